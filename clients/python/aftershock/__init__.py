@@ -1,0 +1,1 @@
+"""Aftershock's Python SDK."""

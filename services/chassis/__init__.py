@@ -1,0 +1,1 @@
+"""What every service stands on: settings, server, channel, tokens, errors, telemetry."""
