@@ -1,0 +1,1 @@
+"""Examples in, local feature importances out."""

@@ -1,0 +1,1 @@
+"""Examples, baselines, checkpoints and importances: the standard library and NumPy only."""

@@ -1,0 +1,177 @@
+"""A trained version of a model: what its examples look like and what "absent" means for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.errors import CheckpointRefused
+
+
+class FeatureKind(Enum):
+    """How a feature's values look."""
+
+    NUMERIC = "NUMERIC"
+    CATEGORICAL = "CATEGORICAL"
+    ID_LIST = "ID_LIST"
+    WEIGHTED_ID_LIST = "WEIGHTED_ID_LIST"
+    EMBEDDING = "EMBEDDING"
+    ENCODED_EMBEDDING = "ENCODED_EMBEDDING"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a value is a list of ids."""
+        return self in (FeatureKind.ID_LIST, FeatureKind.WEIGHTED_ID_LIST)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype of the program input that takes the values (or the ids)."""
+        floating = self in (FeatureKind.NUMERIC, FeatureKind.EMBEDDING)
+        return np.dtype(np.float32 if floating else np.int64)
+
+
+class Output(Enum):
+    """What a program returns for each example."""
+
+    LOGIT = "LOGIT"
+    PROBABILITY = "PROBABILITY"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One positional argument of a program, without the leading batch dimension."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named input of a model and where its values go.
+
+    `column` is its column in a packed input `[B, C]`; None when the whole input is its own.
+    `baseline` is the number or the id that stands for "absent"; lists and vectors are absent when
+    empty or null, so theirs is 0. `cardinality` bounds ids to `[0, cardinality)`; None: any int64.
+    """
+
+    name: str
+    kind: FeatureKind
+    input: str
+    column: int | None = None
+    weights_input: str | None = None
+    baseline: float = 0.0
+    cardinality: int | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The program inputs that hold its values."""
+        return (self.input,) if self.weights_input is None else (self.input, self.weights_input)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The program's inputs in argument order and the features in reporting order.
+
+    Raises:
+        CheckpointRefused: a feature does not fit its input, two features share a place, or an
+            input belongs to no feature.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        _check_unique("input", [i.name for i in self.inputs])
+        _check_unique("feature", [f.name for f in self.features])
+        for feature in self.features:
+            for name in feature.inputs:
+                self._check_place(feature, name)
+        self._check_covered()
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Position of each feature by name."""
+        return {feature.name: j for j, feature in enumerate(self.features)}
+
+    @cached_property
+    def input_index(self) -> dict[str, int]:
+        """Position of each input by name."""
+        return {spec.name: k for k, spec in enumerate(self.inputs)}
+
+    def input_of(self, feature: Feature) -> InputSpec:
+        """Return the input that holds the feature's values (or ids)."""
+        return self.inputs[self.input_index[feature.input]]
+
+    def baseline_row(self) -> dict[str, NDArray[np.generic]]:
+        """Return the inputs of one example whose features are all absent, without batch axis."""
+        row = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.inputs}
+        for feature in self.features:
+            if feature.column is None:
+                row[feature.input][...] = feature.baseline
+            else:
+                row[feature.input][feature.column] = feature.baseline
+        return row
+
+    def _check_place(self, feature: Feature, name: str) -> None:
+        if name not in self.input_index:
+            raise CheckpointRefused(f"feature {feature.name!r}: there is no input {name!r}")
+        spec = self.inputs[self.input_index[name]]
+        is_weights = name == feature.weights_input
+        dtype = np.dtype(np.float32) if is_weights else feature.kind.dtype
+        scalar = feature.kind in (FeatureKind.NUMERIC, FeatureKind.CATEGORICAL)
+        rank = 1 if feature.column is not None or not scalar else 0
+        if spec.dtype != dtype or len(spec.shape) != rank:
+            raise CheckpointRefused(
+                f"feature {feature.name!r} of kind {feature.kind.value} needs a {dtype} input of "
+                f"rank {rank} (without the batch dimension); {name!r} is {spec.dtype} "
+                f"{list(spec.shape)}"
+            )
+        if feature.column is not None and not (scalar and 0 <= feature.column < spec.shape[0]):
+            raise CheckpointRefused(
+                f"feature {feature.name!r}: column {feature.column} is not in {name!r}"
+            )
+
+    def _check_covered(self) -> None:
+        places = [(name, f.column) for f in self.features for name in f.inputs]
+        _check_unique("place of a feature", [f"{n}[{c}]" for n, c in places])
+        taken = set(places)
+        for spec in self.inputs:
+            columns = [(spec.name, c) for c in range(spec.shape[0])] if spec.shape else []
+            whole = (spec.name, None) in taken
+            if not whole and (not columns or not taken.issuperset(columns)):
+                raise CheckpointRefused(
+                    f"input {spec.name!r} (or a column of it) belongs to no feature: every input "
+                    "must be a feature with a baseline"
+                )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a manifest says, apart from where the program is."""
+
+    model: str
+    version: str
+    trained_until: datetime
+    output: Output
+    threshold: float
+    schema: Schema
+    digest: str
+    """SHA-256 of the manifest, in hexadecimal."""
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return f"models/{self.model}/checkpoints/{self.version}"
+
+
+def _check_unique(what: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise CheckpointRefused(f"{what} {name!r} appears twice")
+        seen.add(name)

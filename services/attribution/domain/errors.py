@@ -1,0 +1,57 @@
+"""What can be wrong with examples and checkpoints, said so that the caller can mend it."""
+
+
+class AttributionError(Exception):
+    """Base of this service's errors. `field` is the path of the request field at fault."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class CheckpointRefused(AttributionError):
+    """The checkpoint is malformed, corrupt, unsafe to load, or computes what cannot be ablated."""
+
+
+class CheckpointNotFound(AttributionError):
+    """No such checkpoint is loaded."""
+
+
+class UnknownFeature(AttributionError):
+    """A column or a named feature is not in the checkpoint's schema."""
+
+
+class MissingFeature(AttributionError):
+    """A feature of the schema has no column."""
+
+
+class WrongDataType(AttributionError):
+    """A column's type does not fit the feature's kind."""
+
+
+class NotFinite(AttributionError):
+    """A value or a prediction is NaN or infinite."""
+
+
+class EmptyBatch(AttributionError):
+    """A batch without examples."""
+
+
+class ListTooLong(AttributionError):
+    """A list has more ids than the program's input takes."""
+
+
+class IdOutOfRange(AttributionError):
+    """An id outside `[0, cardinality)`."""
+
+
+class MalformedArrow(AttributionError):
+    """The bytes are not an Arrow IPC stream."""
+
+
+class SeenInTraining(AttributionError):
+    """The checkpoint has seen data of the batch's window."""
+
+
+class DeliveryUnavailable(AttributionError):
+    """The aggregator is wanted and cannot be reached, or none is configured."""

@@ -1,0 +1,58 @@
+"""Encoded examples and their ablation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.checkpoint import Feature, Schema
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch as a program takes it: each input an array `[N, *shape]` of the schema's dtype."""
+
+    schema: Schema
+    arrays: Mapping[str, NDArray[np.generic]]
+
+    @property
+    def count(self) -> int:
+        """Number of examples, N."""
+        return len(self.arrays[self.schema.inputs[0].name])
+
+    def arguments(self) -> list[NDArray[np.generic]]:
+        """Return the arrays in the program's argument order."""
+        return [self.arrays[spec.name] for spec in self.schema.inputs]
+
+    def take(self, rows: NDArray[np.intp]) -> "Examples":
+        """Return copies of the given rows."""
+        return Examples(self.schema, {name: a[rows] for name, a in self.arrays.items()})
+
+    def present(self, feature: Feature) -> NDArray[np.bool_]:
+        """Return which examples' encoded value differs from the feature's baseline, bool [N].
+
+        Where it does not, ablation changes nothing and the importance is exactly zero.
+        """
+        present = np.zeros(self.count, dtype=np.bool_)
+        for name in feature.inputs:
+            present |= self._differs(name, feature)
+        return present
+
+    def ablated(self, features: Iterable[Feature]) -> "Examples":
+        """Return the examples with the features at their baselines, all together."""
+        arrays = dict(self.arrays)
+        for feature in features:
+            for name in feature.inputs:
+                array = arrays[name].copy() if arrays[name] is self.arrays[name] else arrays[name]
+                place = array if feature.column is None else array[:, feature.column]
+                place[...] = feature.baseline
+                arrays[name] = array
+        return Examples(self.schema, arrays)
+
+    def _differs(self, name: str, feature: Feature) -> NDArray[np.bool_]:
+        array = self.arrays[name]
+        values = array if feature.column is None else array[:, feature.column]
+        differs: NDArray[np.bool_] = values != feature.baseline
+        present: NDArray[np.bool_] = differs.reshape(len(differs), -1).any(axis=1)
+        return present
