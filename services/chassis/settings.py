@@ -1,6 +1,7 @@
 """Settings that every service has, read once from the environment and a file."""
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Self
 
@@ -28,10 +29,10 @@ class ServiceSettings(BaseSettings):
     """Common settings. A service adds its own and sets the environment prefix.
 
     Later sources give way to earlier ones: keyword arguments, environment, then the TOML file that
-    `AFTERSHOCK_CONFIG` names. Unknown keys in the file are refused.
+    `{prefix}CONFIG` names. Unknown keys in the file are refused.
     """
 
-    model_config = SettingsConfigDict(extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_", extra="forbid")
 
     listen: str = "127.0.0.1:0"
     """Address of the gRPC server, `host:port`. Port 0 takes a free one."""
@@ -69,7 +70,8 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the TOML file behind the environment."""
-        toml = TomlConfigSettingsSource(settings_cls)
+        file = os.environ.get(f"{settings_cls.model_config.get('env_prefix', '')}CONFIG")
+        toml = TomlConfigSettingsSource(settings_cls, Path(file) if file else None)
         return init_settings, env_settings, file_secret_settings, toml
 
     @model_validator(mode="after")

@@ -53,6 +53,5 @@ class Examples:
     def _differs(self, name: str, feature: Feature) -> NDArray[np.bool_]:
         array = self.arrays[name]
         values = array if feature.column is None else array[:, feature.column]
-        differs: NDArray[np.bool_] = values != feature.baseline
-        present: NDArray[np.bool_] = differs.reshape(len(differs), -1).any(axis=1)
-        return present
+        differs = np.asarray(values != feature.baseline)
+        return np.asarray(differs.reshape(len(differs), -1).any(axis=1), dtype=np.bool_)

@@ -1,5 +1,7 @@
 """The seam of all interceptors: run something about a call, whatever its arity."""
 
+from __future__ import annotations  # gRPC's classes are generic to type checkers only
+
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
