@@ -33,6 +33,7 @@ check: setup
 	$(BIN)/lint-imports
 	protos/check.sh
 	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/yamllint --strict deploy
 
 bench: setup

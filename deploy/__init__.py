@@ -1,0 +1,1 @@
+"""How Aftershock is run: images, and everything on one machine."""
