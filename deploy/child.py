@@ -41,6 +41,11 @@ class Child:
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads run yet
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until `ready` says so.
 

@@ -28,6 +28,11 @@ class Valkey:
             self.stop()
             raise
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
     def stop(self) -> None:
         """Stop it; what it acknowledged is on disk."""
         self._child.stop()
