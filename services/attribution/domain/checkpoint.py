@@ -9,7 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.domain.errors import CheckpointRefused, SeenInTraining
+
+_LARGEST_EXACT = 2**53
+"""Larger integers do not all have a float64 of their own."""
 
 
 class FeatureKind(Enum):
@@ -78,8 +81,8 @@ class Schema:
     """The program's inputs in argument order and the features in reporting order.
 
     Raises:
-        CheckpointRefused: a feature does not fit its input, two features share a place, or an
-            input belongs to no feature.
+        CheckpointRefused: a feature does not fit its input, its baseline is not one of its values,
+            two features share a place, or an input belongs to no feature.
     """
 
     inputs: tuple[InputSpec, ...]
@@ -89,6 +92,7 @@ class Schema:
         _check_unique("input", [i.name for i in self.inputs])
         _check_unique("feature", [f.name for f in self.features])
         for feature in self.features:
+            _check_baseline(feature)
             for name in feature.inputs:
                 self._check_place(feature, name)
         self._check_covered()
@@ -167,6 +171,33 @@ class Checkpoint:
     def name(self) -> str:
         """Resource name."""
         return f"models/{self.model}/checkpoints/{self.version}"
+
+    def check_unseen(self, event_time: datetime) -> None:
+        """Check that the checkpoint was not trained on examples of that time.
+
+        Raises:
+            SeenInTraining: it has seen data until after `event_time`.
+        """
+        if event_time < self.trained_until:
+            raise SeenInTraining(
+                f"{self.name} has seen data until {self.trained_until.isoformat()}, and these "
+                f"examples are of {event_time.isoformat()}: importances of training data say "
+                "nothing about an anomaly; use a checkpoint that was trained before",
+            )
+
+
+def _check_baseline(feature: Feature) -> None:
+    at = f"feature {feature.name!r}: baseline {feature.baseline}"
+    if feature.kind is FeatureKind.NUMERIC:
+        if not np.isfinite(np.float32(feature.baseline)):
+            raise CheckpointRefused(f"{at} is not a finite float32")
+    elif feature.kind is FeatureKind.CATEGORICAL:
+        if not (feature.baseline.is_integer() and abs(feature.baseline) <= _LARGEST_EXACT):
+            raise CheckpointRefused(f"{at} is not an id")
+        if feature.cardinality is not None and not 0 <= feature.baseline < feature.cardinality:
+            raise CheckpointRefused(f"{at} is not in [0, {feature.cardinality})")
+    elif feature.baseline != 0:
+        raise CheckpointRefused(f"{at}: a {feature.kind.value} is absent when empty or null: 0")
 
 
 def _check_unique(what: str, names: Sequence[str]) -> None:

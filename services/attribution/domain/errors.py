@@ -53,5 +53,13 @@ class SeenInTraining(AttributionError):
     """The checkpoint has seen data of the batch's window."""
 
 
+class DeliveryRefused(AttributionError):
+    """The windows do not take a block, and will not later."""
+
+
 class DeliveryUnavailable(AttributionError):
-    """The aggregator is wanted and cannot be reached, or none is configured."""
+    """Blocks are to go into windows, and these cannot be reached. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
