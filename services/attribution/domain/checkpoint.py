@@ -192,7 +192,7 @@ def _check_baseline(feature: Feature) -> None:
         if not np.isfinite(np.float32(feature.baseline)):
             raise CheckpointRefused(f"{at} is not a finite float32")
     elif feature.kind is FeatureKind.CATEGORICAL:
-        if not (feature.baseline.is_integer() and abs(feature.baseline) <= _LARGEST_EXACT):
+        if not (float(feature.baseline).is_integer() and abs(feature.baseline) <= _LARGEST_EXACT):
             raise CheckpointRefused(f"{at} is not an id")
         if feature.cardinality is not None and not 0 <= feature.baseline < feature.cardinality:
             raise CheckpointRefused(f"{at} is not in [0, {feature.cardinality})")
