@@ -50,6 +50,18 @@ class Examples:
                 arrays[name] = array
         return Examples(self.schema, arrays)
 
+    def ablate_rows(self, feature: Feature, rows: slice) -> None:
+        """Put the feature of some rows at its baseline, in place."""
+        for name in feature.inputs:
+            array = self.arrays[name]
+            place = array if feature.column is None else array[:, feature.column]
+            place[rows] = feature.baseline
+
+    def padded(self, count: int) -> "Examples":
+        """Return `count` examples: these, and the last one again as often as it takes."""
+        rows = np.minimum(np.arange(count), self.count - 1)
+        return self if count == self.count else self.take(rows)
+
     def _differs(self, name: str, feature: Feature) -> NDArray[np.bool_]:
         array = self.arrays[name]
         values = array if feature.column is None else array[:, feature.column]

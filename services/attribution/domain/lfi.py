@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.attribution.domain.ablation import Ablations, dense
+from services.attribution.domain.logit import sigmoid
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float32).max)
@@ -92,11 +93,6 @@ def relative(logits: NDArray[np.float64], deltas: NDArray[np.float64]) -> NDArra
     with np.errstate(over="ignore"):
         values = -np.expm1(_log_ratio(logits, deltas))
     return _rounded(values, sign=-np.sign(deltas))
-
-
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probabilities of logits, without overflow."""
-    return np.exp(-np.logaddexp(0.0, -logits))
 
 
 def _log_ratio(logits: NDArray[np.float64], deltas: NDArray[np.float64]) -> NDArray[np.float64]:

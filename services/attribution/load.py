@@ -1,0 +1,77 @@
+"""Takes a checkpoint into memory once it is proved fit to be ablated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.domain.example import Examples
+from services.attribution.domain.logit import same_but_for_rounding
+from services.attribution.domain.probe import probe_examples
+from services.attribution.ports import (
+    Ablator,
+    CheckpointRepository,
+    CheckpointSource,
+    Predictor,
+    Scorer,
+)
+
+_PROBES = 8
+_ROUNDINGS = 1000.0
+"""Float32 roundings that the size of a batch may account for; another row does far more."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Reads a checkpoint, scores made-up examples with it, compiles it and keeps it."""
+
+    source: CheckpointSource
+    repository: CheckpointRepository
+    compile: Callable[[Predictor], Ablator]
+
+    def __call__(self, folder: Path) -> Scorer:
+        """Return the checkpoint in memory. Idempotent.
+
+        Raises:
+            CheckpointRefused: it cannot be read safely, does not answer every example with a
+                finite number, or lets the examples of a batch influence each other.
+        """
+        predictor = self.source.read(folder)
+        check_rows_independent(predictor)
+        return self.repository.add(Scorer(predictor, self.compile(predictor)))
+
+
+def check_rows_independent(predictor: Predictor) -> None:
+    """Check that an example's prediction does not depend on the others in its batch.
+
+    Raises:
+        CheckpointRefused: it does, or one is NaN or infinite.
+    """
+    probes = probe_examples(predictor.checkpoint.schema, _PROBES)
+    together = _logits(predictor, probes)
+    reverse = np.arange(_PROBES)[::-1]
+    reversed_ = _logits(predictor, probes.take(reverse))[reverse]
+    alone = np.concatenate(
+        [_logits(predictor, probes.take(np.array([row]))) for row in range(_PROBES)]
+    )
+    for how, logits in (("in another order", reversed_), ("alone", alone)):
+        same = same_but_for_rounding(together, logits, predictor.checkpoint.output, _ROUNDINGS)
+        if not same.all():
+            raise CheckpointRefused(
+                f"the program predicts something else for an example {how}: examples of a batch "
+                "must not influence each other (is a batch normalisation in training mode?)"
+            )
+
+
+def _logits(predictor: Predictor, probes: Examples) -> NDArray[np.floating]:
+    logits = predictor.logits(probes)
+    if logits.shape != (probes.count,) or not np.isfinite(logits).all():
+        raise CheckpointRefused(
+            "the program must answer a batch of B examples with B finite numbers, also where words "
+            f"of an encoded embedding decode to NaN or infinity; for {probes.count} made-up "
+            f"examples it answers {logits.tolist()}"
+        )
+    return logits

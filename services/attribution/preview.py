@@ -1,0 +1,76 @@
+"""Foretells what serving features at their baselines would do to the mean prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.checkpoint import Feature, Schema
+from services.attribution.domain.errors import UnknownFeature
+from services.attribution.domain.example import Examples
+from services.attribution.domain.logit import sigmoid
+from services.attribution.predict import Predict
+
+
+@dataclass(frozen=True)
+class MitigationPreview:
+    """Mean predictions over the same examples, without and with the mitigation."""
+
+    example_count: int
+    mean_prediction: float
+    mitigated_mean_prediction: float
+    ratio_standard_error: float
+    """Of the second mean over the first; infinite when there is but one example."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Scores examples as they are and with a set of features ablated together."""
+
+    predict: Predict
+
+    def __call__(self, samples: Sequence[Examples], features: Sequence[str]) -> MitigationPreview:
+        """Return the preview over all samples.
+
+        Raises:
+            UnknownFeature: a name is not in the checkpoint's schema.
+            NotFinite: a prediction is NaN or infinite.
+        """
+        ablated = _features(self.predict.predictor.checkpoint.schema, features)
+        before = np.concatenate([self._predictions(s) for s in samples])
+        after = np.concatenate([self._predictions(s.ablated(ablated)) for s in samples])
+        return MitigationPreview(
+            example_count=len(before),
+            mean_prediction=float(before.mean()),
+            mitigated_mean_prediction=float(after.mean()),
+            ratio_standard_error=ratio_standard_error(after, before),
+        )
+
+    def _predictions(self, examples: Examples) -> NDArray[np.float64]:
+        return sigmoid(self.predict(examples))
+
+
+def ratio_standard_error(
+    numerators: NDArray[np.float64], denominators: NDArray[np.float64]
+) -> float:
+    """Return the standard error of mean(numerators) / mean(denominators) by the delta method.
+
+    With R the ratio, it is that of the mean of the residuals `numerators - R denominators`, over
+    the mean of the denominators.
+    """
+    count = len(numerators)
+    if count < 2:
+        return float("inf")
+    mean = denominators.mean()
+    residuals = numerators - numerators.mean() / mean * denominators
+    return float(residuals.std(ddof=1) / np.sqrt(count) / mean)
+
+
+def _features(schema: Schema, names: Sequence[str]) -> list[Feature]:
+    for position, name in enumerate(names):
+        if name not in schema.index:
+            raise UnknownFeature(
+                f"the checkpoint has no feature {name!r}", field=f"features[{position}]"
+            )
+    return [schema.features[schema.index[name]] for name in names]
