@@ -1,0 +1,236 @@
+"""The client: where the services are, who is calling, and every operation on them."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from aftershock import _calls as calls
+from aftershock import _methods as methods
+from aftershock._backoff import Backoff
+from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, BaseClient
+from aftershock._calls import Call, Flow, Result
+from aftershock._channel import Channels, open_channel
+from aftershock._errors import Unavailable, error_of_call, pause_before_retry
+from aftershock._log import ExampleLog, OnFull, Population, logger
+from aftershock._methods import Answer
+from aftershock._names import Interval, interval, window_name
+from aftershock._news import IncidentNews
+from aftershock.v1.aggregator_service_pb2 import ModelSummary, ReportOutcomesResponse
+from aftershock.v1.checkpoint_pb2 import Checkpoint
+from aftershock.v1.importance_pb2 import FeatureImportance
+from aftershock.v1.incident_pb2 import Incident, Mitigation
+from aftershock.v1.runbook_service_pb2 import WatchIncidentsRequest
+from aftershock.v1.shift_pb2 import Comparison
+from aftershock.v1.window_pb2 import Window
+
+
+class Client(BaseClient):
+    """Talks to Aftershock and waits for its answers. Threads may share it.
+
+    Every operation may raise ConfigurationError or ServiceError. Answers are the contract's own
+    messages, `aftershock.v1`. A model is named by its id, `ads_ctr`.
+    """
+
+    @cached_property
+    def _channels(self) -> Channels[grpc.Channel]:
+        return Channels(self._endpoints, open_channel)
+
+    def examples(
+        self,
+        population: Population = "considered",
+        *,
+        on_full: OnFull = "drop",
+        timeout: float = DEFAULT_TIMEOUT,
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+    ) -> ExampleLog:
+        """Return a log to send the model's examples to, for use as a context manager.
+
+        It sends in the background and never slows the pipeline down, but for the first batch, whose
+        answer it waits for, so that a wrong schema shows at once.
+
+        Args:
+            population: which examples these are: "considered" for ranking, or "displayed".
+            on_full: what `send` does with no room left: "drop" and count, or "wait", for replays
+                and backfills, which lose nothing or raise.
+            timeout: seconds to wait for the first answer, and at the end for the last; with
+                on_full="wait", seconds without any answer that it takes to give up.
+            buffer_bytes: Arrow bytes that may await their answer.
+
+        Raises:
+            ConfigurationError: an address, the model or the extra `arrow` is missing.
+        """
+        return self._open_log(self._channels, population, on_full, timeout, buffer_bytes)
+
+    def outcomes(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        window: Interval | None = None,
+        expected: float,
+        observed: float,
+        request_id: str | None = None,
+    ) -> ReportOutcomesResponse:
+        """Report how many events were expected and observed from `start` to before `end`.
+
+        Several reports of one window add up. Equal arguments make an equal `request_id`, unless one
+        is given, and a `request_id` counts once: retries are safe.
+
+        Args:
+            start: with a time zone; the stretch lies within one window.
+            end: with a time zone, exclusive.
+            window: both at once, as a pair or as a Window of the contract.
+            expected: sum of predictions over the examples whose outcome is known.
+            observed: events among the same examples.
+            request_id: tells equal reports apart that are not the same.
+
+        Raises:
+            ValueError: no stretch, or one without a time zone; a fraction of an event.
+        """
+        if self._environment.disabled:
+            return ReportOutcomesResponse()
+        stretch = interval(start, end, window)
+        model = self._model_name(None)
+        flow = calls.report_outcomes(
+            model, *stretch, expected=expected, observed=observed, request_id=request_id
+        )
+        return self._run(flow)
+
+    def models(self) -> list[ModelSummary]:
+        """Return what the aggregator knows of each model."""
+        return self._run(calls.list_models())
+
+    def windows(self, model: str | None = None, *, limit: int | None = None) -> list[Window]:
+        """Return a model's windows, newest first."""
+        return self._run(calls.list_windows(self._model_name(model), limit))
+
+    def gfi(self, window: Window | str) -> list[FeatureImportance]:
+        """Return a window's global feature importances, by rank."""
+        return self._run(calls.get_gfi(window_name(window, self._model)))
+
+    def compare(
+        self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30
+    ) -> Comparison:
+        """Compare a window with one from before and rank what shifted.
+
+        Args:
+            anomaly: a window, its name, or its id where the client has a model.
+            control: likewise, or "same-hour-previous-day", or "previous-hour"; the server's choice
+                if left out.
+            top: how many shifts to return.
+        """
+        return self._run(calls.compare(window_name(anomaly, self._model), control, top))
+
+    def incidents(self, model: str | None = None, *, limit: int | None = None) -> list[Incident]:
+        """Return incidents of a model, or of all where neither call nor client names one."""
+        return self._run(calls.list_incidents(self._filter(model), limit))
+
+    def incident(self, name: str) -> Incident:
+        """Return an incident by its id or name."""
+        return self._run(calls.get_incident(name))
+
+    def watch_incidents(self, model: str | None = None) -> Iterator[Incident]:
+        """Yield each incident as it is now, then whenever it changes, without end.
+
+        A broken stream is opened again, and what was yielded before is not repeated.
+        """
+        call = Call(methods.WATCH_INCIDENTS, WatchIncidentsRequest(model=self._filter(model)))
+        news, backoff = IncidentNews(), Backoff()
+        while True:
+            try:
+                for answer in self._stream(call):
+                    backoff.reset()
+                    if news.is_news(answer.incident):
+                        yield answer.incident
+            except Unavailable as error:
+                logger.warning("%s; trying again", error)
+            time.sleep(backoff.pause())
+
+    def approve(self, mitigation: Mitigation | str, reason: str = "") -> Mitigation:
+        """Approve a proposed mitigation.
+
+        Args:
+            mitigation: as it was seen: the approval holds for that plan and no other. Or the name
+                of a mitigation, or of an incident that has one proposal: whatever it proposes now.
+            reason: kept in the incident's timeline.
+
+        Raises:
+            Conflict: the plan changed since, or the mitigation is not proposed any more.
+            NotAllowed: the caller is no approver.
+        """
+        return self._run(calls.approve(mitigation, reason))
+
+    def reject(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Reject a proposed mitigation, named as in `approve`."""
+        return self._run(calls.reject(mitigation, reason))
+
+    def revert(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Undo a mitigation in force: itself, its name, or an incident that has one."""
+        return self._run(calls.revert(mitigation, reason))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that attribution holds."""
+        return self._run(calls.list_checkpoints())
+
+    def load_checkpoint(self, folder: str | Path) -> Checkpoint:
+        """Load a checkpoint folder, which lies on attribution's disk under an allowed root."""
+        return self._run(calls.load_checkpoint(str(folder)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels.drain():
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[Result]) -> Result:
+        try:
+            call = next(flow)
+            while True:
+                call = flow.send(self._answer(call))
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    def _answer(self, call: Call[Any, Answer]) -> Answer:
+        method = call.method
+        deadline = time.monotonic() + max(self._timeout, method.least_timeout)
+        channel = self._channels.to(method.service)
+        stub = channel.unary_unary(method.path, method.serialize, method.answer.FromString)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return stub(call.request, timeout=left, metadata=self._metadata)
+            except grpc.RpcError as error:
+                failure = error_of_call(error, self._channels.describe(method.service))
+            pause = pause_before_retry(failure, deadline - time.monotonic())
+            if pause is None:
+                raise failure
+            time.sleep(pause)
+
+    def _stream(self, call: Call[Any, Answer]) -> Iterator[Answer]:
+        method = call.method
+        channel = self._channels.to(method.service)
+        stub = channel.unary_stream(method.path, method.serialize, method.answer.FromString)
+        stream = stub(call.request, metadata=self._metadata)
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise error_of_call(error, self._channels.describe(method.service)) from None
+        finally:
+            stream.cancel()

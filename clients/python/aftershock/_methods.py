@@ -1,0 +1,100 @@
+"""The methods of the contract that the SDK calls."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from aftershock._environment import Service
+from aftershock.v1 import aggregator_service_pb2 as aggregator
+from aftershock.v1 import attribution_service_pb2 as attribution
+from aftershock.v1 import runbook_service_pb2 as runbook
+
+Request = TypeVar("Request", bound=Message)
+Answer = TypeVar("Answer", bound=Message)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Request, Answer]):
+    """A method of the contract."""
+
+    service: Service
+    name: str
+    request: type[Request]
+    answer: type[Answer]
+    least_timeout: float = 0.0
+    """Seconds that it may well take, whatever the client's timeout."""
+
+    @property
+    def path(self) -> str:
+        """Full method name, as gRPC takes it."""
+        return f"/aftershock.v1.{self.service.title()}Service/{self.name}"
+
+    @staticmethod
+    def serialize(message: Message) -> bytes:
+        """Return the message's bytes."""
+        return message.SerializeToString()
+
+
+COMPUTE_LFI = Method(
+    Service.ATTRIBUTION, "ComputeLfi", attribution.ComputeLfiRequest, attribution.ComputeLfiResponse
+)
+LIST_CHECKPOINTS = Method(
+    Service.ATTRIBUTION,
+    "ListCheckpoints",
+    attribution.ListCheckpointsRequest,
+    attribution.ListCheckpointsResponse,
+)
+LOAD_CHECKPOINT = Method(
+    Service.ATTRIBUTION,
+    "LoadCheckpoint",
+    attribution.LoadCheckpointRequest,
+    attribution.LoadCheckpointResponse,
+    least_timeout=300.0,
+)
+REPORT_OUTCOMES = Method(
+    Service.AGGREGATOR,
+    "ReportOutcomes",
+    aggregator.ReportOutcomesRequest,
+    aggregator.ReportOutcomesResponse,
+)
+LIST_MODELS = Method(
+    Service.AGGREGATOR, "ListModels", aggregator.ListModelsRequest, aggregator.ListModelsResponse
+)
+LIST_WINDOWS = Method(
+    Service.AGGREGATOR, "ListWindows", aggregator.ListWindowsRequest, aggregator.ListWindowsResponse
+)
+GET_GFI = Method(Service.AGGREGATOR, "GetGfi", aggregator.GetGfiRequest, aggregator.GetGfiResponse)
+COMPARE_WINDOWS = Method(
+    Service.AGGREGATOR,
+    "CompareWindows",
+    aggregator.CompareWindowsRequest,
+    aggregator.CompareWindowsResponse,
+)
+LIST_INCIDENTS = Method(
+    Service.RUNBOOK, "ListIncidents", runbook.ListIncidentsRequest, runbook.ListIncidentsResponse
+)
+GET_INCIDENT = Method(
+    Service.RUNBOOK, "GetIncident", runbook.GetIncidentRequest, runbook.GetIncidentResponse
+)
+WATCH_INCIDENTS = Method(
+    Service.RUNBOOK, "WatchIncidents", runbook.WatchIncidentsRequest, runbook.WatchIncidentsResponse
+)
+APPROVE_MITIGATION = Method(
+    Service.RUNBOOK,
+    "ApproveMitigation",
+    runbook.ApproveMitigationRequest,
+    runbook.ApproveMitigationResponse,
+)
+REJECT_MITIGATION = Method(
+    Service.RUNBOOK,
+    "RejectMitigation",
+    runbook.RejectMitigationRequest,
+    runbook.RejectMitigationResponse,
+)
+REVERT_MITIGATION = Method(
+    Service.RUNBOOK,
+    "RevertMitigation",
+    runbook.RevertMitigationRequest,
+    runbook.RevertMitigationResponse,
+)

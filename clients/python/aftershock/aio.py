@@ -1,0 +1,237 @@
+"""The client for programs that run on an event loop.
+
+client = aftershock.aio.Client("aftershock.internal:8443", model="ads_ctr")
+
+async with client.examples() as log:
+    await log.send(batch, event_time=batch_time)
+await client.outcomes(window=hour, expected=sum_of_predictions, observed=clicks)
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from aftershock import _calls as calls
+from aftershock import _methods as methods
+from aftershock._backoff import Backoff
+from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, BaseClient
+from aftershock._calls import Call, Flow, Result
+from aftershock._channel import Channels, open_aio_channel, open_channel
+from aftershock._errors import Unavailable, error_of_call, pause_before_retry
+from aftershock._log import ExampleLog as BlockingLog
+from aftershock._log import Examples, LogStats, OnFull, Population, logger
+from aftershock._methods import Answer
+from aftershock._names import Interval, interval, window_name
+from aftershock._news import IncidentNews
+from aftershock.v1.aggregator_service_pb2 import ModelSummary, ReportOutcomesResponse
+from aftershock.v1.checkpoint_pb2 import Checkpoint
+from aftershock.v1.importance_pb2 import FeatureImportance
+from aftershock.v1.incident_pb2 import Incident, Mitigation
+from aftershock.v1.runbook_service_pb2 import WatchIncidentsRequest
+from aftershock.v1.shift_pb2 import Comparison
+from aftershock.v1.window_pb2 import Window
+
+__all__ = ["Client", "ExampleLog"]
+
+
+class ExampleLog:
+    """Where a pipeline on an event loop sends its examples: an async context manager.
+
+    Encoding and waiting happen on threads; the loop is never held up.
+    """
+
+    def __init__(self, log: BlockingLog) -> None:
+        self._log = log
+
+    async def send(self, batch: Examples, *, event_time: datetime) -> None:
+        """Send examples. See aftershock.ExampleLog.send."""
+        await asyncio.to_thread(self._log.send, batch, event_time=event_time)
+
+    @property
+    def stats(self) -> LogStats:
+        """What became of the examples so far."""
+        return self._log.stats
+
+    async def __aenter__(self) -> Self:
+        self._log.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self._log.__exit__, kind, error, traceback)
+
+
+class Client(BaseClient):
+    """Talks to Aftershock from an event loop. Its operations are those of aftershock.Client."""
+
+    @cached_property
+    def _channels(self) -> Channels[grpc.aio.Channel]:
+        return Channels(self._endpoints, open_aio_channel)
+
+    @cached_property
+    def _blocking_channels(self) -> Channels[grpc.Channel]:
+        return Channels(self._endpoints, open_channel)
+
+    def examples(
+        self,
+        population: Population = "considered",
+        *,
+        on_full: OnFull = "drop",
+        timeout: float = DEFAULT_TIMEOUT,
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+    ) -> ExampleLog:
+        """Return a log to send the model's examples to. See aftershock.Client.examples."""
+        log = self._open_log(self._blocking_channels, population, on_full, timeout, buffer_bytes)
+        return ExampleLog(log)
+
+    async def outcomes(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        window: Interval | None = None,
+        expected: float,
+        observed: float,
+        request_id: str | None = None,
+    ) -> ReportOutcomesResponse:
+        """Report expected and observed events. See aftershock.Client.outcomes."""
+        if self._environment.disabled:
+            return ReportOutcomesResponse()
+        stretch = interval(start, end, window)
+        model = self._model_name(None)
+        flow = calls.report_outcomes(
+            model, *stretch, expected=expected, observed=observed, request_id=request_id
+        )
+        return await self._run(flow)
+
+    async def models(self) -> list[ModelSummary]:
+        """Return what the aggregator knows of each model."""
+        return await self._run(calls.list_models())
+
+    async def windows(self, model: str | None = None, *, limit: int | None = None) -> list[Window]:
+        """Return a model's windows, newest first."""
+        return await self._run(calls.list_windows(self._model_name(model), limit))
+
+    async def gfi(self, window: Window | str) -> list[FeatureImportance]:
+        """Return a window's global feature importances, by rank."""
+        return await self._run(calls.get_gfi(window_name(window, self._model)))
+
+    async def compare(
+        self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30
+    ) -> Comparison:
+        """Compare two windows. See aftershock.Client.compare."""
+        return await self._run(calls.compare(window_name(anomaly, self._model), control, top))
+
+    async def incidents(
+        self, model: str | None = None, *, limit: int | None = None
+    ) -> list[Incident]:
+        """Return incidents of a model, or of all where neither call nor client names one."""
+        return await self._run(calls.list_incidents(self._filter(model), limit))
+
+    async def incident(self, name: str) -> Incident:
+        """Return an incident by its id or name."""
+        return await self._run(calls.get_incident(name))
+
+    async def watch_incidents(self, model: str | None = None) -> AsyncGenerator[Incident]:
+        """Yield incidents as they change. See aftershock.Client.watch_incidents."""
+        call = Call(methods.WATCH_INCIDENTS, WatchIncidentsRequest(model=self._filter(model)))
+        news, backoff = IncidentNews(), Backoff()
+        while True:
+            try:
+                async with aclosing(self._stream(call)) as answers:
+                    async for answer in answers:
+                        backoff.reset()
+                        if news.is_news(answer.incident):
+                            yield answer.incident
+            except Unavailable as error:
+                logger.warning("%s; trying again", error)
+            await asyncio.sleep(backoff.pause())
+
+    async def approve(self, mitigation: Mitigation | str, reason: str = "") -> Mitigation:
+        """Approve a proposed mitigation. See aftershock.Client.approve."""
+        return await self._run(calls.approve(mitigation, reason))
+
+    async def reject(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Reject a proposed mitigation, named as in `approve`."""
+        return await self._run(calls.reject(mitigation, reason))
+
+    async def revert(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Undo a mitigation in force: itself, its name, or an incident that has one."""
+        return await self._run(calls.revert(mitigation, reason))
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that attribution holds."""
+        return await self._run(calls.list_checkpoints())
+
+    async def load_checkpoint(self, folder: str | Path) -> Checkpoint:
+        """Load a checkpoint folder, which lies on attribution's disk under an allowed root."""
+        return await self._run(calls.load_checkpoint(str(folder)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels.drain():
+            await channel.close()
+        for blocking in self._blocking_channels.drain():
+            blocking.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[Result]) -> Result:
+        try:
+            call = next(flow)
+            while True:
+                call = flow.send(await self._answer(call))
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    async def _answer(self, call: Call[Any, Answer]) -> Answer:
+        method = call.method
+        deadline = time.monotonic() + max(self._timeout, method.least_timeout)
+        channel = self._channels.to(method.service)
+        stub = channel.unary_unary(method.path, method.serialize, method.answer.FromString)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return await stub(call.request, timeout=left, metadata=self._metadata)
+            except grpc.RpcError as error:
+                failure = error_of_call(error, self._channels.describe(method.service))
+            pause = pause_before_retry(failure, deadline - time.monotonic())
+            if pause is None:
+                raise failure
+            await asyncio.sleep(pause)
+
+    async def _stream(self, call: Call[Any, Answer]) -> AsyncGenerator[Answer]:
+        method = call.method
+        channel = self._channels.to(method.service)
+        stub = channel.unary_stream(method.path, method.serialize, method.answer.FromString)
+        stream = stub(call.request, metadata=self._metadata)
+        try:
+            async for answer in stream:
+                yield answer
+        except grpc.RpcError as error:
+            raise error_of_call(error, self._channels.describe(method.service)) from None
+        finally:
+            stream.cancel()

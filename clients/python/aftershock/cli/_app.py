@@ -1,0 +1,114 @@
+"""The application: global options, and errors as one line and an exit code."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from aftershock._client import Client
+from aftershock._errors import (
+    AftershockError,
+    ConfigurationError,
+    NotAllowed,
+    ServerFailure,
+    ServiceError,
+    Unavailable,
+)
+
+EXIT_CODES: Mapping[type[AftershockError], int] = {
+    ConfigurationError: 2,
+    AftershockError: 3,
+    NotAllowed: 4,
+    Unavailable: 5,
+    ServerFailure: 6,
+}
+"""By error class; a subclass without an entry takes its nearest base's."""
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 a person said no or the doctor found something broken, 2 wrong usage, "
+    "3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
+)
+
+
+class _Commands(TyperGroup):
+    """Prints what the SDK raises as one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AftershockError as error:
+            typer.echo(f"aftershock: {describe(error)}", err=True)
+            code = next(EXIT_CODES[cls] for cls in type(error).__mro__ if cls in EXIT_CODES)
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]
+
+
+def describe(error: AftershockError) -> str:
+    """Return an error as one line: what is wrong, in which field, why, and when to try again."""
+    line = str(error)
+    if not isinstance(error, ServiceError):
+        return line
+    fields = [v.field for v in error.violations if v.field and v.field not in line]
+    if fields:
+        line += f" (in {', '.join(fields)})"
+    if error.reason:
+        line += f" [{error.reason}]"
+    if error.retry_after is not None:
+        line += f"; try again in {error.retry_after:g} s"
+    return line
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("aftershock"))
+        raise typer.Exit
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    *,
+    address: Annotated[str | None, typer.Option(help="host:port of one endpoint for all.")] = None,
+    attribution: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
+    aggregator: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
+    runbook: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a call may take.")] = 10.0,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Find which feature broke, and mend it.
+
+    Addresses that are not given come from AFTERSHOCK_ADDRESS, or one by one from
+    AFTERSHOCK_ATTRIBUTION_ADDRESS, AFTERSHOCK_AGGREGATOR_ADDRESS and AFTERSHOCK_RUNBOOK_ADDRESS.
+    """
+    context.obj = context.with_resource(
+        Client(
+            address,
+            attribution=attribution,
+            aggregator=aggregator,
+            runbook=runbook,
+            timeout=timeout,
+        )
+    )
+
+
+def client_of(context: typer.Context) -> Client:
+    """Return the client that the global options describe."""
+    client: Client = context.obj
+    return client

@@ -1,0 +1,153 @@
+"""Commands that look: status, windows, shifts, incidents, why, checkpoints."""
+
+from typing import Annotated
+
+import typer
+
+from aftershock._client import Client
+from aftershock._errors import NotFound
+from aftershock._names import CONTROLS, model_name, short
+from aftershock.cli import _tables as tables
+from aftershock.cli import _words as words
+from aftershock.cli._app import AsJson, app, client_of
+from aftershock.cli._output import show, show_json, waiting
+from aftershock.v1.incident_pb2 import Incident, IncidentState
+
+Limit = Annotated[int, typer.Option(min=1, help="How many to show, newest first.")]
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show each model's latest window, what was ingested, and the open incidents."""
+    client = client_of(context)
+    with waiting("asking the aggregator and the runbook"):
+        models = client.models()
+        incidents = [i for i in client.incidents() if i.state == IncidentState.INCIDENT_STATE_OPEN]
+    if as_json:
+        show_json({"models": models, "incidents": incidents})
+        return
+    if models:
+        show(tables.models_table(models))
+    else:
+        show("No model has sent examples yet: 'aftershock doctor' says what is missing.")
+    show(tables.incidents_table(incidents) if incidents else "No open incident.")
+
+
+@app.command()
+def windows(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's id.")],
+    limit: Limit = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's windows, newest first."""
+    with waiting("asking the aggregator"):
+        found = client_of(context).windows(model, limit=limit)
+    if as_json:
+        show_json({"windows": found})
+    else:
+        show(tables.windows_table(found) if found else f"{model} has no windows yet.")
+
+
+@app.command()
+def shifts(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
+            "anomalous window."
+        ),
+    ],
+    control: Annotated[
+        str | None, typer.Option(help=f"A window, or {' or '.join(CONTROLS)}.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many features to show.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the features whose importance shifted in a window."""
+    client = client_of(context)
+    with waiting("comparing windows"):
+        comparison = client.compare(_window(client, target), control=control, top=top)
+    if as_json:
+        show_json({"comparison": comparison})
+    else:
+        show(*tables.comparison_lines(comparison), tables.shifts_table(comparison.shifts))
+
+
+@app.command()
+def incidents(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show incidents, newest first."""
+    with waiting("asking the runbook"):
+        found = client_of(context).incidents(model, limit=limit)
+    if as_json:
+        show_json({"incidents": found})
+    else:
+        show(tables.incidents_table(found) if found else "No incident.")
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    incident: Annotated[str, typer.Argument(help="The incident, such as INC-42.")],
+    top: Annotated[int, typer.Option(min=1, help="How many features to show.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show the evidence of an incident: windows, checkpoint, shifts, mitigations, timeline."""
+    with waiting("asking the runbook"):
+        found = client_of(context).incident(incident)
+    if as_json:
+        show_json({"incident": found})
+        return
+    show(_headline(found), *tables.comparison_lines(found.comparison))
+    show(tables.shifts_table(found.comparison.shifts[:top]))
+    if found.mitigations:
+        show(tables.mitigations_table(found.mitigations))
+    show(tables.timeline_table(found.timeline))
+    if found.advice:
+        show(f"next: {found.advice}")
+
+
+@app.command()
+def checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the checkpoints that attribution holds."""
+    with waiting("asking attribution"):
+        found = client_of(context).checkpoints()
+    if as_json:
+        show_json({"checkpoints": found})
+    else:
+        show(
+            tables.checkpoints_table(found)
+            if found
+            else "No checkpoint is loaded: load one with 'aftershock load FOLDER'."
+        )
+
+
+def _headline(incident: Incident) -> str:
+    known = incident.comparison.anomaly.calibration
+    return (
+        f"{short(incident.name)} ({words.incident_state(incident.state)}): "
+        f"{short(incident.model)} {words.direction(known)}: calibration {known.ratio:.2f}, "
+        f"expected {known.expected:,.1f}, observed {known.observed:,}"
+    )
+
+
+def _window(client: Client, target: str) -> str:
+    """Return the full name of the window that a target means."""
+    if "/windows/" in target:
+        return target
+    model, _, window = target.removeprefix("models/").partition("/")
+    if window:
+        return f"{model_name(model)}/windows/{window}"
+    for found in client.windows(model):
+        if found.calibration.anomalous:
+            return found.name
+    raise NotFound(
+        f"{model} has no anomalous window: name one of 'aftershock windows {model}'",
+        code="NOT_FOUND",
+    )

@@ -1,0 +1,72 @@
+"""Where answers go: tables or JSON on standard output, waiting on standard error."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+_PATIENCE_SECONDS = 1.0
+_PIPE_WIDTH = 160
+
+
+def show(*parts: RenderableType, on_stderr: bool = False) -> None:
+    """Print tables and lines."""
+    known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    # Names come from data: nothing in them is markup.
+    console = Console(
+        stderr=on_stderr,
+        width=None if known_width else _PIPE_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+
+
+def show_json(content: Mapping[str, object]) -> None:
+    """Print JSON with the contract's field names; messages in it become objects."""
+    typer.echo(json.dumps(_plain(content), indent=2))
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show a moving bar once the block takes more than a second, where a person looks on."""
+    bar = Progress(
+        TextColumn(text),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    bar.add_task(text, total=None)
+    start = threading.Timer(_PATIENCE_SECONDS, bar.start)
+    start.daemon = True
+    start.start()
+    try:
+        yield
+    finally:
+        start.cancel()
+        start.join()
+        bar.stop()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Message):
+        return MessageToDict(
+            value, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,209 @@
+"""Tables of windows, shifts, incidents, mitigations and checkpoints."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from aftershock._names import short
+from aftershock.cli import _words as words
+from aftershock.cli._checks import Check
+from aftershock.v1.aggregator_service_pb2 import ModelSummary
+from aftershock.v1.checkpoint_pb2 import Checkpoint
+from aftershock.v1.incident_pb2 import Incident, Mitigation, TimelineEntry
+from aftershock.v1.shift_pb2 import Comparison, FeatureShift
+from aftershock.v1.window_pb2 import Window
+
+_DIGEST_LENGTH = 12
+
+
+def models_table(models: Iterable[ModelSummary]) -> Table:
+    """One row a model: its latest window, and what was ingested."""
+    table = _table(
+        "model",
+        "checkpoint",
+        "latest window",
+        "state",
+        "#considered",
+        "#displayed",
+        "calibration",
+        "#batches",
+        "#duplicate",
+        "#refused",
+    )
+    for model in models:
+        window = model.latest_window
+        table.add_row(
+            short(model.name),
+            short(model.checkpoint.name) or words.NOTHING,
+            short(window.name) or words.NOTHING,
+            words.window_state(window.state) if window.name else words.NOTHING,
+            f"{window.considered_count:,}",
+            f"{window.displayed_count:,}",
+            words.calibration(window),
+            f"{model.block_count:,}",
+            f"{model.duplicate_block_count:,}",
+            f"{model.refused_block_count:,}",
+        )
+    return table
+
+
+def windows_table(windows: Iterable[Window]) -> Table:
+    """One row a window."""
+    table = _table(
+        "window",
+        "start (UTC)",
+        "state",
+        "#considered",
+        "#displayed",
+        "calibration",
+        "#expected",
+        "#observed",
+        "checkpoint",
+    )
+    for window in windows:
+        known = window.HasField("calibration")
+        table.add_row(
+            short(window.name),
+            words.moment(window.start_time),
+            words.window_state(window.state),
+            f"{window.considered_count:,}",
+            f"{window.displayed_count:,}",
+            words.calibration(window),
+            f"{window.calibration.expected:,.1f}" if known else words.NOTHING,
+            f"{window.calibration.observed:,}" if known else words.NOTHING,
+            window.checkpoint_digest[:_DIGEST_LENGTH],
+        )
+    return table
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return what was compared, and the verdict."""
+    anomaly, control = comparison.anomaly, comparison.control
+    lines = [
+        f"anomaly {anomaly.name}: calibration {words.calibration(anomaly)}",
+        f"control {control.name}: calibration {words.calibration(control)}"
+        f" ({words.selection(comparison.control_selection)})",
+        f"checkpoint {anomaly.checkpoint_digest[:_DIGEST_LENGTH]}; shift = GFI(anomaly) - "
+        "GFI(control), GFI = coverage x median of non-zero |LFI|",
+        f"verdict: {words.verdict(comparison)}",
+    ]
+    if comparison.control_note:
+        lines.insert(2, f"note: {comparison.control_note}")
+    return lines
+
+
+def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
+    """One row a feature, by absolute shift."""
+    table = _table(
+        "#rank",
+        "feature",
+        "kind",
+        "#shift",
+        "#95 % interval",
+        "#GFI",
+        "#coverage",
+        "#GFI rank",
+        "#z",
+        "significant",
+    )
+    for shift in shifts:
+        table.add_row(
+            str(shift.rank),
+            shift.feature,
+            words.kind(shift.kind),
+            words.number(shift.shift),
+            f"{words.number(shift.lower)} to {words.number(shift.upper)}",
+            words.change(words.number(shift.control_gfi), words.number(shift.anomaly_gfi)),
+            words.change(
+                words.percent(shift.control_coverage), words.percent(shift.anomaly_coverage)
+            ),
+            words.change(str(shift.control_rank), str(shift.anomaly_rank)),
+            f"{shift.z:.1f}",
+            "yes" if shift.significant else "",
+        )
+    return table
+
+
+def incidents_table(incidents: Iterable[Incident]) -> Table:
+    """One row an incident."""
+    table = _table(
+        "incident", "model", "state", "opened (UTC)", "calibration", "first suspect", "mitigations"
+    )
+    for incident in incidents:
+        shifts: Sequence[FeatureShift] = incident.comparison.shifts
+        table.add_row(
+            short(incident.name),
+            short(incident.model),
+            words.incident_state(incident.state),
+            words.moment(incident.create_time),
+            words.calibration(incident.comparison.anomaly),
+            shifts[0].feature if shifts else words.NOTHING,
+            words.mitigation_states(incident.mitigations),
+        )
+    return table
+
+
+def mitigations_table(mitigations: Iterable[Mitigation]) -> Table:
+    """One row a mitigation: what it does, what was previewed and what came of it."""
+    table = _table(
+        "mitigation",
+        "state",
+        "does",
+        "previewed calibration",
+        "verified",
+        "expires (UTC)",
+        "reason",
+    )
+    for mitigation in mitigations:
+        verified = mitigation.verified_calibration
+        table.add_row(
+            short(mitigation.name),
+            words.mitigation_state(mitigation.state),
+            words.action(mitigation),
+            words.preview(mitigation.preview),
+            f"{verified:.2f}" if verified else words.NOTHING,
+            words.moment(mitigation.expire_time),
+            mitigation.reason,
+        )
+    return table
+
+
+def timeline_table(timeline: Iterable[TimelineEntry]) -> Table:
+    """One row an event, oldest first."""
+    table = _table("time (UTC)", "who", "what")
+    for entry in timeline:
+        table.add_row(words.moment(entry.time), entry.actor, entry.message)
+    return table
+
+
+def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
+    """One row a checkpoint."""
+    table = _table("checkpoint", "trained until (UTC)", "#features", "digest")
+    for checkpoint in checkpoints:
+        table.add_row(
+            checkpoint.name,
+            words.moment(checkpoint.trained_until),
+            f"{len(checkpoint.features):,}",
+            checkpoint.digest[:_DIGEST_LENGTH],
+        )
+    return table
+
+
+def checks_table(checks: Iterable[Check]) -> Table:
+    """One row a check of the doctor."""
+    table = _table("what", "health", "found", "what to do")
+    for check in checks:
+        table.add_row(check.subject, check.health, check.found, check.advice)
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table. Columns that begin with # hold numbers."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        is_number = column.startswith("#")
+        table.add_column(
+            column.removeprefix("#"), justify="right" if is_number else "left", overflow="fold"
+        )
+    return table

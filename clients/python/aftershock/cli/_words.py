@@ -1,0 +1,111 @@
+"""Numbers, times and states as people read them."""
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aftershock.v1.example_pb2 import FeatureKind
+from aftershock.v1.incident_pb2 import IncidentState, Mitigation, MitigationState, Preview
+from aftershock.v1.shift_pb2 import Comparison, ControlSelection, Verdict
+from aftershock.v1.window_pb2 import Calibration, Window, WindowState
+
+NOTHING = "-"
+
+
+def number(value: float) -> str:
+    """Return three significant digits."""
+    return f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage."""
+    return f"{share:.0%}".replace("%", " %")
+
+
+def moment(stamp: Timestamp) -> str:
+    """Return a time in UTC, to the minute."""
+    if not stamp.seconds:
+        return NOTHING
+    return f"{stamp.ToDatetime(UTC):%Y-%m-%d %H:%M}"
+
+
+def change(before: str, after: str) -> str:
+    """Return what was and what is."""
+    return f"{before} -> {after}"
+
+
+def ratio(value: float, lower: float, upper: float) -> str:
+    """Return a calibration with its interval."""
+    return f"{value:.2f} ({lower:.2f} to {upper:.2f})"
+
+
+def calibration(window: Window) -> str:
+    """Return a window's calibration."""
+    if not window.HasField("calibration"):
+        return "no outcomes"
+    known = window.calibration
+    return ratio(known.ratio, known.lower, known.upper) + (" !" if known.anomalous else "")
+
+
+def direction(known: Calibration) -> str:
+    """Return which way predictions are off."""
+    return "over-predicts" if known.ratio > 1 else "under-predicts"
+
+
+def preview(known: Preview) -> str:
+    """Return what calibration would be."""
+    if known.missing_reason:
+        return f"no preview: {known.missing_reason}"
+    return ratio(known.calibration, known.lower, known.upper)
+
+
+def action(mitigation: Mitigation) -> str:
+    """Return what a mitigation does."""
+    if mitigation.features:
+        return f"switch off {', '.join(mitigation.features)}"
+    return "serve an earlier checkpoint"
+
+
+def mitigation_state(state: MitigationState.ValueType) -> str:
+    """Return a mitigation's state."""
+    return _plain(MitigationState.Name(state), "MITIGATION_STATE_")
+
+
+def mitigation_states(mitigations: Iterable[Mitigation]) -> str:
+    """Return the states of all mitigations."""
+    return ", ".join(mitigation_state(m.state) for m in mitigations) or NOTHING
+
+
+def incident_state(state: IncidentState.ValueType) -> str:
+    """Return an incident's state."""
+    return _plain(IncidentState.Name(state), "INCIDENT_STATE_")
+
+
+def window_state(state: WindowState.ValueType) -> str:
+    """Return a window's state."""
+    return _plain(WindowState.Name(state), "WINDOW_STATE_")
+
+
+def kind(value: FeatureKind.ValueType) -> str:
+    """Return a feature's kind."""
+    return _plain(FeatureKind.Name(value), "FEATURE_KIND_")
+
+
+def selection(value: ControlSelection.ValueType) -> str:
+    """Return how a control was chosen."""
+    return _plain(ControlSelection.Name(value), "CONTROL_SELECTION_")
+
+
+def verdict(comparison: Comparison) -> str:
+    """Return what a comparison says."""
+    features = f"{comparison.significant_count} of {comparison.feature_count} features"
+    return {
+        Verdict.VERDICT_FEATURE_CORRUPTION: f"{features} shifted beyond their noise",
+        Verdict.VERDICT_NO_FEATURE_EXPLAINS: "no feature explains the difference",
+        Verdict.VERDICT_INSUFFICIENT_DATA: "too few examples to tell",
+    }.get(comparison.verdict, "no verdict")
+
+
+def _plain(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")

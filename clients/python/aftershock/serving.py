@@ -1,0 +1,187 @@
+"""The kill-switch guard of a model server: serves a killed feature at its baseline.
+
+guard = KillSwitchGuard(model="ads_ctr", features=schema.names)
+guard.wait_ready(timeout=5.0)
+...
+prediction = predict(guard.apply(features, baselines))
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from aftershock._backoff import Backoff
+from aftershock._channel import Channels, call_metadata, open_channel
+from aftershock._environment import Endpoints, Environment, Service
+from aftershock._errors import error_of_call
+from aftershock._flags import killed_features
+from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
+
+__all__ = ["KillSwitchGuard"]
+
+Value = TypeVar("Value")
+
+_SYNC_FLAGS = "/flagd.sync.v1.FlagSyncService/SyncFlags"
+_log = logging.getLogger("aftershock")
+
+
+class KillSwitchGuard:
+    """Follows the runbook's kill switches for one model, on a thread of its own.
+
+    What it knows changes only when the runbook says so: a broken stream, an unreachable runbook or
+    a configuration that cannot be read never switches a feature back on. It opens the stream again
+    by itself. Make it after a fork, not before.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        model: str,
+        features: Iterable[str] | None = None,
+        on_change: Callable[[frozenset[str]], None] | None = None,
+    ) -> None:
+        """Start to follow.
+
+        Args:
+            address: of the runbook, `host:port`; otherwise AFTERSHOCK_RUNBOOK_ADDRESS, or
+                AFTERSHOCK_ADDRESS.
+            model: id of the model.
+            features: that this server feeds the model; a kill of another one is logged and left
+                out. All, if not given.
+            on_change: called with what is killed, on the guard's thread, after each change.
+
+        Raises:
+            ConfigurationError: no address, or a TLS file that cannot be read.
+        """
+        environment = Environment.read()
+        channels = Channels(Endpoints(environment, address), open_channel)
+        self._channel = channels.to(Service.RUNBOOK)
+        self._callee = channels.describe(Service.RUNBOOK)
+        self._metadata = call_metadata(environment)
+        self._model = model.removeprefix("models/")
+        self._features = None if features is None else frozenset(features)
+        self._on_change = on_change
+        self._killed: frozenset[str] = frozenset()
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._stream: Any = None
+        self._complaints: set[str] = set()
+        self._thread = threading.Thread(target=self._follow, name="aftershock-guard", daemon=True)
+        self._thread.start()
+
+    @property
+    def killed(self) -> frozenset[str]:
+        """The features that are switched off now."""
+        return self._killed
+
+    def is_killed(self, feature: str) -> bool:
+        """Whether a feature is switched off now."""
+        return feature in self._killed
+
+    def apply(
+        self, features: Mapping[str, Value], baselines: Mapping[str, Value]
+    ) -> Mapping[str, Value]:
+        """Return `features` with killed ones at their baselines.
+
+        While nothing is killed, that is the same object, at no cost. A killed feature without a
+        baseline keeps its value, which is logged: half a prediction is better than none.
+        """
+        # Read once: the guard's thread replaces the set, and never changes it.
+        killed = self._killed
+        if not killed:
+            return features
+        replaced = {f: baselines[f] for f in killed if f in features and f in baselines}
+        if len(replaced) != len(killed):
+            self._complain_of_baselines(killed & features.keys() - baselines.keys())
+        return {**features, **replaced}
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Wait until the runbook has said what is killed; return whether it has."""
+        return self._ready.wait(timeout)
+
+    def close(self) -> None:
+        """Stop following. What is killed stays as last known."""
+        self._closing.set()
+        if self._stream is not None:
+            self._stream.cancel()
+        self._thread.join()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _follow(self) -> None:
+        backoff = Backoff()
+        while not self._closing.is_set():
+            try:
+                for response in self._open_stream():
+                    backoff.reset()
+                    self._take(response.flag_configuration)
+                    self._complaints.discard("stream")
+            except grpc.RpcError as error:
+                self._complain("stream", str(error_of_call(error, self._callee)))
+            except Exception:
+                # Whatever it is, a guard that stops following would miss the next kill.
+                _log.exception("unexpected error; trying again")
+            self._closing.wait(backoff.pause())
+
+    def _open_stream(self) -> Iterator[FlagSyncResponse]:
+        call = self._channel.unary_stream(
+            _SYNC_FLAGS, FlagSyncRequest.SerializeToString, FlagSyncResponse.FromString
+        )
+        request = FlagSyncRequest(provider_id="aftershock-guard", selector=self._model)
+        stream = self._stream = call(request, metadata=self._metadata)
+        if self._closing.is_set():
+            # Closed in between, when there was no stream to cancel yet.
+            stream.cancel()
+        return stream
+
+    def _take(self, configuration: str) -> None:
+        try:
+            killed = killed_features(configuration, self._model)
+        except ValueError as error:
+            self._complain("configuration", f"kill switches stay as they are: {error}")
+            return
+        if self._features is not None and not killed <= self._features:
+            strangers = ", ".join(sorted(killed - self._features))
+            self._complain(strangers, f"killed but not served here, so not killed: {strangers}")
+            killed &= self._features
+        changed, self._killed = killed != self._killed, killed
+        self._ready.set()
+        if changed:
+            _log.warning(
+                "kill switches of %s: %s", self._model, ", ".join(sorted(killed)) or "none"
+            )
+            self._tell(killed)
+
+    def _tell(self, killed: frozenset[str]) -> None:
+        if self._on_change is None:
+            return
+        try:
+            self._on_change(killed)
+        except Exception:
+            # The callback is the caller's; the guard has to go on.
+            _log.exception("on_change failed")
+
+    def _complain_of_baselines(self, features: Iterable[str]) -> None:
+        for feature in features:
+            self._complain(f"baseline {feature}", f"no baseline of {feature}: it stays as it is")
+
+    def _complain(self, kind: str, message: str) -> None:
+        """Log once a kind."""
+        if kind not in self._complaints and not self._closing.is_set():
+            self._complaints.add(kind)
+            _log.warning("%s", message)
