@@ -1,0 +1,77 @@
+"""The (example, feature) pairs of a block that there is work for, in both orders."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.attribution.domain.checkpoint import Schema
+from services.attribution.domain.example import Examples
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs sorted by feature and, within, by row."""
+
+    features: tuple[int, ...]
+    """The features in play, rising."""
+    starts: tuple[int, ...]
+    """[features + 1]: the pairs of the k-th are `[starts[k], starts[k + 1])`."""
+    rows: Tensor
+    """[pairs]: row of each pair."""
+    owners: Tensor
+    """[pairs]: feature of each pair."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of pairs."""
+        return len(self.rows)
+
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each feature that has pairs, with its range."""
+        for k, feature in enumerate(self.features):
+            if self.starts[k] < self.starts[k + 1]:
+                yield feature, self.starts[k], self.starts[k + 1]
+
+    def take(self, positions: Tensor) -> "Pairs":
+        """Return a selection of pairs that is sorted by feature as well."""
+        owners = self.owners[positions]
+        starts = np.searchsorted(owners.numpy(), np.array([*self.features, 1 << 62]))
+        return Pairs(self.features, tuple(starts.tolist()), self.rows[positions], owners)
+
+
+def pairs_of(present: NDArray[np.bool_], features: tuple[int, ...]) -> Pairs:
+    """Return the pairs of a block, given where the features are present, bool [features, rows]."""
+    which, rows = np.nonzero(present)
+    counts = np.bincount(which, minlength=len(features))
+    starts = (0, *np.cumsum(counts).tolist())
+    owners = np.array(features, dtype=np.int64)[which]
+    return Pairs(features, starts, torch.from_numpy(rows), torch.from_numpy(owners))
+
+
+def presence(examples: Examples) -> NDArray[np.bool_]:
+    """Return where each feature differs from its baseline, bool [features, examples]."""
+    schema = examples.schema
+    present = np.zeros((len(schema.features), examples.count), dtype=np.bool_)
+    columns = _packed(schema)
+    for name, places in columns.items():
+        positions, which, baselines = zip(*places, strict=True)
+        array = examples.arrays[name]
+        differs = array[:, list(which)] != np.array(baselines, dtype=np.float64).astype(array.dtype)
+        present[list(positions)] = differs.T
+    for j, feature in enumerate(schema.features):
+        if feature.column is None:
+            present[j] = examples.present(feature)
+    return present
+
+
+def _packed(schema: Schema) -> dict[str, list[tuple[int, int, float]]]:
+    """Return the features of each packed input: position, column, baseline."""
+    places: dict[str, list[tuple[int, int, float]]] = {}
+    for j, feature in enumerate(schema.features):
+        if feature.column is not None:
+            places.setdefault(feature.input, []).append((j, feature.column, feature.baseline))
+    return places
