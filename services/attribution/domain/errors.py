@@ -63,3 +63,7 @@ class DeliveryUnavailable(AttributionError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NoAggregator(AttributionError):
+    """Blocks are to go into windows, and the service was started without them."""

@@ -1,0 +1,98 @@
+"""Starts the attribution service."""
+
+import asyncio
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from aftershock.v1 import attribution_service_pb2 as pb
+from aftershock.v1.attribution_service_pb2_grpc import add_AttributionServiceServicer_to_server
+from services.attribution.adapters.grpc_access import ACCESS
+from services.attribution.adapters.grpc_errors import ERRORS
+from services.attribution.adapters.grpc_servicer import AttributionServicer
+from services.attribution.adapters.grpc_sink import GrpcSink
+from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.load import Load
+from services.attribution.plain_ablation import PlainAblation
+from services.chassis.channel import call_metadata, open_channel
+from services.chassis.server import Service, serve
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import configure_logging
+
+
+class AttributionSettings(ServiceSettings):
+    """Settings, from the environment with the prefix AFTERSHOCK_ATTRIBUTION_."""
+
+    model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_ATTRIBUTION_", extra="forbid")
+
+    checkpoint_roots: list[Path] = Field(default_factory=list)
+    """Folders under which checkpoints may be loaded from."""
+    load: list[Path] = Field(default_factory=list)
+    """Checkpoints to load at start."""
+    aggregator_address: str | None = None
+    """Where blocks are delivered, `host:port`. None: to callers only."""
+    delivery_patience_seconds: float = Field(default=30.0, gt=0)
+    """How long a block is tried before its sender is told to send it again."""
+    threads: int = Field(default=max(1, (os.cpu_count() or 1) // 2), ge=1)
+    """Threads of one inference. More than there are idle cores is far slower than one."""
+    block_examples: int = Field(default=1024, ge=1, le=1_000_000)
+    """Rows of one run of the model."""
+    batches_under_way: int = Field(default=4, ge=1, le=256)
+    """Batches of one stream that are worked on before the first is answered."""
+
+
+def main() -> None:
+    """Load what is to be loaded, and serve until SIGTERM or SIGINT."""
+    settings = AttributionSettings()
+    configure_logging(settings)
+    torch.set_num_threads(settings.threads)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference") as inference:
+        asyncio.run(_serve(settings, inference))
+
+
+async def _serve(settings: AttributionSettings, inference: Executor) -> None:
+    checkpoints = MemoryCheckpoints()
+    load = Load(
+        source=TorchCheckpoints(settings.checkpoint_roots),
+        repository=checkpoints,
+        compile=lambda predictor: PlainAblation(predictor, settings.block_examples),
+    )
+    for folder in settings.load:
+        await asyncio.get_running_loop().run_in_executor(inference, load, folder)
+    sink = _sink(settings)
+    servicer = AttributionServicer(
+        checkpoints=checkpoints,
+        load=load,
+        sink=sink,
+        inference=inference,
+        block_examples=settings.block_examples,
+        batches_under_way=settings.batches_under_way,
+    )
+    service = Service(
+        names=[pb.DESCRIPTOR.services_by_name["AttributionService"].full_name],
+        register=lambda server: add_AttributionServiceServicer_to_server(servicer, server),
+        errors=ERRORS,
+        access=ACCESS,
+        background=[sink.run] if sink else [],
+    )
+    await serve(service, settings)
+
+
+def _sink(settings: AttributionSettings) -> GrpcSink | None:
+    address = settings.aggregator_address
+    if address is None:
+        return None
+    return GrpcSink(
+        lambda: open_channel(address, settings),
+        call_metadata(settings),
+        patience=settings.delivery_patience_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What attribution stands on, one technology a file."""

@@ -1,0 +1,85 @@
+"""Encodes examples that come as an Arrow IPC stream, one column per feature."""
+
+import numpy as np
+import pyarrow as pa
+
+from services.attribution.adapters.arrow_columns import Column
+from services.attribution.domain.checkpoint import Schema
+from services.attribution.domain.errors import (
+    EmptyBatch,
+    MalformedArrow,
+    MissingFeature,
+    UnknownFeature,
+)
+from services.attribution.domain.example import Examples
+
+MOST_EXAMPLES = 1_000_000
+"""In one batch, as in the contract's LfiBlock."""
+
+
+def decode(stream: bytes, schema: Schema, field: str) -> Examples:
+    """Return the examples as the schema's program takes them.
+
+    `field` is the path of the request field that holds the stream; errors name a value as
+    `{field}.{column}[{row}]`.
+
+    Raises:
+        MalformedArrow: the bytes are not an Arrow IPC stream with one column per name.
+        EmptyBatch: it has no rows.
+        UnknownFeature, MissingFeature: its columns are not the schema's features.
+        WrongDataType, NotFinite, ListTooLong, IdOutOfRange: a value does not fit its feature.
+    """
+    table = _table(stream, field)
+    _check_names(table, schema, field)
+    arrays = {
+        name: np.broadcast_to(value, (table.num_rows, *value.shape)).copy()
+        for name, value in schema.baseline_row().items()
+    }
+    for feature in schema.features:
+        column = Column(feature, schema.input_of(feature), f"{field}.{feature.name}")
+        for name, values in column.encode(table.column(feature.name)).items():
+            if feature.column is None:
+                arrays[name] = values
+            else:
+                arrays[name][:, feature.column] = values
+    return Examples(schema, arrays)
+
+
+def _table(stream: bytes, field: str) -> pa.Table:
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise MalformedArrow(
+            f"not a valid Arrow IPC stream ({error}): write it with pyarrow.ipc.new_stream", field
+        ) from error
+    if table.num_rows == 0:
+        raise EmptyBatch("the batch has no examples: do not send empty batches", field)
+    if table.num_rows > MOST_EXAMPLES:
+        raise MalformedArrow(
+            f"{table.num_rows} examples in one batch, and {MOST_EXAMPLES} are the most: split it",
+            field,
+        )
+    return table
+
+
+def _check_names(table: pa.Table, schema: Schema, field: str) -> None:
+    names = table.column_names
+    for name in names:
+        if name not in schema.index:
+            raise UnknownFeature(
+                f"column {name!r} is no feature of the checkpoint: leave it out, or name the "
+                "checkpoint that has it",
+                f"{field}.{name}",
+            )
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedArrow(f"column {twice!r} appears twice", f"{field}.{twice}")
+    missing = [f.name for f in schema.features if f.name not in set(names)]
+    if missing:
+        raise MissingFeature(
+            f"feature {missing[0]!r} has no column ({len(missing)} missing): send a column of "
+            "nulls if it is absent from all examples",
+            f"{field}.{missing[0]}",
+        )

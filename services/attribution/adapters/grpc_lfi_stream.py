@@ -1,0 +1,97 @@
+"""One ComputeLfi stream: batches in, answers out, in order, several under way at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aftershock.v1 import attribution_service_pb2 as pb
+from aftershock.v1 import example_pb2
+from services.attribution.adapters.arrow_examples import decode
+from services.attribution.adapters.grpc_errors import batch_status
+from services.attribution.adapters.grpc_messages import batch_of, block_message
+from services.attribution.domain.block import Batch, LfiBlock
+from services.attribution.explain import Explain
+from services.attribution.ports import LfiSink
+from services.chassis.errors import InvalidRequest
+from services.chassis.interceptors.validation import check
+
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class LfiStream:
+    """What the options of a stream chose."""
+
+    explain: Explain
+    sink: LfiSink | None
+    """Takes each block into windows; None: nothing does."""
+    to_caller: bool
+    """Whether the caller gets each block."""
+    inference: Executor
+
+    async def answer(self, request: pb.ComputeLfiRequest) -> pb.ComputeLfiResponse:
+        """Return the answer to a batch; what is wrong with it is an answer too.
+
+        Raises:
+            InvalidRequest: the request is not a batch.
+        """
+        if request.WhichOneof("content") != "batch":
+            raise InvalidRequest(
+                [("options", "each request after the first carries a batch: open another stream")]
+            )
+        try:
+            check(request)
+            return await self._attributed(request.batch)
+        except Exception as error:
+            status = batch_status(error)
+            return pb.ComputeLfiResponse(batch_id=request.batch.batch_id, error=status)
+
+    async def _attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
+        loop = asyncio.get_running_loop()
+        block = await loop.run_in_executor(self.inference, self._block, batch_of(message))
+        duplicate = (await self.sink.deliver(block)).duplicate if self.sink else False
+        if self.to_caller:
+            return pb.ComputeLfiResponse(
+                batch_id=message.batch_id, block=block_message(block, with_examples=False)
+            )
+        receipt = pb.BatchReceipt(example_count=len(block.lfi.predictions), duplicate=duplicate)
+        return pb.ComputeLfiResponse(batch_id=message.batch_id, receipt=receipt)
+
+    def _block(self, batch: Batch) -> LfiBlock:
+        checkpoint = self.explain.ablator.checkpoint
+        checkpoint.check_unseen(batch.event_time)
+        examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
+        return LfiBlock(batch, checkpoint, self.explain.method, self.explain(examples))
+
+
+async def in_order(
+    requests: AsyncIterator[_Request],
+    answer: Callable[[_Request], Awaitable[_Answer]],
+    most: int,
+) -> AsyncIterator[_Answer]:
+    """Answer requests, at most `most` at a time, in the order in which they came."""
+    under_way: deque[asyncio.Future[_Answer]] = deque()
+    upcoming: asyncio.Future[_Request] | None = None
+    more = True
+    try:
+        while more or under_way:
+            if more and upcoming is None and len(under_way) < most:
+                upcoming = asyncio.ensure_future(anext(requests))
+            awaited = [future for future in (upcoming, *under_way) if future is not None]
+            await asyncio.wait(awaited[:2], return_when=asyncio.FIRST_COMPLETED)
+            if upcoming is not None and upcoming.done():
+                try:
+                    under_way.append(asyncio.ensure_future(answer(upcoming.result())))
+                except StopAsyncIteration:
+                    more = False
+                upcoming = None
+            while under_way and under_way[0].done():
+                yield under_way.popleft().result()
+    finally:
+        for future in (upcoming, *under_way):
+            if future is not None:
+                future.cancel()

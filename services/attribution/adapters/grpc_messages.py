@@ -1,0 +1,90 @@
+"""Between the domain's nouns and the contract's messages."""
+
+from datetime import UTC
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from aftershock.v1 import checkpoint_pb2, example_pb2, importance_pb2
+from services.attribution.domain.block import Batch, LfiBlock, Population
+from services.attribution.domain.checkpoint import Checkpoint
+from services.attribution.domain.lfi import LfiMethod
+from services.chassis.errors import InvalidRequest
+
+_POPULATIONS = {
+    example_pb2.POPULATION_CONSIDERED: Population.CONSIDERED,
+    example_pb2.POPULATION_DISPLAYED: Population.DISPLAYED,
+}
+_METHODS = {
+    importance_pb2.LFI_METHOD_UNSPECIFIED: LfiMethod.PSEUDO_LOSS,
+    importance_pb2.LFI_METHOD_PSEUDO_LOSS: LfiMethod.PSEUDO_LOSS,
+    importance_pb2.LFI_METHOD_RELATIVE: LfiMethod.RELATIVE,
+}
+_DATA_TYPES = {
+    "float32": importance_pb2.DATA_TYPE_FLOAT32,
+    "uint32": importance_pb2.DATA_TYPE_UINT32,
+}
+
+
+def method_of(method: importance_pb2.LfiMethod.ValueType) -> LfiMethod:
+    """Return the equation that options ask for; unspecified is the pseudo-loss."""
+    return _METHODS[method]
+
+
+def batch_of(message: example_pb2.ExampleBatch) -> Batch:
+    """Return a batch that the contract's rules have let through.
+
+    Raises:
+        InvalidRequest: its time is not between the years 1 and 9999.
+    """
+    seconds = message.event_time.seconds + message.event_time.nanos / 1e9
+    try:
+        event_time = message.event_time.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest([("batch.event_time", f"{seconds} s is no time: {error}")]) from error
+    return Batch(
+        batch_id=message.batch_id,
+        population=_POPULATIONS[message.population],
+        event_time=event_time,
+        arrow_stream=message.arrow_stream,
+    )
+
+
+def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
+    """Return a checkpoint as the contract names it."""
+    message = checkpoint_pb2.Checkpoint(name=checkpoint.name, digest=checkpoint.digest)
+    message.trained_until.FromDatetime(checkpoint.trained_until)
+    for feature in checkpoint.schema.features:
+        kind = example_pb2.FeatureKind.Value(f"FEATURE_KIND_{feature.kind.value}")
+        message.features.add(name=feature.name, kind=kind)
+    return message
+
+
+def block_message(block: LfiBlock, *, with_examples: bool) -> importance_pb2.LfiBlock:
+    """Return a block, with the batch's examples for a window's sample or without."""
+    batch, lfi = block.batch, block.lfi
+    event_time = Timestamp()
+    event_time.FromDatetime(batch.event_time)
+    return importance_pb2.LfiBlock(
+        block_id=batch.batch_id,
+        model=f"models/{block.checkpoint.model}",
+        checkpoint_digest=block.checkpoint.digest,
+        method=importance_pb2.LfiMethod.Value(f"LFI_METHOD_{block.method.value}"),
+        population=example_pb2.Population.Value(f"POPULATION_{batch.population.value}"),
+        event_time=event_time,
+        example_count=len(lfi.predictions),
+        feature_offsets=_tensor(lfi.offsets),
+        example_indices=_tensor(lfi.example_indices),
+        values=_tensor(lfi.values),
+        predictions=_tensor(lfi.predictions),
+        arrow_stream=batch.arrow_stream if with_examples else b"",
+    )
+
+
+def _tensor(array: NDArray[np.generic]) -> importance_pb2.Tensor:
+    return importance_pb2.Tensor(
+        data_type=_DATA_TYPES[array.dtype.name],
+        shape=array.shape,
+        data=array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(),
+    )

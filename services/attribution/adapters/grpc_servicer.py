@@ -1,0 +1,171 @@
+"""Serves aftershock.v1.AttributionService."""
+
+import asyncio
+import base64
+import binascii
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from aftershock.v1 import attribution_service_pb2 as pb
+from aftershock.v1 import attribution_service_pb2_grpc as pb_grpc
+from services.attribution.adapters.arrow_examples import decode
+from services.attribution.adapters.grpc_lfi_stream import LfiStream, in_order
+from services.attribution.adapters.grpc_messages import checkpoint_message, method_of
+from services.attribution.domain.errors import CheckpointRefused, NoAggregator
+from services.attribution.explain import Explain
+from services.attribution.load import Load
+from services.attribution.ports import CheckpointRepository, LfiSink
+from services.attribution.predict import Predict
+from services.attribution.preview import MitigationPreview, Preview
+from services.chassis.errors import InvalidRequest
+from services.chassis.interceptors.validation import check
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Result = TypeVar("_Result")
+_DEFAULT_PAGE = 100
+
+
+@dataclass(frozen=True)
+class AttributionServicer(pb_grpc.AttributionServiceServicer):
+    """Translates requests to use cases; whatever computes, computes on `inference`."""
+
+    checkpoints: CheckpointRepository
+    load: Load
+    sink: LfiSink | None
+    """Where blocks for the aggregator go. None: the service runs without one."""
+    inference: Executor
+    """Has one thread: one inference at a time."""
+    block_examples: int
+    """Rows of one run of the model for previews."""
+    batches_under_way: int
+    """Of one stream."""
+
+    async def ComputeLfi(  # noqa: N802 - the contract's name
+        self,
+        request_iterator: AsyncIterator[pb.ComputeLfiRequest],
+        context: _Context,  # noqa: ARG002 - the stub's signature
+    ) -> AsyncIterator[pb.ComputeLfiResponse]:
+        """Attribute batches."""
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None:
+            return
+        stream = self._stream(first)
+        async for response in in_order(requests, stream.answer, self.batches_under_way):
+            yield response
+
+    async def PreviewMitigation(  # noqa: N802
+        self,
+        request: pb.PreviewMitigationRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.PreviewMitigationResponse:
+        """Preview a mitigation."""
+        scorer = self.checkpoints.get(request.checkpoint)
+        preview = Preview(Predict(scorer.predictor, self.block_examples))
+        schema = scorer.checkpoint.schema
+
+        def compute() -> MitigationPreview:
+            samples = [
+                decode(stream, schema, f"arrow_streams[{position}]")
+                for position, stream in enumerate(request.arrow_streams)
+            ]
+            return preview(samples, request.features)
+
+        result = await self._computed(compute)
+        return pb.PreviewMitigationResponse(
+            example_count=result.example_count,
+            mean_prediction=result.mean_prediction,
+            mitigated_mean_prediction=result.mitigated_mean_prediction,
+            ratio_standard_error=result.ratio_standard_error,
+            checkpoint_digest=scorer.checkpoint.digest,
+        )
+
+    async def ListCheckpoints(  # noqa: N802
+        self,
+        request: pb.ListCheckpointsRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.ListCheckpointsResponse:
+        """List checkpoints by name."""
+        names = self.checkpoints.names()
+        start = bisect_right(names, _last_name(request.page_token)) if request.page_token else 0
+        page = names[start : start + (request.page_size or _DEFAULT_PAGE)]
+        more = start + len(page) < len(names)
+        return pb.ListCheckpointsResponse(
+            checkpoints=[checkpoint_message(self.checkpoints.get(n).checkpoint) for n in page],
+            next_page_token=_page_token(page[-1]) if more else "",
+        )
+
+    async def GetCheckpoint(  # noqa: N802
+        self,
+        request: pb.GetCheckpointRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.GetCheckpointResponse:
+        """Get a checkpoint."""
+        checkpoint = self.checkpoints.get(request.name).checkpoint
+        return pb.GetCheckpointResponse(checkpoint=checkpoint_message(checkpoint))
+
+    async def LoadCheckpoint(  # noqa: N802
+        self,
+        request: pb.LoadCheckpointRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.LoadCheckpointResponse:
+        """Load a checkpoint."""
+        folder = Path(request.folder)
+        try:
+            scorer = await self._computed(lambda: self.load(folder))
+        except CheckpointRefused as error:
+            raise CheckpointRefused(str(error), field="folder") from error
+        return pb.LoadCheckpointResponse(checkpoint=checkpoint_message(scorer.checkpoint))
+
+    async def UnloadCheckpoint(  # noqa: N802
+        self,
+        request: pb.UnloadCheckpointRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.UnloadCheckpointResponse:
+        """Forget a checkpoint; streams that use it go on."""
+        self.checkpoints.remove(request.name)
+        return pb.UnloadCheckpointResponse()
+
+    def _stream(self, request: pb.ComputeLfiRequest) -> LfiStream:
+        """Return what the first request of a stream asks for."""
+        check(request)
+        if request.WhichOneof("content") != "options":
+            raise InvalidRequest([("batch", "the first request of a stream carries its options")])
+        options = request.options
+        to_caller = options.delivery != pb.DELIVERY_AGGREGATOR
+        to_aggregator = options.delivery in (pb.DELIVERY_AGGREGATOR, pb.DELIVERY_BOTH)
+        if to_aggregator and self.sink is None:
+            raise NoAggregator(
+                "this service runs without an aggregator: set aggregator_address, or ask for "
+                "delivery to the caller",
+                field="options.delivery",
+            )
+        ablator = self.checkpoints.get(options.checkpoint).ablator
+        return LfiStream(
+            explain=Explain(ablator, method_of(options.method)),
+            sink=self.sink if to_aggregator else None,
+            to_caller=to_caller,
+            inference=self.inference,
+        )
+
+    async def _computed(self, function: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self.inference, function)
+
+
+def _page_token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _last_name(page_token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(page_token.encode()).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(
+            [("page_token", "not a next_page_token of an earlier response")]
+        ) from error
