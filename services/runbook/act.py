@@ -1,0 +1,182 @@
+"""A worker carries out what was decided: once, whatever happens in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from services.runbook.domain.errors import (
+    ActuatorConflict,
+    ActuatorRefused,
+    ActuatorUnavailable,
+)
+from services.runbook.domain.incident import SERVICE, Incident
+from services.runbook.domain.mitigation import IN_FORCE, Mitigation, MitigationState
+from services.runbook.domain.plan import Change
+from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.ports import Actuator, Clock, PolicySource, Store, UnitOfWork, Watermarks
+
+_S = MitigationState
+_Ways = Mapping[MitigationState, MitigationState]
+
+_NOTHING_LEFT: _Ways = {}
+_CONFLICT: _Ways = {_S.APPROVED: _S.CONFLICTED, _S.APPLYING: _S.CONFLICTED}
+_REFUSED: _Ways = {_S.APPROVED: _S.CONFLICTED, _S.APPLYING: _S.FAILED}
+# What cannot be confirmed may have happened, so it is undone; what was not begun has not happened.
+_UNCONFIRMED: _Ways = {_S.APPROVED: _S.CONFLICTED, _S.APPLYING: _S.REVERTING}
+_UNDONE: _Ways = {_S.REVERTING: _S.REVERTED}
+_NOT_UNDONE: _Ways = {_S.REVERTING: _S.FAILED}
+
+
+@dataclass(frozen=True)
+class Act:
+    """Applies and reverts mitigations by an actuator.
+
+    What is found is recorded before anything is changed, and the actuator hears one key a
+    mitigation: a worker that takes over from one that died repeats its call, not its effect.
+    """
+
+    store: Store
+    actuator: Actuator
+    policies: PolicySource
+    watermarks: Watermarks
+    clock: Clock
+    most_attempts: int
+    """Before what cannot be confirmed is undone, and what cannot be undone is given to a person."""
+    patience: float
+    """Seconds that the actuator has for one answer; shorter than a lease."""
+
+    async def __call__(self, claim: Claim) -> None:
+        """Carry the claimed work out.
+
+        Raises:
+            ActuatorUnavailable: try again later.
+            LeaseLost: another worker has taken it over.
+        """
+        carry_out = self._apply if claim.work.kind is WorkKind.APPLY else self._revert
+        await carry_out(claim)
+
+    async def _apply(self, claim: Claim) -> None:
+        try:
+            mitigation = await self._begun(claim)
+            if mitigation.state is not _S.APPLYING or mitigation.change is None:
+                await self._end(claim, _NOTHING_LEFT)
+                return
+            await self._put_in_force(mitigation, mitigation.change)
+        except ActuatorConflict as error:
+            await self._end(claim, _CONFLICT, str(error))
+        except ActuatorRefused as error:
+            await self._end(claim, _REFUSED, str(error))
+        except ActuatorUnavailable as error:
+            if claim.attempt < self.most_attempts:
+                raise
+            await self._end(claim, _UNCONFIRMED, str(error))
+        else:
+            await self._applied(claim, mitigation)
+
+    async def _revert(self, claim: Claim) -> None:
+        _, mitigation = await self.store.read(lambda unit: _target(unit, claim))
+        if mitigation.state is not _S.REVERTING or mitigation.change is None:
+            await self._end(claim, _NOTHING_LEFT)
+            return
+        try:
+            async with _answer_within(self.patience):
+                await self.actuator.revert(mitigation.name, mitigation.plan, mitigation.change)
+        except ActuatorUnavailable as error:
+            if claim.attempt < self.most_attempts:
+                raise
+            await self._end(claim, _NOT_UNDONE, f"could not be taken back: {error}")
+        else:
+            await self._end(claim, _UNDONE, mitigation.reason)
+
+    async def _begun(self, claim: Claim) -> Mitigation:
+        """Return the mitigation, APPLYING from now on if it was approved."""
+        _, mitigation = await self.store.read(lambda unit: _target(unit, claim))
+        if mitigation.state is not _S.APPROVED:
+            return mitigation
+        async with _answer_within(self.patience):
+            change = await self.actuator.plan(mitigation.plan)
+        return await self.store.transact(lambda unit: self._begin(unit, claim, change))
+
+    def _begin(self, unit: UnitOfWork, claim: Claim, change: Change) -> Mitigation:
+        incident, mitigation = _target(unit, claim)
+        if mitigation.state is not _S.APPROVED:
+            return mitigation
+        in_force = [other.plan for other in unit.incidents.in_force()]
+        if refusal := self.policies.current().guard_rails.refusal(mitigation.plan, in_force):
+            raise ActuatorConflict(refusal)
+        recorded = incident.with_mitigation(replace(mitigation, change=change))
+        begun = self._moved(recorded, mitigation, _S.APPLYING, "")
+        unit.incidents.save(begun)
+        return begun.mitigation(mitigation.id)
+
+    async def _put_in_force(self, mitigation: Mitigation, change: Change) -> None:
+        async with _answer_within(self.patience):
+            await self.actuator.apply(mitigation.name, mitigation.plan, change)
+            observed = await self.actuator.observe(mitigation.plan)
+        if observed != change.target:
+            raise ActuatorUnavailable(f"applied, but what is in force is {dict(observed)}")
+
+    async def _applied(self, claim: Claim, mitigation: Mitigation) -> None:
+        needed = self.policies.current().verification_windows
+        newest_example = await self.watermarks.latest(mitigation.plan.model)
+
+        def record(unit: UnitOfWork) -> None:
+            unit.outbox.finish(claim)
+            incident, mitigation = _target(unit, claim)
+            # A person may have taken it back meanwhile; the outbox holds that work next.
+            if mitigation.state is not _S.APPLYING:
+                return
+            seen = unit.feeds.newest_window_end(incident.model)
+            after = max(t for t in (incident.windows[-1].end_time, seen, newest_example) if t)
+            timed = incident.with_mitigation(replace(mitigation, applied_after=after))
+            applied = self._moved(timed, mitigation, _S.APPLIED, "").advised(
+                f"In force: {mitigation.plan}. {needed} windows that start at "
+                f"{after:%Y-%m-%d %H:%M} or later (event time, UTC) decide whether it helps."
+            )
+            unit.incidents.save(applied)
+
+        await self.store.transact(record)
+
+    async def _end(self, claim: Claim, ways: _Ways, why: str = "") -> None:
+        """Finish the work and move the mitigation on, if its state still has a way to go."""
+
+        def end(unit: UnitOfWork) -> None:
+            unit.outbox.finish(claim)
+            incident, mitigation = _target(unit, claim)
+            to = ways.get(mitigation.state)
+            if to is None:
+                return
+            unit.incidents.save(self._moved(incident, mitigation, to, why))
+            if to is _S.REVERTING:
+                work = Work(WorkKind.REVERT, incident.id, mitigation.id)
+                unit.outbox.put(work, self.clock.now())
+
+        await self.store.transact(end)
+
+    def _moved(
+        self, incident: Incident, mitigation: Mitigation, to: MitigationState, why: str
+    ) -> Incident:
+        time = self.clock.now()
+        moved = incident.moved(mitigation.id, to, actor=SERVICE, time=time, reason=why)
+        if not incident.is_open or to in IN_FORCE - {_S.FAILED}:
+            return moved
+        model = incident.model.removeprefix("models/")
+        because = f" ({why})" if why else ""
+        return moved.advised(
+            f"{to.capitalize()}: {mitigation.plan}{because}. {model} needs a person."
+        )
+
+
+@asynccontextmanager
+async def _answer_within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise ActuatorUnavailable(f"no answer within {seconds:g} s") from error
+
+
+def _target(unit: UnitOfWork, claim: Claim) -> tuple[Incident, Mitigation]:
+    incident = unit.incidents.get(claim.work.incident)
+    return incident, incident.mitigation(claim.work.mitigation or "")

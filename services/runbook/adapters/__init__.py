@@ -1,0 +1,1 @@
+"""Where the runbook meets the world: one technology a file."""

@@ -1,0 +1,1 @@
+"""Systems that a mitigation can be carried out in."""

@@ -1,0 +1,36 @@
+"""Pretends: nothing outside this process changes."""
+
+import logging
+
+from services.runbook.adapters.memory_killed_features import MemoryKilledFeatures
+from services.runbook.domain.kill_switch import settings_of
+from services.runbook.domain.plan import KILLED, Change, Plan, Settings
+
+_log = logging.getLogger(__name__)
+
+
+class DryRun:
+    """Remembers what it would have done, and says it in the log."""
+
+    def __init__(self) -> None:
+        self._pretended = MemoryKilledFeatures()
+
+    async def plan(self, plan: Plan) -> Change:
+        """Return what would change."""
+        return Change(await self.observe(plan), dict.fromkeys(plan.features, KILLED))
+
+    async def apply(self, key: str, plan: Plan, change: Change) -> None:
+        """Pretend to put the target in force. Raises ActuatorConflict."""
+        await self._pretended.switch(key, plan.model, change)
+        _log.info("dry run: would %s", plan, extra={"model": plan.model, "key": key})
+
+    async def observe(self, plan: Plan) -> Settings:
+        """Return what would be in force."""
+        pretended = await self._pretended.read()
+        killed = {feature for model, feature in pretended if model == plan.model}
+        return settings_of(plan.features, killed)
+
+    async def revert(self, key: str, plan: Plan, change: Change) -> None:
+        """Pretend to put the previous settings back."""
+        await self._pretended.restore(key, plan.model, change)
+        _log.info("dry run: would undo to %s", plan, extra={"model": plan.model, "key": key})

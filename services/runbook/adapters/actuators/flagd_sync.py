@@ -1,0 +1,117 @@
+"""Kill-switches as feature flags that model servers follow over flagd's sync protocol."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable, StoreUnavailable
+from services.runbook.domain.kill_switch import settings_of
+from services.runbook.domain.plan import KILLED, Change, MitigationKind, Plan, Settings
+from services.runbook.ports import KilledFeatures
+
+_log = logging.getLogger(__name__)
+_POLL_SECONDS = 1.0
+"""How soon this process follows a switch that another replica made."""
+
+_FLAG = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
+
+
+class FlagBoard:
+    """The flags as subscribers see them: what was last read from the store of killed features.
+
+    A store that cannot be read changes nothing, so that no failure of ours un-kills a feature.
+    """
+
+    def __init__(self, killed: KilledFeatures) -> None:
+        self._store = killed
+        self._killed: frozenset[tuple[str, str]] | None = None
+        self._changes = ChangeSignal()
+        # An older read that ends later must not bring an older state back.
+        self._reading = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read the killed features and tell the subscribers if they changed.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
+        async with self._reading:
+            killed = await self._store.read()
+            if killed != self._killed:
+                self._killed = killed
+                self._changes.ring()
+
+    async def follow(self) -> None:
+        """Refresh until cancelled; then end the subscribers' streams, so that they come back."""
+        try:
+            while True:
+                try:
+                    await self.refresh()
+                except StoreUnavailable:
+                    _log.warning("flags stay as they are: killed features cannot be read")
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            self._changes.close()
+
+    async def configuration(self, model: str) -> str:
+        """Return the flagd configuration, JSON; of one model if `model`, an id, is not empty.
+
+        Raises:
+            StoreUnavailable: killed features were never read. An empty configuration would un-kill.
+        """
+        if self._killed is None:
+            await self.refresh()
+        wanted = sorted((m.removeprefix("models/"), f) for m, f in self._killed or ())
+        flags = {f"aftershock.kill.{m}.{f}": _FLAG for m, f in wanted if model in {"", m}}
+        return json.dumps({"flags": flags})
+
+    async def configurations(self, model: str) -> AsyncIterator[str]:
+        """Yield the configuration as it is, then again whenever it changes."""
+        sent = None
+        while not self._changes.closed:
+            seen = self._changes.count
+            configuration = await self.configuration(model)
+            if configuration != sent:
+                yield configuration
+                sent = configuration
+            await self._changes.wait(seen, _POLL_SECONDS)
+
+
+class FlagdSync:
+    """Switches features by changing the flags that this runbook serves."""
+
+    def __init__(self, killed: KilledFeatures, board: FlagBoard) -> None:
+        self._killed = killed
+        self._board = board
+
+    async def plan(self, plan: Plan) -> Change:
+        """Return how the features are served, and that they would be killed."""
+        if plan.kind is not MitigationKind.KILL_SWITCH:
+            raise ActuatorRefused(f"flags carry out kill-switches, not {plan.kind}")
+        return Change(await self.observe(plan), dict.fromkeys(plan.features, KILLED))
+
+    async def apply(self, key: str, plan: Plan, change: Change) -> None:
+        """Record the kill and push it to every subscriber."""
+        try:
+            await self._killed.switch(key, plan.model, change)
+            await self._board.refresh()
+        except StoreUnavailable as error:
+            raise ActuatorUnavailable(str(error)) from error
+
+    async def observe(self, plan: Plan) -> Settings:
+        """Return how the features are served."""
+        try:
+            every = await self._killed.read()
+        except StoreUnavailable as error:
+            raise ActuatorUnavailable(str(error)) from error
+        return settings_of(plan.features, {f for m, f in every if m == plan.model})
+
+    async def revert(self, key: str, plan: Plan, change: Change) -> None:
+        """Record the end of the kill and push it to every subscriber."""
+        try:
+            await self._killed.restore(key, plan.model, change)
+            await self._board.refresh()
+        except StoreUnavailable as error:
+            raise ActuatorUnavailable(str(error)) from error

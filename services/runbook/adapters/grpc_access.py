@@ -1,0 +1,15 @@
+"""Who may call which method."""
+
+from services.chassis.interceptors.auth import AccessTable
+from services.chassis.tokens import Role
+
+_SERVICE = "/aftershock.v1.RunbookService"
+
+ACCESS: AccessTable = {
+    f"{_SERVICE}/ListIncidents": Role.READER,
+    f"{_SERVICE}/GetIncident": Role.READER,
+    f"{_SERVICE}/WatchIncidents": Role.READER,
+    f"{_SERVICE}/ApproveMitigation": Role.APPROVER,
+    f"{_SERVICE}/RejectMitigation": Role.APPROVER,
+    f"{_SERVICE}/RevertMitigation": Role.APPROVER,
+}

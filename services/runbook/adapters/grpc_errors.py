@@ -1,0 +1,43 @@
+"""What callers see of the runbook's errors."""
+
+import grpc
+
+from aftershock.v1.error_reason_pb2 import ErrorReason
+from services.chassis.errors import ErrorStatus, ErrorTable
+from services.runbook.domain.errors import (
+    DecisionRefused,
+    IncidentNotFound,
+    InvalidPageToken,
+    InvalidTransition,
+    MitigationNotFound,
+    NotAnApprover,
+    StalePlan,
+    StoreUnavailable,
+)
+
+ERRORS: ErrorTable = {
+    IncidentNotFound: ErrorStatus(
+        grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_INCIDENT_NOT_FOUND
+    ),
+    MitigationNotFound: ErrorStatus(
+        grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_MITIGATION_NOT_FOUND
+    ),
+    InvalidPageToken: ErrorStatus(
+        grpc.StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_INVALID_REQUEST
+    ),
+    InvalidTransition: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_INVALID_TRANSITION
+    ),
+    DecisionRefused: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_INVALID_TRANSITION
+    ),
+    StalePlan: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STALE_PLAN
+    ),
+    NotAnApprover: ErrorStatus(
+        grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_NOT_AN_APPROVER
+    ),
+    StoreUnavailable: ErrorStatus(
+        grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+    ),
+}

@@ -1,0 +1,93 @@
+"""Previews by the aggregator's sample and attribution's joint ablation."""
+
+from collections.abc import Sequence
+
+import grpc
+
+from aftershock.v1.aggregator_service_pb2 import GetWindowSampleRequest, GetWindowSampleResponse
+from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
+from aftershock.v1.attribution_service_pb2 import ListCheckpointsRequest, PreviewMitigationRequest
+from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
+from services.runbook.domain.errors import PreviewUnavailable
+from services.runbook.domain.preview import JointAblation
+
+_SECONDS = 30.0
+_MOST_STREAMS = 64
+"""That one request takes."""
+
+
+class GrpcPreviewer:
+    """Fetches a window's sample and passes it on; keeps nothing."""
+
+    def __init__(
+        self,
+        aggregator: grpc.aio.Channel,
+        attribution: grpc.aio.Channel,
+        metadata: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._aggregator = AggregatorServiceStub(aggregator)
+        self._attribution = AttributionServiceStub(attribution)
+        self._metadata = metadata
+
+    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
+        """Return mean predictions over the window's sample with the features ablated together."""
+        sample = await self._sample(window)
+        model = window.partition("/windows/")[0]
+        checkpoint = await self._checkpoint(model, sample.checkpoint_digest)
+        request = PreviewMitigationRequest(
+            checkpoint=checkpoint,
+            features=features,
+            arrow_streams=_spread(sample.arrow_streams),
+        )
+        try:
+            answer = await self._attribution.PreviewMitigation(
+                request, timeout=_SECONDS, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable("attribution", error) from error
+        return JointAblation(
+            mean_prediction=answer.mean_prediction,
+            mitigated_mean_prediction=answer.mitigated_mean_prediction,
+            ratio_standard_error=answer.ratio_standard_error,
+            example_count=answer.example_count,
+            checkpoint_digest=answer.checkpoint_digest,
+        )
+
+    async def _sample(self, window: str) -> GetWindowSampleResponse:
+        try:
+            sample = await self._aggregator.GetWindowSample(
+                GetWindowSampleRequest(window=window), timeout=_SECONDS, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable("the aggregator", error) from error
+        if not sample.arrow_streams:
+            raise PreviewUnavailable("the aggregator kept no examples of the window")
+        return sample
+
+    async def _checkpoint(self, model: str, digest: str) -> str:
+        """Return the name of the checkpoint that scored the window: the newest may be another."""
+        token = ""
+        while True:
+            try:
+                page = await self._attribution.ListCheckpoints(
+                    ListCheckpointsRequest(page_token=token),
+                    timeout=_SECONDS,
+                    metadata=self._metadata,
+                )
+            except grpc.aio.AioRpcError as error:
+                raise _unavailable("attribution", error) from error
+            for checkpoint in page.checkpoints:
+                if checkpoint.digest == digest and checkpoint.name.startswith(f"{model}/"):
+                    return checkpoint.name
+            token = page.next_page_token
+            if not token:
+                raise PreviewUnavailable("attribution no longer holds the window's checkpoint")
+
+
+def _spread(streams: Sequence[bytes]) -> Sequence[bytes]:
+    step = -(-len(streams) // _MOST_STREAMS)
+    return streams[::step]
+
+
+def _unavailable(service: str, error: grpc.aio.AioRpcError) -> PreviewUnavailable:
+    return PreviewUnavailable(f"{service} says {error.code().name}: {error.details()}")

@@ -1,0 +1,113 @@
+"""aftershock.v1.RunbookService over the use cases."""
+# ruff: noqa: ARG002, N802 - the signatures are gRPC's
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from aftershock.v1 import runbook_service_pb2 as pb
+from aftershock.v1.incident_pb2 import Incident
+from aftershock.v1.runbook_service_pb2_grpc import RunbookServiceServicer
+from services.chassis.interceptors.auth import current_principal
+from services.chassis.tokens import Role
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.grpc_messages import incident_message, mitigation_message
+from services.runbook.approve import Approve
+from services.runbook.domain.approval import Answer, Expert, Recall
+from services.runbook.ports import Store
+from services.runbook.reject import Reject
+from services.runbook.revert import Revert
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_DEFAULT_PAGE = 50
+_POLL_SECONDS = 1.0
+"""How soon a watcher sees what another replica committed."""
+
+
+@dataclass(frozen=True)
+class RunbookServicer(RunbookServiceServicer):
+    """Answers experts, and those who watch."""
+
+    store: Store
+    changes: ChangeSignal
+    approve: Approve
+    reject: Reject
+    revert: Revert
+
+    async def ListIncidents(
+        self, request: pb.ListIncidentsRequest, context: _Context
+    ) -> pb.ListIncidentsResponse:
+        """Return incidents, newest first."""
+        size = request.page_size or _DEFAULT_PAGE
+        incidents, token = await self.store.read(
+            lambda unit: unit.catalogue.page(request.model or None, size, request.page_token)
+        )
+        return pb.ListIncidentsResponse(
+            incidents=[incident_message(incident) for incident in incidents], next_page_token=token
+        )
+
+    async def GetIncident(
+        self, request: pb.GetIncidentRequest, context: _Context
+    ) -> pb.GetIncidentResponse:
+        """Return one incident."""
+        incident_id = request.name.removeprefix("incidents/")
+        return pb.GetIncidentResponse(incident=await self._incident(incident_id))
+
+    async def WatchIncidents(
+        self, request: pb.WatchIncidentsRequest, context: _Context
+    ) -> AsyncIterator[pb.WatchIncidentsResponse]:
+        """Send each incident as it is now, then again whenever it changes."""
+        sent: dict[str, int] = {}
+        while not self.changes.closed:
+            seen = self.changes.count
+            versions = await self.store.read(
+                lambda unit: unit.catalogue.versions(request.model or None)
+            )
+            for incident_id in [i for i, version in versions.items() if sent.get(i) != version]:
+                yield pb.WatchIncidentsResponse(incident=await self._incident(incident_id))
+            sent = dict(versions)
+            await self.changes.wait(seen, _POLL_SECONDS)
+
+    async def ApproveMitigation(
+        self, request: pb.ApproveMitigationRequest, context: _Context
+    ) -> pb.ApproveMitigationResponse:
+        """Record a yes."""
+        incident_id, mitigation_id = _ids(request.name)
+        answer = Answer(mitigation_id, _expert(), request.plan_hash, request.reason)
+        mitigation = await self.approve(incident_id, answer)
+        return pb.ApproveMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def RejectMitigation(
+        self, request: pb.RejectMitigationRequest, context: _Context
+    ) -> pb.RejectMitigationResponse:
+        """Record a no."""
+        incident_id, mitigation_id = _ids(request.name)
+        answer = Answer(mitigation_id, _expert(), request.plan_hash, request.reason)
+        mitigation = await self.reject(incident_id, answer)
+        return pb.RejectMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def RevertMitigation(
+        self, request: pb.RevertMitigationRequest, context: _Context
+    ) -> pb.RevertMitigationResponse:
+        """Record that a mitigation is to be undone."""
+        incident_id, mitigation_id = _ids(request.name)
+        mitigation = await self.revert(
+            incident_id, Recall(mitigation_id, _expert(), request.reason)
+        )
+        return pb.RevertMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def _incident(self, incident_id: str) -> Incident:
+        incident = await self.store.read(lambda unit: unit.incidents.get(incident_id))
+        return incident_message(incident)
+
+
+def _expert() -> Expert:
+    principal = current_principal()
+    return Expert(principal.name, may_approve=principal.holds(Role.APPROVER))
+
+
+def _ids(name: str) -> tuple[str, str]:
+    _, incident_id, _, mitigation_id = name.split("/")
+    return incident_id, mitigation_id

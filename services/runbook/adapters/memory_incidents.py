@@ -1,0 +1,215 @@
+"""The runbook's store in memory: for trying things out, and for tests."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
+from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import IN_FORCE, Mitigation, MitigationState, Transition
+from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.ports import UnitOfWork
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    work: Work
+    due: datetime
+    lease_until: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass
+class _Tables:
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    audit: list[tuple[str, Transition]] = field(default_factory=list)
+    outbox: dict[int, _Wanted] = field(default_factory=dict)
+    put: int = 0
+    cursors: dict[str, str] = field(default_factory=dict)
+    window_ends: dict[str, datetime] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def copy(self) -> "_Tables":
+        """Return tables that can change apart; what they hold is immutable."""
+        return _Tables(
+            dict(self.incidents),
+            dict(self.versions),
+            list(self.audit),
+            dict(self.outbox),
+            self.put,
+            dict(self.cursors),
+            dict(self.window_ends),
+            set(self.seen),
+        )
+
+
+class _Incidents:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def get(self, incident_id: str) -> Incident:
+        try:
+            return self._tables.incidents[incident_id]
+        except KeyError:
+            raise IncidentNotFound(f"there is no incident {incident_id}", field="name") from None
+
+    def latest(self, model: str) -> Incident | None:
+        of_model = [i for i in self._tables.incidents.values() if i.model == model]
+        return of_model[-1] if of_model else None
+
+    def next_id(self) -> str:
+        return f"INC-{len(self._tables.incidents) + 1}"
+
+    def save(self, incident: Incident) -> None:
+        tables, known = self._tables, self._tables.incidents.get(incident.id)
+        written = {m.name: len(m.history) for m in known.mitigations} if known else {}
+        steps = incident.history[len(known.history) if known else 0 :]
+        tables.audit += [(incident.name, step) for step in steps]
+        for mitigation in incident.mitigations:
+            steps = mitigation.history[written.get(mitigation.name, 0) :]
+            tables.audit += [(mitigation.name, step) for step in steps]
+        tables.incidents[incident.id] = incident
+        tables.versions[incident.id] = tables.versions.get(incident.id, 0) + 1
+
+    def in_force(self) -> Sequence[Mitigation]:
+        every = (m for i in self._tables.incidents.values() for m in i.mitigations)
+        return [mitigation for mitigation in every if mitigation.state in IN_FORCE]
+
+    def overdue(self, time: datetime) -> Sequence[str]:
+        return [
+            incident.id
+            for incident in self._tables.incidents.values()
+            if any(
+                m.state is MitigationState.PROPOSED and m.expire_time <= time
+                for m in incident.mitigations
+            )
+        ]
+
+
+class _Catalogue:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def page(self, model: str | None, size: int, token: str) -> tuple[Sequence[Incident], str]:
+        newest_first = [
+            incident
+            for incident in reversed(self._tables.incidents.values())
+            if model in {None, incident.model}
+        ]
+        ends = {str(index): index for index in range(1, len(newest_first))}
+        if token and token not in ends:
+            raise InvalidPageToken("no page ended with this page token", field="page_token")
+        start = ends.get(token, 0)
+        end = start + size
+        return newest_first[start:end], str(end) if end < len(newest_first) else ""
+
+    def versions(self, model: str | None) -> Mapping[str, int]:
+        return {
+            incident_id: version
+            for incident_id, version in self._tables.versions.items()
+            if model in {None, self._tables.incidents[incident_id].model}
+        }
+
+
+class _Outbox:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def put(self, work: Work, due: datetime) -> None:
+        self._tables.put += 1
+        self._tables.outbox[self._tables.put] = _Wanted(work, due)
+
+    def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
+        return self._oldest(kinds, time) is not None
+
+    def claim(self, kinds: Sequence[WorkKind], time: datetime, until: datetime) -> Claim | None:
+        number = self._oldest(kinds, time)
+        if number is None:
+            return None
+        wanted = self._tables.outbox[number]
+        claimed = replace(wanted, lease_until=until, attempts=wanted.attempts + 1)
+        self._tables.outbox[number] = claimed
+        return Claim(number, claimed.work, claimed.attempts)
+
+    def _oldest(self, kinds: Sequence[WorkKind], time: datetime) -> int | None:
+        earlier = set()
+        for number, wanted in self._tables.outbox.items():
+            work = wanted.work
+            target = (work.incident, work.mitigation) if work.mitigation else number
+            free = wanted.lease_until is None or wanted.lease_until <= time
+            if work.kind in kinds and wanted.due <= time and free and target not in earlier:
+                return number
+            earlier.add(target)
+        return None
+
+    def finish(self, claim: Claim) -> None:
+        self._check(claim)
+        del self._tables.outbox[claim.id]
+
+    def postpone(self, claim: Claim, due: datetime) -> None:
+        wanted = self._check(claim)
+        self._tables.outbox[claim.id] = replace(wanted, due=due, lease_until=None)
+
+    def _check(self, claim: Claim) -> _Wanted:
+        wanted = self._tables.outbox.get(claim.id)
+        if wanted is None or wanted.attempts != claim.attempt:
+            raise LeaseLost(f"another worker has taken over {claim.work.kind} of the outbox")
+        return wanted
+
+
+class _Feeds:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def record(self, event: ShiftEvent) -> bool:
+        tables, end = self._tables, event.window.end_time
+        tables.cursors[event.model] = event.cursor
+        tables.window_ends[event.model] = max(tables.window_ends.get(event.model, end), end)
+        if event.window.name in tables.seen:
+            return False
+        tables.seen.add(event.window.name)
+        return True
+
+    def cursors(self) -> Mapping[str, str]:
+        return dict(self._tables.cursors)
+
+    def newest_window_end(self, model: str) -> datetime | None:
+        return self._tables.window_ends.get(model)
+
+
+class _UnitOfWork:
+    def __init__(self, tables: _Tables) -> None:
+        self.incidents = _Incidents(tables)
+        self.catalogue = _Catalogue(tables)
+        self.outbox = _Outbox(tables)
+        self.feeds = _Feeds(tables)
+
+
+class MemoryStore:
+    """Forgets everything when the process ends."""
+
+    def __init__(self, changes: ChangeSignal) -> None:
+        self._tables = _Tables()
+        self._changes = changes
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` on a copy that takes the original's place if it succeeds."""
+        tables = self._tables.copy()
+        result = work(_UnitOfWork(tables))
+        self._tables = tables
+        self._changes.ring()
+        return result
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` on a copy that is thrown away."""
+        return work(_UnitOfWork(self._tables.copy()))
+
+    def audit(self) -> Sequence[tuple[str, Transition]]:
+        """Return every transition with the resource name of what changed, in order."""
+        return tuple(self._tables.audit)

@@ -1,0 +1,74 @@
+"""The outbox in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import exists, or_
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from services.runbook.adapters.sql_tables import WorkRow
+from services.runbook.domain.errors import LeaseLost
+from services.runbook.domain.work import Claim, Work, WorkKind
+
+
+class SqlOutbox:
+    """Wanted effects, in the same transaction as what wants them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, work: Work, due: datetime) -> None:
+        """Ask for an effect."""
+        self._session.add(
+            WorkRow(kind=work.kind, incident=work.incident, mitigation=work.mitigation, due=due)
+        )
+
+    def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
+        """Whether there is work of these kinds to claim."""
+        return self._session.exec(_oldest(kinds, time)).one_or_none() is not None
+
+    def claim(self, kinds: Sequence[WorkKind], time: datetime, until: datetime) -> Claim | None:
+        """Take the oldest due work of these kinds that nobody holds, until the lease ends."""
+        oldest = _oldest(kinds, time).with_for_update(skip_locked=True)
+        row = self._session.exec(oldest).one_or_none()
+        if row is None or row.id is None:
+            return None
+        row.attempts += 1
+        row.lease_until = until
+        self._session.add(row)
+        work = Work(WorkKind(row.kind), row.incident, row.mitigation)
+        return Claim(row.id, work, row.attempts)
+
+    def finish(self, claim: Claim) -> None:
+        """Remove finished work. Raises LeaseLost if it has been taken over."""
+        self._session.delete(self._held(claim))
+
+    def postpone(self, claim: Claim, due: datetime) -> None:
+        """Give work back for a later attempt. Raises LeaseLost if it has been taken over."""
+        row = self._held(claim)
+        row.due, row.lease_until = due, None
+        self._session.add(row)
+
+    def _held(self, claim: Claim) -> WorkRow:
+        row = self._session.get(WorkRow, claim.id)
+        if row is None or row.attempts != claim.attempt:
+            raise LeaseLost(f"another worker has taken over {claim.work.kind} of the outbox")
+        return row
+
+
+def _oldest(kinds: Sequence[WorkKind], time: datetime) -> SelectOfScalar[WorkRow]:
+    earlier = aliased(WorkRow)
+    waits_for_another = exists().where(
+        col(earlier.incident) == col(WorkRow.incident),
+        col(earlier.mitigation) == col(WorkRow.mitigation),
+        col(earlier.id) < col(WorkRow.id),
+    )
+    free = or_(col(WorkRow.lease_until).is_(None), col(WorkRow.lease_until) <= time)
+    return (
+        select(WorkRow)
+        .where(col(WorkRow.kind).in_(kinds), col(WorkRow.due) <= time, free, ~waits_for_another)
+        .order_by(col(WorkRow.id))
+        .limit(1)
+    )

@@ -1,0 +1,182 @@
+"""The tables of the runbook's database."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Dialect, Index, Text, TypeDecorator, text
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with its zone, also where the database (SQLite) keeps none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
+    ) -> datetime | None:
+        """Write in UTC. A time without a zone is refused."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
+    ) -> datetime | None:
+        """Read as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _time(*, nullable: bool = False, index: bool = False) -> Any:
+    return Field(sa_column=Column(UtcDateTime, nullable=nullable, index=index))
+
+
+def _text(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(Text, nullable=nullable))
+
+
+class IncidentRow(SQLModel, table=True):
+    """An incident as it is now."""
+
+    __tablename__ = "incident"
+    # The rule that a model has one open incident at a time holds in the database too.
+    __table_args__ = (
+        Index(
+            "incident_open_model",
+            "model",
+            unique=True,
+            sqlite_where=text("state = 'OPEN'"),
+            postgresql_where=text("state = 'OPEN'"),
+        ),
+    )
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    model: str = Field(index=True)
+    state: str
+    version: int
+    """Grows with each change."""
+    advice: str = _text()
+    comparison: str | None = _text(nullable=True)
+    """JSON."""
+
+
+class IncidentWindowRow(SQLModel, table=True):
+    """A window since the incident opened."""
+
+    __tablename__ = "incident_window"
+
+    incident: int = Field(primary_key=True, foreign_key="incident.number")
+    name: str = Field(primary_key=True)
+    start_time: datetime = _time()
+    content: str = _text()
+    """JSON."""
+
+
+class MitigationRow(SQLModel, table=True):
+    """A mitigation as it is now."""
+
+    __tablename__ = "mitigation"
+
+    incident: int = Field(primary_key=True, foreign_key="incident.number")
+    ordinal: int = Field(primary_key=True)
+    state: str = Field(index=True)
+    expire_time: datetime = _time(index=True)
+    plan_hash: str
+    plan: str = _text()
+    """JSON, as the next two."""
+    preview: str = _text()
+    change: str | None = _text(nullable=True)
+    applied_after: datetime | None = _time(nullable=True)
+    verified_calibration: float | None = None
+
+
+class TimelineRow(SQLModel, table=True):
+    """One line of an incident's timeline."""
+
+    __tablename__ = "timeline"
+
+    incident: int = Field(primary_key=True, foreign_key="incident.number")
+    ordinal: int = Field(primary_key=True)
+    time: datetime = _time()
+    actor: str
+    message: str = _text()
+
+
+class AuditRow(SQLModel, table=True):
+    """Who changed which state, when and why. The history of incidents and mitigations is this."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_subject", "subject", "ordinal", unique=True),)
+
+    sequence: int | None = Field(default=None, primary_key=True)
+    subject: str
+    """Resource name."""
+    ordinal: int
+    """Place in the subject's history, from 0."""
+    before: str
+    after: str
+    time: datetime = _time()
+    actor: str
+    reason: str = _text()
+
+
+class WorkRow(SQLModel, table=True):
+    """The outbox."""
+
+    __tablename__ = "work"
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    incident: str
+    mitigation: str | None = None
+    due: datetime = _time(index=True)
+    lease_until: datetime | None = _time(nullable=True)
+    attempts: int = 0
+
+
+class FeedRow(SQLModel, table=True):
+    """How far a model's stream of shifts has been read."""
+
+    __tablename__ = "feed"
+
+    model: str = Field(primary_key=True)
+    cursor: str
+    newest_window_end: datetime = _time()
+
+
+class SeenWindowRow(SQLModel, table=True):
+    """A window whose event was recorded: it counts once, however often it is published."""
+
+    __tablename__ = "seen_window"
+
+    name: str = Field(primary_key=True)
+
+
+class KilledFeatureRow(SQLModel, table=True):
+    """A feature that is served at its baseline."""
+
+    __tablename__ = "killed_feature"
+
+    model: str = Field(primary_key=True)
+    feature: str = Field(primary_key=True)
+    key: str
+    """The mitigation that switched it off."""
+
+
+class KillKeyRow(SQLModel, table=True):
+    """What became of a mitigation's key; a key acts once."""
+
+    __tablename__ = "kill_key"
+
+    key: str = Field(primary_key=True)
+    state: str
+    """APPLIED or REVERTED."""

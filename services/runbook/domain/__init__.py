@@ -1,0 +1,1 @@
+"""Nouns and rules of the runbook. Pure: standard library only."""

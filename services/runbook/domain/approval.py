@@ -1,0 +1,113 @@
+"""Who may decide on a mitigation, and about which plan."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.runbook.domain.errors import DecisionRefused, NotAnApprover, StalePlan
+from services.runbook.domain.mitigation import (
+    IN_FORCE,
+    PENDING,
+    Mitigation,
+    MitigationState,
+    Transition,
+)
+
+
+@dataclass(frozen=True)
+class Expert:
+    """Somebody who takes a decision, as identified at the moment of the decision."""
+
+    name: str
+    may_approve: bool
+    """Holds the role `approver`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An expert's decision on a proposal."""
+
+    mitigation: str
+    """Its id within the incident."""
+    expert: Expert
+    plan_hash: str
+    """Of the plan that the expert saw."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recall:
+    """An expert's wish to undo a mitigation."""
+
+    mitigation: str
+    """Its id within the incident."""
+    expert: Expert
+    reason: str
+
+
+def check_role(expert: Expert) -> None:
+    """Raise NotAnApprover unless the expert holds the role."""
+    if not expert.may_approve:
+        raise NotAnApprover(f"{expert.name} does not hold the role 'approver'")
+
+
+def check_answer(mitigation: Mitigation, answer: Answer, time: datetime) -> None:
+    """Check that a proposal can be answered, now, by this expert, about this plan.
+
+    Raises:
+        NotAnApprover: the expert lacks the role, or proposed it.
+        StalePlan: the expert saw another plan.
+        DecisionRefused: it is answered already, or has expired.
+    """
+    expert = answer.expert
+    check_role(expert)
+    if answer.plan_hash != mitigation.plan.hash:
+        raise StalePlan(
+            f"{mitigation.name} now plans to {mitigation.plan} (plan_hash {mitigation.plan.hash}): "
+            "look at it again and decide on that",
+            field="plan_hash",
+        )
+    if mitigation.state is not MitigationState.PROPOSED:
+        raise DecisionRefused(_too_late(mitigation))
+    if time >= mitigation.expire_time:
+        raise DecisionRefused(
+            f"{mitigation.name} expired at {mitigation.expire_time:%Y-%m-%d %H:%M:%S} UTC: "
+            "it is proposed anew with the next anomalous window"
+        )
+    if expert.name == mitigation.proposer:
+        raise NotAnApprover(f"{expert.name} proposed {mitigation.name}: somebody else must decide")
+
+
+def repeats_approval(mitigation: Mitigation, answer: Answer) -> bool:
+    """Whether this approval was given before, by the same expert, and still stands."""
+    stands = mitigation.state in (PENDING | IN_FORCE) - {
+        MitigationState.REVERTING,
+        MitigationState.FAILED,
+    }
+    given = mitigation.passage(MitigationState.APPROVED)
+    return stands and _repeats(given, mitigation, answer)
+
+
+def repeats_rejection(mitigation: Mitigation, answer: Answer) -> bool:
+    """Whether this rejection was given before, by the same expert."""
+    return _repeats(mitigation.passage(MitigationState.REJECTED), mitigation, answer)
+
+
+def repeats_recall(mitigation: Mitigation, recall: Recall) -> bool:
+    """Whether the same expert asked before, and it is being undone or is undone."""
+    undone = mitigation.state in {MitigationState.REVERTING, MitigationState.REVERTED}
+    began = mitigation.passage(MitigationState.REVERTING) or mitigation.history[-1]
+    return undone and began.actor == recall.expert.name
+
+
+def _repeats(given: Transition | None, mitigation: Mitigation, answer: Answer) -> bool:
+    same_plan = answer.plan_hash == mitigation.plan.hash
+    return given is not None and given.actor == answer.expert.name and same_plan
+
+
+def _too_late(mitigation: Mitigation) -> str:
+    answers = (MitigationState.APPROVED, MitigationState.REJECTED, MitigationState.EXPIRED)
+    taken = next(passage for state in answers if (passage := mitigation.passage(state)))
+    return (
+        f"{mitigation.name} was {taken.after} by {taken.actor} at {taken.time:%Y-%m-%d %H:%M:%S} "
+        f"UTC and is now {mitigation.state}: there is nothing left to decide"
+    )

@@ -1,0 +1,196 @@
+"""A calibration anomaly with its evidence, mitigations and timeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.runbook.domain.errors import InvalidTransition, MitigationNotFound
+from services.runbook.domain.evidence import Comparison, ShiftEvent, Verdict, Window
+from services.runbook.domain.mitigation import (
+    UNDER_WAY,
+    Mitigation,
+    MitigationState,
+    Transition,
+    transition,
+)
+
+SERVICE = "runbook"
+"""The actor of what nobody decided."""
+
+
+class IncidentState(StrEnum):
+    """Open until the calibration is healthy again."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """Something that happened to an incident."""
+
+    time: datetime
+    actor: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """Everything about one calibration anomaly of one model. A model has one open at a time."""
+
+    id: str
+    model: str
+    """`models/{model}`"""
+    comparison: Comparison | None
+    """The ranked shifts that stand for the incident."""
+    windows: tuple[Window, ...]
+    """Since the incident opened, by start."""
+    history: tuple[Transition, ...]
+    mitigations: tuple[Mitigation, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    advice: str = ""
+    """What the expert should do next."""
+
+    @property
+    def name(self) -> str:
+        """`incidents/{incident}`"""
+        return f"incidents/{self.id}"
+
+    @property
+    def state(self) -> IncidentState:
+        """Open or closed."""
+        return IncidentState(self.history[-1].after)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still needs somebody."""
+        return self.state is IncidentState.OPEN
+
+    @property
+    def create_time(self) -> datetime:
+        """When it opened."""
+        return self.history[0].time
+
+    @property
+    def close_time(self) -> datetime | None:
+        """When it closed."""
+        return None if self.is_open else self.history[-1].time
+
+    @property
+    def under_way(self) -> Mitigation | None:
+        """The mitigation that the incident waits for."""
+        return next((m for m in self.mitigations if m.state in UNDER_WAY), None)
+
+    @property
+    def anomalies(self) -> tuple[Window, ...]:
+        """The windows with an anomalous calibration, by start."""
+        return tuple(window for window in self.windows if window.calibration.anomalous)
+
+    def mitigation(self, mitigation_id: str) -> Mitigation:
+        """Return one of the mitigations. Raises MitigationNotFound."""
+        for mitigation in self.mitigations:
+            if mitigation.id == mitigation_id:
+                return mitigation
+        known = ", ".join(m.id for m in self.mitigations) or "none"
+        raise MitigationNotFound(
+            f"{self.name} has no mitigation {mitigation_id}; it has {known}", field="name"
+        )
+
+    def covers(self, window: Window) -> bool:
+        """Whether the window lies in event time that the incident has already gone through."""
+        return bool(self.windows) and window.start_time < self.windows[-1].end_time
+
+    def noted(self, time: datetime, actor: str, message: str) -> "Incident":
+        """Return the incident with one more line in its timeline."""
+        return replace(self, timeline=(*self.timeline, TimelineEntry(time, actor, message)))
+
+    def advised(self, advice: str) -> "Incident":
+        """Return the incident with what the expert should do next."""
+        return replace(self, advice=advice)
+
+    def attached(self, event: ShiftEvent, time: datetime) -> "Incident":
+        """Return the incident with one more window. A window that it has changes nothing.
+
+        While a mitigation is under way the comparison stays what the expert decides on.
+        """
+        window = event.window
+        if any(window.name == known.name for known in self.windows):
+            return self
+        windows = sorted((*self.windows, window), key=lambda w: w.start_time)
+        keeps = event.comparison is None or self.under_way is not None or not self.is_open
+        health = "anomalous" if window.calibration.anomalous else "not anomalous"
+        return replace(
+            self,
+            windows=tuple(windows),
+            comparison=self.comparison if keeps else event.comparison,
+        ).noted(time, SERVICE, f"window {window.id}: calibration {window.calibration}, {health}")
+
+    def with_proposal(self, mitigation: Mitigation) -> "Incident":
+        """Return the incident with a newly proposed mitigation."""
+        first = mitigation.history[0]
+        message = f"proposed to {mitigation.plan}; preview {mitigation.preview}: {first.reason}"
+        added = replace(self, mitigations=(*self.mitigations, mitigation))
+        return added.noted(first.time, first.actor, message)
+
+    def with_mitigation(self, changed: Mitigation) -> "Incident":
+        """Return the incident with what else has become known of one of its mitigations."""
+        others = tuple(changed if m.id == changed.id else m for m in self.mitigations)
+        return replace(self, mitigations=others)
+
+    def moved(
+        self, mitigation_id: str, to: MitigationState, *, actor: str, time: datetime, reason: str
+    ) -> "Incident":
+        """Return the incident with one mitigation in a new state and the timeline saying so.
+
+        Raises:
+            MitigationNotFound: no such mitigation.
+            InvalidTransition: the state machine has no such way.
+        """
+        mitigation = self.mitigation(mitigation_id)
+        changed = transition(mitigation, to, actor=actor, time=time, reason=reason)
+        message = f"{to.lower()}: {mitigation.plan}" + (f" ({reason})" if reason else "")
+        return self.with_mitigation(changed).noted(time, actor, message)
+
+    def closed(self, *, actor: str, time: datetime, reason: str) -> "Incident":
+        """Return the incident closed. Raises InvalidTransition if it is."""
+        if not self.is_open:
+            raise InvalidTransition(self.name, self.state, IncidentState.CLOSED, ())
+        step = Transition(IncidentState.OPEN, IncidentState.CLOSED, time, actor, reason)
+        history = (*self.history, step)
+        return replace(self, history=history, advice="").noted(time, actor, f"closed: {reason}")
+
+
+def opened(incident_id: str, event: ShiftEvent, time: datetime) -> Incident:
+    """Return a new incident on an anomalous window."""
+    reason = f"calibration {event.window.calibration} in window {event.window.id}"
+    return Incident(
+        id=incident_id,
+        model=event.model,
+        comparison=event.comparison,
+        windows=(event.window,),
+        history=(Transition("", IncidentState.OPEN, time, SERVICE, reason),),
+        advice=advice_on(event.comparison),
+    ).noted(time, SERVICE, f"opened: {reason}")
+
+
+def advice_on(comparison: Comparison | None) -> str:
+    """Say what to look at before there is a proposal."""
+    if comparison is None:
+        return (
+            "No healthy control window to compare with: look at what changed upstream, or compare "
+            "two windows by hand."
+        )
+    if comparison.verdict is Verdict.NO_FEATURE_EXPLAINS:
+        return (
+            "No feature explains it: look at the labels, at how outcomes are joined, and at what "
+            "changed in the world or in the model's traffic."
+        )
+    if comparison.verdict is Verdict.INSUFFICIENT_DATA:
+        return "Too few examples to tell: wait for the next window, or look at the log's volume."
+    return f"Most likely: {_names(comparison)}. Waiting for a policy's proposal."
+
+
+def _names(comparison: Comparison) -> str:
+    suspects: Sequence[str] = [s.feature for s in comparison.shifts if s.significant][:3]
+    return ", ".join(suspects) or "unknown"

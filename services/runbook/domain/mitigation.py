@@ -1,0 +1,152 @@
+"""A reversible act and the state machine that it lives in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.runbook.domain.errors import InvalidTransition
+from services.runbook.domain.plan import Change, Plan
+from services.runbook.domain.preview import MissingPreview, Preview
+
+
+class MitigationState(StrEnum):
+    """Where a mitigation is."""
+
+    PROPOSED = "PROPOSED"
+    APPROVED = "APPROVED"
+    APPLYING = "APPLYING"
+    APPLIED = "APPLIED"
+    VERIFYING = "VERIFYING"
+    EFFECTIVE = "EFFECTIVE"
+    RELEASED = "RELEASED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+    REVERTING = "REVERTING"
+    REVERTED = "REVERTED"
+    CONFLICTED = "CONFLICTED"
+
+
+_S = MitigationState
+
+ALLOWED: Mapping[MitigationState, frozenset[MitigationState]] = {
+    _S.PROPOSED: frozenset({_S.APPROVED, _S.REJECTED, _S.EXPIRED}),
+    # Approved work is withdrawn without ever having been applied, or finds the ground changed.
+    _S.APPROVED: frozenset({_S.APPLYING, _S.CONFLICTED, _S.REVERTED}),
+    # An effect that cannot be confirmed is undone: it may have happened.
+    _S.APPLYING: frozenset({_S.APPLIED, _S.CONFLICTED, _S.FAILED, _S.REVERTING}),
+    _S.APPLIED: frozenset({_S.VERIFYING, _S.REVERTING}),
+    _S.VERIFYING: frozenset({_S.EFFECTIVE, _S.REVERTING}),
+    _S.EFFECTIVE: frozenset({_S.RELEASED, _S.REVERTING}),
+    _S.REVERTING: frozenset({_S.REVERTED, _S.FAILED}),
+    # A person may have the undoing tried again.
+    _S.FAILED: frozenset({_S.REVERTING}),
+    _S.RELEASED: frozenset(),
+    _S.REJECTED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.REVERTED: frozenset(),
+    _S.CONFLICTED: frozenset(),
+}
+"""Every transition that there is."""
+
+PENDING = frozenset({_S.PROPOSED, _S.APPROVED})
+IN_FORCE = frozenset({_S.APPLYING, _S.APPLIED, _S.VERIFYING, _S.EFFECTIVE, _S.REVERTING, _S.FAILED})
+"""States in which the act has, or may have, its effect. FAILED: nobody knows."""
+UNDER_WAY = PENDING | (IN_FORCE - {_S.EFFECTIVE, _S.FAILED})
+"""States in which the incident waits for this mitigation before it tries another."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """Who changed a state, when, and why. It is the audit record of the change."""
+
+    before: str
+    """Empty for the first."""
+    after: str
+    time: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mitigation:
+    """A plan, its preview, and everything that happened to it.
+
+    The history is the state: there is no way to change one without the other.
+    """
+
+    id: str
+    plan: Plan
+    preview: Preview | MissingPreview
+    expire_time: datetime
+    """When the proposal expires if nobody answers."""
+    history: tuple[Transition, ...]
+    change: Change | None = None
+    """Recorded before the act: what it finds and what it puts in force."""
+    applied_after: datetime | None = None
+    """Event time of the newest example that may have been scored without the mitigation."""
+    verified_calibration: float | None = None
+    """Of the window that decided the verification."""
+
+    @property
+    def name(self) -> str:
+        """`incidents/{incident}/mitigations/{mitigation}`"""
+        return f"incidents/{self.plan.incident}/mitigations/{self.id}"
+
+    @property
+    def state(self) -> MitigationState:
+        """Where the mitigation is."""
+        return MitigationState(self.history[-1].after)
+
+    @property
+    def reason(self) -> str:
+        """Why it is there."""
+        return self.history[-1].reason
+
+    @property
+    def proposer(self) -> str:
+        """Who proposed it."""
+        return self.history[0].actor
+
+    @property
+    def approver(self) -> str | None:
+        """Who approved it."""
+        approval = self.passage(MitigationState.APPROVED)
+        return approval.actor if approval else None
+
+    def passage(self, state: MitigationState) -> Transition | None:
+        """Return the latest transition into `state`."""
+        return next((t for t in reversed(self.history) if t.after == state), None)
+
+
+def propose(
+    *,
+    mitigation_id: str,
+    plan: Plan,
+    preview: Preview | MissingPreview,
+    proposer: str,
+    time: datetime,
+    expire_time: datetime,
+    reason: str,
+) -> Mitigation:
+    """Return a new mitigation, PROPOSED."""
+    first = Transition("", MitigationState.PROPOSED, time, proposer, reason)
+    return Mitigation(
+        id=mitigation_id, plan=plan, preview=preview, expire_time=expire_time, history=(first,)
+    )
+
+
+def transition(
+    mitigation: Mitigation, to: MitigationState, *, actor: str, time: datetime, reason: str
+) -> Mitigation:
+    """Return the mitigation in its new state, with the transition in its history.
+
+    Raises:
+        InvalidTransition: the table has no such way. Names the state and the ways there are.
+    """
+    allowed = ALLOWED[mitigation.state]
+    if to not in allowed:
+        raise InvalidTransition(mitigation.name, mitigation.state, to, allowed)
+    step = Transition(mitigation.state, to, time, actor, reason)
+    return replace(mitigation, history=(*mitigation.history, step))

@@ -1,0 +1,185 @@
+"""Policies as data: conditions over an incident's facts, and what to do where they hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Protocol
+
+from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift
+from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.plan import MitigationKind
+from services.runbook.domain.preview import MissingPreview, Preview, recovery
+
+Fields = Mapping[str, frozenset[str]]
+"""Variables that a condition may use, and the fields of each; none where it is a value itself."""
+
+Fact = str | int | float | bool
+Facts = Mapping[str, Fact | Mapping[str, Fact] | tuple[str, ...]]
+"""What a condition sees, by variable name."""
+
+
+def _fields_of(noun: type, *derived: str) -> frozenset[str]:
+    return frozenset({field.name for field in fields(noun)} | set(derived))
+
+
+WHEN_FIELDS: Fields = {
+    "model": frozenset(),
+    "verdict": frozenset(),
+    "anomalous_windows": frozenset(),
+    "calibration": _fields_of(Calibration),
+    "comparison": frozenset({"feature_count", "significant_count", "history_count"}),
+}
+FEATURES_FIELDS: Fields = {
+    **WHEN_FIELDS,
+    "shift": _fields_of(
+        FeatureShift, "abs_shift", "abs_z", "share_of_top", "coverage_change", "rank_change"
+    ),
+}
+PROPOSE_IF_FIELDS: Fields = {
+    **WHEN_FIELDS,
+    "features": frozenset(),
+    "preview": _fields_of(Preview, "available", "recovery"),
+}
+
+
+class Mode(StrEnum):
+    """What a policy may do by itself."""
+
+    OBSERVE = "observe"
+    """Say what it would propose."""
+    SUGGEST = "suggest"
+    """Propose."""
+    APPLY = "apply"
+    """Propose and approve."""
+
+
+class Condition(Protocol):
+    """A yes-or-no question about an incident's facts."""
+
+    def holds(self, facts: Facts) -> bool:
+        """Answer it. Raises ConditionFailed where the facts do not allow an answer."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An incident as a policy looks at it."""
+
+    model: str
+    """`models/{model}`"""
+    comparison: Comparison
+    anomalous_windows: int
+    killed: frozenset[str]
+    """Features of the model that are switched off already: their shifts are our own doing."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of the window that the comparison, and so the preview, is about."""
+        return self.comparison.anomaly.calibration
+
+    @property
+    def candidates(self) -> tuple[FeatureShift, ...]:
+        """The shifts that could still be mended, by rank."""
+        return tuple(s for s in self.comparison.shifts if s.feature not in self.killed)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A threshold policy."""
+
+    name: str
+    mode: Mode
+    action: MitigationKind
+    when: Condition
+    """Whether the policy has a say in the case."""
+    features: Condition
+    """Which of the candidates it would act on."""
+    propose_if: Condition
+    """Whether the preview of acting on them is good enough."""
+
+    @property
+    def principal(self) -> str:
+        """The name under which the policy proposes and, in mode apply, approves."""
+        return f"policy:{self.name}"
+
+    def select(self, case: Case) -> tuple[str, ...]:
+        """Return the features to act on; none where the policy has no say."""
+        facts = case_facts(case)
+        if not self.when.holds(facts):
+            return ()
+        top = max((abs(s.shift) for s in case.candidates), default=0.0)
+        return tuple(
+            shift.feature
+            for shift in case.candidates
+            if self.features.holds({**facts, "shift": shift_facts(shift, top)})
+        )
+
+    def accepts(
+        self, case: Case, features: tuple[str, ...], preview: Preview | MissingPreview
+    ) -> bool:
+        """Whether acting on the features is worth proposing."""
+        previewed = preview_facts(preview, case.calibration)
+        return self.propose_if.holds(
+            {**case_facts(case), "features": features, "preview": previewed}
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Everything that is configured about what may be done, and when it has worked."""
+
+    policies: tuple[Policy, ...]
+    """The first that selects features decides."""
+    guard_rails: GuardRails
+    verification_windows: int
+    """Consecutive windows that must agree."""
+
+
+def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, ...]]:
+    """Return what every condition sees."""
+    comparison = case.comparison
+    return {
+        "model": case.model.removeprefix("models/"),
+        "verdict": comparison.verdict.value,
+        "anomalous_windows": case.anomalous_windows,
+        "calibration": _known(asdict(case.calibration)),
+        "comparison": {
+            "feature_count": comparison.feature_count,
+            "significant_count": comparison.significant_count,
+            "history_count": comparison.history_count,
+        },
+    }
+
+
+def shift_facts(shift: FeatureShift, top: float) -> Mapping[str, Fact]:
+    """Return what a `features` condition sees besides; `top` is the largest absolute shift."""
+    return _known(
+        asdict(shift)
+        | {
+            "abs_shift": abs(shift.shift),
+            "abs_z": abs(shift.z),
+            "share_of_top": abs(shift.shift) / top if top > 0 else 0.0,
+            "coverage_change": shift.anomaly_coverage - shift.control_coverage,
+            "rank_change": shift.control_rank - shift.anomaly_rank,
+        }
+    )
+
+
+def preview_facts(
+    preview: Preview | MissingPreview, calibration: Calibration
+) -> Mapping[str, Fact]:
+    """Return what a `propose_if` condition sees besides."""
+    if isinstance(preview, MissingPreview):
+        nothing = {"calibration": 0.0, "lower": 0.0, "upper": 0.0, "recovery": 0.0}
+        return {"available": False, "example_count": 0, **nothing}
+    return _known(
+        {"available": True, **asdict(preview), "recovery": recovery(preview, calibration)}
+    )
+
+
+def _known(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    # A NaN compares with nothing, and would fail the condition instead of answering it.
+    return {
+        name: 0.0 if isinstance(fact, float) and math.isnan(fact) else fact
+        for name, fact in facts.items()
+    }

@@ -1,0 +1,36 @@
+"""What the outbox holds: effects that a transaction wants and that a worker carries out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WorkKind(StrEnum):
+    """The effects."""
+
+    PROPOSE = "PROPOSE"
+    """Ask the policies what to do about an incident."""
+    APPLY = "APPLY"
+    """Carry an approved mitigation out."""
+    REVERT = "REVERT"
+    """Undo a mitigation."""
+    VERIFY = "VERIFY"
+    """Look at what later windows say."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One effect that is wanted."""
+
+    kind: WorkKind
+    incident: str
+    mitigation: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Work that one worker holds for the length of a lease."""
+
+    id: int
+    work: Work
+    attempt: int
+    """1 for the first. It is also the fence: a later claim of the same work has a higher one."""

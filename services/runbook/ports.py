@@ -1,0 +1,226 @@
+"""What the use cases need from outside."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import Mitigation
+from services.runbook.domain.plan import Change, Plan, Settings
+from services.runbook.domain.policy import Condition, Fields, Rules
+from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.work import Claim, Work, WorkKind
+
+T = TypeVar("T")
+
+
+class Incidents(Protocol):
+    """Incidents, within one transaction that sees and changes them alone."""
+
+    def get(self, incident_id: str) -> Incident:
+        """Return an incident. Raises IncidentNotFound."""
+
+    def latest(self, model: str) -> Incident | None:
+        """Return the model's newest incident: the open one, if one is open."""
+
+    def next_id(self) -> str:
+        """Return the id of the next incident, `INC-{number}`."""
+
+    def save(self, incident: Incident) -> None:
+        """Write an incident as it is now, with its new timeline entries, and an audit record for
+        each new transition of it and of its mitigations."""
+
+    def in_force(self) -> Sequence[Mitigation]:
+        """Return every mitigation that has, or may have, its effect."""
+
+    def overdue(self, time: datetime) -> Sequence[str]:
+        """Return the ids of incidents with a proposal that expires at `time` or before."""
+
+
+class Catalogue(Protocol):
+    """Incidents to look at."""
+
+    def page(self, model: str | None, size: int, token: str) -> tuple[Sequence[Incident], str]:
+        """Return incidents, newest first, and the token of the next page; empty at the end.
+
+        Raises:
+            InvalidPageToken: no page ended with this token.
+        """
+
+    def versions(self, model: str | None) -> Mapping[str, int]:
+        """Return a number by incident id that grows with each change of the incident."""
+
+
+class Outbox(Protocol):
+    """Wanted effects. What a transaction puts here, a worker carries out after it."""
+
+    def put(self, work: Work, due: datetime) -> None:
+        """Ask for an effect."""
+
+    def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
+        """Whether there is work of these kinds to claim. Changes nothing."""
+
+    def claim(self, kinds: Sequence[WorkKind], time: datetime, until: datetime) -> Claim | None:
+        """Take the oldest due work of these kinds that nobody holds, until the lease ends.
+
+        Works of one mitigation are handed out one after the other, in the order they were put.
+        """
+
+    def finish(self, claim: Claim) -> None:
+        """Remove finished work. Raises LeaseLost if it has been taken over."""
+
+    def postpone(self, claim: Claim, due: datetime) -> None:
+        """Give work back for a later attempt. Raises LeaseLost if it has been taken over."""
+
+
+class Feeds(Protocol):
+    """How far each model's stream of shifts has been read."""
+
+    def record(self, event: ShiftEvent) -> bool:
+        """Move the model's cursor past the event. False: its window was seen before."""
+
+    def cursors(self) -> Mapping[str, str]:
+        """Return the cursor of the last event recorded, by model."""
+
+    def newest_window_end(self, model: str) -> datetime | None:
+        """Return the latest end, in event time, of the model's windows that were seen."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction: all of it happens, or none."""
+
+    @property
+    def incidents(self) -> Incidents:
+        """Incidents to change."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Incidents to look at."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Effects to ask for."""
+
+    @property
+    def feeds(self) -> Feeds:
+        """Streams to move on in."""
+
+
+class Store(Protocol):
+    """Where incidents live."""
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work` in one transaction and commit it; roll back if it raises.
+
+        `work` may run several times, when another transaction was faster: it has no effect but
+        through its unit of work.
+
+        Raises:
+            StoreUnavailable: the database cannot take the change just now.
+        """
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run `work`, which changes nothing, on a consistent view. Raises StoreUnavailable."""
+
+
+class Actuator(Protocol):
+    """Carries a mitigation out in a real system.
+
+    `key` names one mitigation; all methods are idempotent by it.
+    """
+
+    async def plan(self, plan: Plan) -> Change:
+        """Return what is in force and what the plan would put in force. Changes nothing.
+
+        Raises:
+            ActuatorRefused: this actuator cannot carry such a plan out.
+        """
+
+    async def apply(self, key: str, plan: Plan, change: Change) -> None:
+        """Put `change.target` in force if `change.previous` is; once a key, whatever the attempts.
+
+        Raises:
+            ActuatorConflict: something else is in force, or the key was reverted. Nothing changed.
+            ActuatorRefused: it will never be done.
+            ActuatorUnavailable: it may or may not have been done: ask again.
+        """
+
+    async def observe(self, plan: Plan) -> Settings:
+        """Return what is in force now, by lever of the plan."""
+
+    async def revert(self, key: str, plan: Plan, change: Change) -> None:
+        """Put `change.previous` back where `change.target` is in force, and refuse the key from
+        now on.
+
+        Raises:
+            ActuatorUnavailable: it may or may not have been done: ask again.
+        """
+
+
+class KilledFeatures(Protocol):
+    """Which features are served at their baselines. Survives everything but being told otherwise.
+
+    Idempotent by key.
+    """
+
+    async def read(self) -> frozenset[tuple[str, str]]:
+        """Return the killed features as (model, feature). Raises StoreUnavailable."""
+
+    async def switch(self, key: str, model: str, change: Change) -> None:
+        """Apply the change atomically. Raises ActuatorConflict, StoreUnavailable."""
+
+    async def restore(self, key: str, model: str, change: Change) -> None:
+        """Undo the change atomically and refuse the key from now on. Raises StoreUnavailable."""
+
+
+class ShiftFeed(Protocol):
+    """Closed windows as the aggregator publishes them."""
+
+    def events(self, cursors: Mapping[str, str]) -> AsyncGenerator[ShiftEvent, None]:
+        """Yield events after the cursors, by model, without end; at least once each, in order.
+
+        An event counts as consumed when the next one is asked for.
+        """
+
+
+class Watermarks(Protocol):
+    """How far event time has come."""
+
+    async def latest(self, model: str) -> datetime | None:
+        """Return the event time of the model's newest example; None if nobody can say."""
+
+
+class Previewer(Protocol):
+    """Asks the model what a mitigation would do."""
+
+    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
+        """Return mean predictions over the window's sample with the features ablated together.
+
+        Changes nothing. Raises PreviewUnavailable, which says why.
+        """
+
+
+class PolicySource(Protocol):
+    """Where the rules come from."""
+
+    def current(self) -> Rules:
+        """Return the rules in force. Changes nothing."""
+
+
+class Conditions(Protocol):
+    """Makes conditions from text."""
+
+    def compile(self, expression: str, fields: Fields) -> Condition:
+        """Return the condition; it may use these variables, and these fields of each.
+
+        Raises:
+            InvalidPolicy: the text is no expression, or uses what there is not.
+        """
+
+
+class Clock(Protocol):
+    """Wall time."""
+
+    def now(self) -> datetime:
+        """Return the time, UTC."""

@@ -1,0 +1,98 @@
+"""The policies look at an incident, and one of them may propose a mitigation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
+from services.runbook.domain.incident import SERVICE, Incident
+from services.runbook.domain.mitigation import Mitigation, MitigationState, propose
+from services.runbook.domain.preview import MissingPreview, Preview, predict
+from services.runbook.domain.proposal import Draft, Proposal, conclude, draft
+from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.ports import Clock, PolicySource, Previewer, Store, UnitOfWork
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Turns an open incident into a proposal, or into advice that says why there is none."""
+
+    store: Store
+    policies: PolicySource
+    previewer: Previewer
+    clock: Clock
+    approval_time: timedelta
+    """How long a proposal waits for an answer."""
+
+    async def __call__(self, claim: Claim) -> None:
+        """Carry the claimed work out."""
+        incident, in_force = await self.store.read(
+            lambda unit: (unit.incidents.get(claim.work.incident), unit.incidents.in_force())
+        )
+        finding = await self._consider(incident, in_force) if _waits(incident) else ""
+        time = self.clock.now()
+        await self.store.transact(lambda unit: self._record(unit, claim, finding, time))
+
+    async def _consider(self, incident: Incident, in_force: Sequence[Mitigation]) -> Proposal | str:
+        try:
+            wanted = draft(self.policies.current(), incident, in_force)
+            if isinstance(wanted, str):
+                return wanted
+            return conclude(wanted, await self._preview(wanted))
+        except ConditionFailed as error:
+            return f"A policy could not be followed: {error}. This needs a person."
+
+    async def _preview(self, wanted: Draft) -> Preview | MissingPreview:
+        window = wanted.case.comparison.anomaly
+        try:
+            ablation = await self.previewer.ablate(window.name, wanted.plan.features)
+            if ablation.checkpoint_digest != window.checkpoint_digest:
+                raise PreviewUnavailable("attribution holds another checkpoint than the window's")
+            return predict(window.calibration, ablation)
+        except PreviewUnavailable as error:
+            return MissingPreview(str(error))
+
+    def _record(
+        self, unit: UnitOfWork, claim: Claim, finding: Proposal | str, time: datetime
+    ) -> None:
+        unit.outbox.finish(claim)
+        incident = unit.incidents.get(claim.work.incident)
+        if not _waits(incident):
+            return
+        if isinstance(finding, Proposal):
+            incident = self._proposed(incident, finding, time)
+            unit.incidents.save(incident)
+            newest = incident.mitigations[-1]
+            if newest.state is MitigationState.APPROVED:
+                unit.outbox.put(Work(WorkKind.APPLY, incident.id, newest.id), time)
+        elif finding not in {"", incident.advice}:
+            unit.incidents.save(incident.advised(finding).noted(time, SERVICE, finding))
+
+    def _proposed(self, incident: Incident, proposal: Proposal, time: datetime) -> Incident:
+        policy, plan = proposal.draft.policy, proposal.draft.plan
+        expire_time = time + self.approval_time
+        mitigation = propose(
+            mitigation_id=str(len(incident.mitigations) + 1),
+            plan=plan,
+            preview=proposal.preview,
+            proposer=policy.principal,
+            time=time,
+            expire_time=expire_time,
+            reason=f"policy {policy.name}",
+        )
+        proposed = incident.with_proposal(mitigation)
+        if not proposal.approves_itself:
+            return proposed.advised(
+                f"Approve or reject: {plan}. Expires at {expire_time:%H:%M} UTC."
+            )
+        return proposed.moved(
+            mitigation.id,
+            MitigationState.APPROVED,
+            actor=policy.principal,
+            time=time,
+            reason=f"policy {policy.name} is in mode apply",
+        ).advised(f"Approved by policy {policy.name}: about to {plan}.")
+
+
+def _waits(incident: Incident) -> bool:
+    return incident.is_open and incident.under_way is None
