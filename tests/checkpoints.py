@@ -28,6 +28,9 @@ from services.attribution.domain.checkpoint import (
 )
 from services.attribution.domain.example import Examples
 
+# Test processes share the cores: threads that wait for each other would take them all.
+torch.set_num_threads(1)
+
 TRAINED_UNTIL = datetime(2026, 11, 20, tzinfo=UTC)
 IDS = 20
 BUCKETS = 31

@@ -57,11 +57,11 @@ def main() -> None:
 
 async def _serve(settings: AttributionSettings, inference: Executor) -> None:
     checkpoints = MemoryCheckpoints()
-    load = Load(
-        source=TorchCheckpoints(settings.checkpoint_roots),
-        repository=checkpoints,
-        compile=lambda predictor: PlainAblation(predictor, settings.block_examples),
+    source = TorchCheckpoints(
+        settings.checkpoint_roots,
+        compiled=lambda predictor: PlainAblation(predictor, settings.block_examples),
     )
+    load = Load(source, checkpoints)
     for folder in settings.load:
         await asyncio.get_running_loop().run_in_executor(inference, load, folder)
     sink = _sink(settings)

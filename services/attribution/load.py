@@ -1,6 +1,5 @@
 """Takes a checkpoint into memory once it is proved fit to be ablated."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import same_but_for_rounding
 from services.attribution.domain.probe import probe_examples
 from services.attribution.ports import (
-    Ablator,
     CheckpointRepository,
     CheckpointSource,
     Predictor,
@@ -26,11 +24,10 @@ _ROUNDINGS = 1000.0
 
 @dataclass(frozen=True)
 class Load:
-    """Reads a checkpoint, scores made-up examples with it, compiles it and keeps it."""
+    """Reads a checkpoint, scores made-up examples with it and keeps it."""
 
     source: CheckpointSource
     repository: CheckpointRepository
-    compile: Callable[[Predictor], Ablator]
 
     def __call__(self, folder: Path) -> Scorer:
         """Return the checkpoint in memory. Idempotent.
@@ -39,9 +36,9 @@ class Load:
             CheckpointRefused: it cannot be read safely, does not answer every example with a
                 finite number, or lets the examples of a batch influence each other.
         """
-        predictor = self.source.read(folder)
-        check_rows_independent(predictor)
-        return self.repository.add(Scorer(predictor, self.compile(predictor)))
+        scorer = self.source.read(folder)
+        check_rows_independent(scorer.predictor)
+        return self.repository.add(scorer)
 
 
 def check_rows_independent(predictor: Predictor) -> None:

@@ -61,7 +61,7 @@ class Scorer:
 class CheckpointSource(Protocol):
     """Where checkpoints are read from."""
 
-    def read(self, folder: Path) -> Predictor:
+    def read(self, folder: Path) -> Scorer:
         """Read a checkpoint, running no code that it brings along. Idempotent.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from services.attribution.adapters.torch_archive import read_program
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.checkpoint import InputSpec
 from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.ports import Ablator, Scorer
 
 _log = logging.getLogger(__name__)
 _LARGEST_MANIFEST = 32 * 1024 * 1024
@@ -21,10 +22,14 @@ _LARGEST_MANIFEST = 32 * 1024 * 1024
 class TorchCheckpoints:
     """A CheckpointSource over folders under allowed roots."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(
+        self, roots: Sequence[Path], compiled: Callable[[TorchPredictor], Ablator]
+    ) -> None:
+        """Read from under `roots`; `compiled` chooses how a program is ablated."""
         self._roots = [root.resolve() for root in roots]
+        self._compiled = compiled
 
-    def read(self, folder: Path) -> TorchPredictor:
+    def read(self, folder: Path) -> Scorer:
         """Read a checkpoint, running no code that it brings along.
 
         Each file is read once, and what is checked is what is used.
@@ -42,7 +47,8 @@ class TorchCheckpoints:
         program = read_program(archive, len(inputs))
         _check_inputs(program, inputs)
         _log.info("read checkpoint", extra={"checkpoint": manifest.checkpoint.name})
-        return TorchPredictor(manifest.checkpoint, program)
+        predictor = TorchPredictor(manifest.checkpoint, program)
+        return Scorer(predictor, self._compiled(predictor))
 
     def _content(self, path: Path, largest: int | None = None) -> bytes:
         """Return a file's bytes if it lies, all links followed, under an allowed root."""

@@ -189,7 +189,7 @@ class Checkpoint:
 def _check_baseline(feature: Feature) -> None:
     at = f"feature {feature.name!r}: baseline {feature.baseline}"
     if feature.kind is FeatureKind.NUMERIC:
-        if not np.isfinite(np.float32(feature.baseline)):
+        if not abs(feature.baseline) <= float(np.finfo(np.float32).max):
             raise CheckpointRefused(f"{at} is not a finite float32")
     elif feature.kind is FeatureKind.CATEGORICAL:
         if not (float(feature.baseline).is_integer() and abs(feature.baseline) <= _LARGEST_EXACT):

@@ -7,13 +7,16 @@ from services.attribution.domain.checkpoint import Feature, FeatureKind, Schema
 from services.attribution.domain.example import Examples
 
 _UNBOUNDED_IDS = 1_000_003
+_INFINITIES, _NANS = 0x7C00_7C00_7C00_7C00, -1
+"""Four float16 each."""
 
 
 def probe_examples(schema: Schema, count: int, seed: int = 0) -> Examples:
     """Return `count` examples that a model of that schema has to cope with.
 
     The first is all baselines; in the others each feature is present with probability 3/4. Words of
-    encoded embeddings are random bits, so that some decode to NaN and infinity.
+    encoded embeddings are random bits, apart from the last two examples, which decode to infinity
+    and to NaN.
     """
     generator = np.random.default_rng(seed)
     arrays = {
@@ -26,6 +29,8 @@ def probe_examples(schema: Schema, count: int, seed: int = 0) -> Examples:
             place = (rows,) if feature.column is None else (rows, feature.column)
             shape = arrays[name][place].shape
             arrays[name][place] = _values(feature, arrays[name].dtype, shape, generator)
+        if feature.kind is FeatureKind.ENCODED_EMBEDDING:
+            arrays[feature.input][-2:] = np.array([[_INFINITIES], [_NANS]])
     return Examples(schema, arrays)
 
 

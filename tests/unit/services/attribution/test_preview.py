@@ -1,0 +1,54 @@
+"""What a mitigation would do."""
+
+import numpy as np
+import pytest
+
+from services.attribution.domain.errors import UnknownFeature
+from services.attribution.domain.logit import sigmoid
+from services.attribution.predict import Predict
+from services.attribution.preview import Preview, ratio_standard_error
+from tests.checkpoints import SCHEMA, random_examples
+from tests.unit.services.attribution.predictors import small_predictor
+
+PREDICTOR = small_predictor("dots")
+PREVIEW = Preview(Predict(PREDICTOR, 64))
+SAMPLES = [random_examples(count=n, seed=n) for n in (100, 30)]
+
+
+def test_features_are_ablated_together() -> None:
+    names = ["user_embedding", "genres", "hour"]
+    features = [SCHEMA.features[SCHEMA.index[name]] for name in names]
+    before, after = (
+        np.concatenate([sigmoid(PREDICTOR.logits(s).astype(np.float64)) for s in samples])
+        for samples in (SAMPLES, [s.ablated(features) for s in SAMPLES])
+    )
+    result = PREVIEW(SAMPLES, names)
+    assert result.example_count == 130
+    assert result.mean_prediction == pytest.approx(before.mean())
+    assert result.mitigated_mean_prediction == pytest.approx(after.mean())
+    assert result.mean_prediction != pytest.approx(result.mitigated_mean_prediction, rel=1e-3)
+
+
+def test_an_unknown_feature_is_named() -> None:
+    with pytest.raises(UnknownFeature, match="no feature 'agee'") as caught:
+        PREVIEW(SAMPLES, ["hour", "agee"])
+    assert caught.value.field == "features[1]"
+
+
+def test_the_ratio_of_one_example_is_uncertain() -> None:
+    result = PREVIEW([SAMPLES[0].take(np.array([0]))], ["hour"])
+    assert result.ratio_standard_error == float("inf")
+
+
+def test_the_standard_error_is_that_of_many_samples() -> None:
+    generator = np.random.default_rng(0)
+    before = generator.beta(2, 5, (4000, 200))
+    after = np.clip(before * generator.normal(0.8, 0.2, before.shape), 0, 1)
+    ratios = after.mean(axis=1) / before.mean(axis=1)
+    estimates = [ratio_standard_error(a, b) for a, b in zip(after[:200], before[:200], strict=True)]
+    assert np.mean(estimates) == pytest.approx(ratios.std(), rel=0.05)
+
+
+def test_a_mitigation_that_scales_every_prediction_has_a_certain_ratio() -> None:
+    predictions = np.array([0.1, 0.4, 0.7])
+    assert ratio_standard_error(predictions * 0.5, predictions) == pytest.approx(0, abs=1e-12)
