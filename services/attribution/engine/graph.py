@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -78,6 +79,33 @@ class Graph:
     output: int
     """The step that answers the logit or the probability, [rows]."""
 
+    def step(self, index: int) -> Step | None:
+        """Return a step; None for an input or a constant."""
+        return self._by_index.get(index)
+
+    def shape_of(self, index: int) -> tuple[int, ...] | None:
+        """Return the shape of one row of a step or an input; None: it has no rows."""
+        if index in self.inputs:
+            return self.input_shapes[self.inputs.index(index)]
+        step = self.step(index)
+        return None if step is None else step.shape
+
+    def users(self, index: int) -> Sequence[Step]:
+        """Return the steps that take a step's value."""
+        return self._users.get(index, ())
+
+    @cached_property
+    def _by_index(self) -> dict[int, Step]:
+        return {step.index: step for step in self.steps}
+
+    @cached_property
+    def _users(self) -> dict[int, list[Step]]:
+        users: dict[int, list[Step]] = {}
+        for step in self.steps:
+            for index in step.inputs:
+                users.setdefault(index, []).append(step)
+        return users
+
     def environment(self, arguments: Sequence[Tensor]) -> dict[int, Value]:
         """Return the values before any step has run."""
         return {**self.constants, **dict(zip(self.inputs, arguments, strict=True))}
@@ -138,7 +166,7 @@ class _Lowering:
         assert self._output is not None
         output = self._index[self._output]
         return Graph(
-            steps=_needed(self._steps, output),
+            steps=needed(self._steps, output),
             constants=self._constants,
             inputs=tuple(self._index[node] for node in self._inputs),
             input_shapes=tuple(tuple(n.meta["val"].shape[1:]) for n in self._inputs),
@@ -247,7 +275,8 @@ def _attribute(program: ExportedProgram, path: str) -> Any:
     return value
 
 
-def _needed(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
+def needed(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
+    """Return the steps that the output depends on."""
     wanted = {output}
     for step in reversed(steps):
         if step.index in wanted:

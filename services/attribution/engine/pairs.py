@@ -36,6 +36,21 @@ class Pairs:
             if self.starts[k] < self.starts[k + 1]:
                 yield feature, self.starts[k], self.starts[k + 1]
 
+    def span(self, feature: int) -> tuple[int, int]:
+        """Return the range of a feature's pairs."""
+        k = self.features.index(feature)
+        return self.starts[k], self.starts[k + 1]
+
+    def by_row(self, rows: int) -> tuple[Tensor, list[int]]:
+        """Return the pairs' positions sorted by row, and where each row's begin, `[rows + 1]`."""
+        order = np.argsort(self.rows.numpy().astype(np.int32), kind="stable")
+        counts = np.bincount(self.rows.numpy(), minlength=rows)
+        return torch.from_numpy(order), [0, *np.cumsum(counts).tolist()]
+
+    def pick(self, positions: Tensor) -> "Pairs":
+        """Return a selection of pairs in another order."""
+        return Pairs((), (0,), self.rows[positions], self.owners[positions])
+
     def take(self, positions: Tensor) -> "Pairs":
         """Return a selection of pairs that is sorted by feature as well."""
         owners = self.owners[positions]

@@ -13,7 +13,8 @@ from services.attribution.domain.checkpoint import Checkpoint, Output
 from services.attribution.domain.example import Examples
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
-from services.attribution.engine.trunk import Block, Trunk
+from services.attribution.engine.running import Block, run
+from services.attribution.engine.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class AblationProgram:
     checkpoint: Checkpoint
     graph: Graph
     trunks: Sequence[Trunk]
+    output: Output
+    """What the graph answers."""
     limits: Limits = Limits()
 
     def ablate(self, examples: Examples) -> Ablations:
@@ -64,18 +67,18 @@ class AblationProgram:
                 features = trunk.features
                 pairs = pairs_of(present[list(features)], features)
                 if pairs.count:
-                    change = trunk.run(block, pairs, self.limits.chunk_pairs)
+                    change = run(trunk, block, pairs, self.limits.chunk_pairs)
                     change = self._of_logits(block.values[self.graph.output][pairs.rows], change)
                     deltas[pairs.owners.numpy(), pairs.rows.numpy()] = change.numpy()
             output: Tensor = block.values[self.graph.output]
             return np.asarray(self._logits(output).numpy())
 
     def _logits(self, output: Tensor) -> Tensor:
-        return torch.logit(output) if self.checkpoint.output is Output.PROBABILITY else output
+        return torch.logit(output) if self.output is Output.PROBABILITY else output
 
     def _of_logits(self, output: Tensor, change: Tensor) -> Tensor:
         """Return the change of the logit, given the output's: `log(1 + dp / p) - log(1 - dp / q)`."""
-        if self.checkpoint.output is Output.LOGIT:
+        if self.output is Output.LOGIT:
             return change
         return torch.log1p(change / output) - torch.log1p(-change / (1 - output))
 

@@ -30,7 +30,7 @@ class Towers:
         self._constants = graph.constants
         self._dependencies = dependencies
         self._baseline = baseline
-        self._among = among
+        self.among = among
         self._exact = _exact_steps(graph)
         self._masks: dict[int, Tensor | None] = {}
 
@@ -38,7 +38,7 @@ class Towers:
         """Return whether any of the features reaches a step."""
         if index in self._constants:
             return False
-        return bool(self._dependencies.features(index) & self._among)
+        return bool(self._dependencies.features(index) & self.among)
 
     def delta(self, index: int, values: Mapping[int, Value], rows: int) -> Tensor:
         """Return how much each element changes when its feature is ablated, `[rows, *shape]`."""
@@ -75,7 +75,7 @@ class Towers:
     def _mask(self, index: int) -> Tensor | None:
         """Return which elements any of the features reaches, `[1, *shape]`; None: all."""
         if index not in self._masks:
-            owners = self._dependencies.owners(index, self._among)
+            owners = self._dependencies.owners(index, self.among)
             assert owners is not None
             reached = torch.from_numpy(owners >= 0).unsqueeze(0)
             self._masks[index] = None if bool(reached.all()) else reached

@@ -1,0 +1,150 @@
+"""Deltas of joint steps without writing them out.
+
+For the pair p of feature j and row i, a step of `width` elements changes by
+
+    sum over terms k of   (amounts_k[p] @ matrix_k) * factor_k[i]    everywhere, and
+    values_j[p]                                                       at the columns of feature j.
+
+Linear maps, sums and products with unchanged values keep that form, so that a concatenation, a
+normalisation or a cross layer of ten thousand elements costs what the few that change cost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from services.attribution.engine.pairs import Pairs
+
+Columns = slice | Tensor
+"""Elements of a row: a slice if they lie side by side."""
+
+
+class NoStructure(Exception):
+    """The change can't be kept in this form."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A change of all elements: a few amounts per pair, spread by a matrix, scaled per row."""
+
+    amounts: Tensor
+    """[pairs, rank]"""
+    matrix: Tensor | None = None
+    """[rank, width], the same for all rows; None: the identity."""
+    factor: Tensor | None = None
+    """[rows or 1, width]; None: 1."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the amounts are the change itself."""
+        return self.matrix is None and self.factor is None
+
+    def at(self, span: slice, columns: Columns, rows: Tensor) -> Tensor:
+        """Return the change of some pairs at some columns."""
+        amounts = self.amounts[span]
+        change = amounts[:, columns] if self.matrix is None else amounts @ self.matrix[:, columns]
+        if self.factor is None:
+            return change
+        return change * _rows_of(self.factor, rows)[:, columns]
+
+    def scaled(self, factor: Tensor) -> "Term":
+        """Return the change times a value per row, `[rows or 1, width]`."""
+        joint = factor if self.factor is None else self.factor * factor
+        return Term(self.amounts, self.matrix, joint)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the elements that belong to a feature alone lie, by feature."""
+
+    columns: Mapping[int, Columns]
+    sources: Mapping[int, Tensor] | None = None
+    """Which of the feature's values goes to each of its columns; None: one each, in order."""
+    counts: Mapping[int, int] = field(default_factory=dict)
+    """How many values a feature has, where that is not one for each of its columns."""
+
+    def count(self, feature: int) -> int:
+        """Return how many values a feature has."""
+        return self.counts.get(feature) or len(positions_of(self.columns[feature]))
+
+
+@dataclass(frozen=True)
+class Own:
+    """Changes at the columns of the pair's own feature."""
+
+    layout: Layout
+    values: Mapping[int, Tensor]
+    """[pairs of the feature, values] by feature."""
+
+    def spread(self, feature: int) -> Tensor:
+        """Return the changes of a feature's pairs at its columns."""
+        sources = self.layout.sources
+        values = self.values[feature]
+        return values if sources is None else values[:, sources[feature]]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The change of a step for every pair."""
+
+    pairs: Pairs
+    width: int
+    terms: Sequence[Term] = ()
+    own: Own | None = None
+
+    @property
+    def plain(self) -> Tensor | None:
+        """Return the change written out, if it is at hand."""
+        if self.own is None and len(self.terms) == 1 and self.terms[0].is_plain:
+            return self.terms[0].amounts
+        return None
+
+    def dense(self) -> Tensor:
+        """Return the change written out, `[pairs, width]`."""
+        plain = self.plain
+        if plain is not None:
+            return plain
+        everything = slice(0, self.pairs.count)
+        total = self.pairs.rows.new_zeros((self.pairs.count, self.width), dtype=torch.float32)
+        for term in self.terms:
+            total += term.at(everything, slice(None), self.pairs.rows)
+        if self.own is not None:
+            for feature, start, end in self.pairs.spans():
+                if feature in self.own.layout.columns:
+                    total[start:end, self.own.layout.columns[feature]] += self.own.spread(feature)
+        return total
+
+    def terms_at(self, start: int, end: int, columns: Columns) -> Tensor | None:
+        """Return what the terms make of some pairs at some columns; None: nothing."""
+        rows = self.pairs.rows[start:end]
+        total: Tensor | None = None
+        for term in self.terms:
+            change = term.at(slice(start, end), columns, rows)
+            total = change if total is None else total + change
+        return total
+
+
+def plain(pairs: Pairs, change: Tensor) -> Delta:
+    """Return a change that is written out already, `[pairs, ...]`."""
+    flat = change.reshape(pairs.count, -1)
+    return Delta(pairs, flat.shape[1], (Term(flat),))
+
+
+def _rows_of(factor: Tensor, rows: Tensor) -> Tensor:
+    return factor if len(factor) == 1 else factor[rows]
+
+
+def columns_of(positions: Tensor) -> Columns:
+    """Return rising positions as columns."""
+    if int(positions[-1]) - int(positions[0]) + 1 == len(positions):
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return positions
+
+
+def positions_of(columns: Columns) -> Tensor:
+    """Return columns as positions."""
+    if isinstance(columns, slice):
+        return torch.arange(columns.start, columns.stop)
+    return columns
