@@ -1,0 +1,1 @@
+"""Keeps windows of importances, and ranks what shifted when calibration broke."""

@@ -1,0 +1,169 @@
+"""Starts the aggregator service."""
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+from redis.asyncio import Redis
+
+from aftershock.v1 import aggregator_service_pb2 as pb
+from aftershock.v1.aggregator_service_pb2_grpc import add_AggregatorServiceServicer_to_server
+from services.aggregator.adapters.grpc_access import ACCESS
+from services.aggregator.adapters.grpc_errors import ERRORS
+from services.aggregator.adapters.grpc_servicer import AggregatorServicer
+from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
+from services.aggregator.adapters.redis_client import connect
+from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
+from services.aggregator.adapters.redis_keeper import RedisKeeper
+from services.aggregator.adapters.redis_shifts import RedisShifts
+from services.aggregator.adapters.redis_windows import RedisWindows
+from services.aggregator.adapters.sweeper import Sweeper
+from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
+from services.aggregator.close import Close
+from services.aggregator.compare import Compare
+from services.aggregator.detect import Detect
+from services.aggregator.domain.calibration import HealthyBand
+from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.window import WindowRules
+from services.aggregator.ingest import Ingest
+from services.aggregator.measure import Measure
+from services.aggregator.report_outcomes import ReportOutcomes
+from services.aggregator.sweep import Sweep
+from services.aggregator.watch import Watch
+from services.chassis.server import Service, serve
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import configure_logging
+
+
+class AggregatorSettings(ServiceSettings):
+    """Settings, from the environment with the prefix AFTERSHOCK_AGGREGATOR_."""
+
+    model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_AGGREGATOR_", extra="forbid")
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379", pattern="^(rediss?|unix)://")
+    """Redis 7 or Valkey: `redis://`, `rediss://` or `unix://`."""
+    window_seconds: int = Field(default=3600, ge=1, le=86_400)
+    """Length of a window in event time."""
+    allowed_lateness_seconds: float = Field(default=0.0, ge=0)
+    """How far the watermark passes a window's end before the window closes."""
+    furthest_ahead_seconds: float = Field(default=86_400.0, ge=0)
+    """How far ahead of the clock an event time may lie."""
+    retention_days: float = Field(default=8.0, ge=1)
+    """How long windows and events are kept: behind the watermark, and after the last write."""
+    healthy_band_lower: float = Field(default=0.92, gt=0)
+    healthy_band_upper: float = Field(default=1.08, gt=0)
+    """A calibration is anomalous when its whole interval lies outside the band."""
+    control_selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
+    """The control that is chosen when nobody says which."""
+    fewest_examples: int = Field(default=500, ge=1)
+    """A window with fewer gives no verdict and serves as no control."""
+    history_windows: int = Field(default=72, ge=0)
+    """Earlier healthy windows that a feature's own noise is estimated from."""
+    resamples: int = Field(default=1000, ge=2)
+    """Bootstrap resamples behind each standard error."""
+    top_k: int = Field(default=30, ge=1, le=20_000)
+    """Shifts in a published event."""
+    sample_examples: int = Field(default=2000, ge=0)
+    """Examples kept of a window for previews; 0 keeps none."""
+    sample_retention_seconds: int = Field(default=86_400, ge=1)
+    """How long they are kept after the window's last block."""
+    sweep_seconds: float = Field(default=1.0, gt=0)
+    """How often all models are looked over for windows to close and to judge."""
+    sweeps_at_once: int = Field(default=os.cpu_count() or 1, ge=1)
+    """Models that are brought up to date at the same time."""
+
+    @model_validator(mode="after")
+    def _band_is_a_band(self) -> Self:
+        if self.healthy_band_lower >= self.healthy_band_upper:
+            raise ValueError("healthy_band_lower must be below healthy_band_upper")
+        return self
+
+    @property
+    def rules(self) -> WindowRules:
+        """How event time is cut into windows."""
+        return WindowRules(
+            length=timedelta(seconds=self.window_seconds),
+            allowed_lateness=timedelta(seconds=self.allowed_lateness_seconds),
+            retention=timedelta(days=self.retention_days),
+            furthest_ahead=timedelta(seconds=self.furthest_ahead_seconds),
+        )
+
+    @property
+    def sample_rules(self) -> SampleRules:
+        """Which examples are kept."""
+        retention = timedelta(seconds=self.sample_retention_seconds)
+        return SampleRules(self.sample_examples, retention)
+
+    @property
+    def band(self) -> HealthyBand:
+        """In which calibration is healthy."""
+        return HealthyBand(self.healthy_band_lower, self.healthy_band_upper)
+
+
+def build_service(settings: AggregatorSettings, client: Redis) -> Service:
+    """Wire the aggregator to its Redis; nothing connects yet."""
+    rules = settings.rules
+    checkpoints = RedisCheckpoints(client, rules.retention)
+    intake = RedisIntake(client, rules, settings.sample_rules)
+    windows = RedisWindows(client, rules, settings.band)
+    keeper = RedisKeeper(client, rules)
+    shifts = RedisShifts(client, rules.retention)
+    measure = Measure(windows, settings.resamples)
+    compare = Compare(
+        checkpoints, windows, measure, settings.fewest_examples, settings.history_windows
+    )
+    close = Close(windows, keeper, measure)
+    detect = Detect(windows, compare, shifts, settings.control_selection, settings.top_k, _now)
+    sweeper = Sweeper(
+        Sweep(keeper, close, detect), checkpoints, settings.sweep_seconds, settings.sweeps_at_once
+    )
+    servicer = AggregatorServicer(
+        checkpoints=checkpoints,
+        windows=windows,
+        ingest=Ingest(checkpoints, intake, rules, _now, sweeper.wake),
+        report_outcomes=ReportOutcomes(intake, windows, rules, _now, sweeper.wake),
+        list_models=ListModels(checkpoints, checkpoints, windows),
+        list_windows=ListWindows(checkpoints, windows),
+        get_gfi=GetGfi(checkpoints, windows, measure),
+        compare=compare,
+        get_window_sample=GetWindowSample(windows),
+        watch=Watch(checkpoints, shifts),
+        selection=settings.control_selection,
+    )
+
+    async def run() -> None:
+        try:
+            await sweeper.run()
+        finally:
+            servicer.stopping.set()
+
+    return Service(
+        names=[pb.DESCRIPTOR.services_by_name["AggregatorService"].full_name],
+        register=lambda server: add_AggregatorServiceServicer_to_server(servicer, server),
+        errors=ERRORS,
+        access=ACCESS,
+        background=[run],
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = AggregatorSettings()
+    configure_logging(settings)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: AggregatorSettings) -> None:
+    async with connect(settings.redis_url) as client:
+        await serve(build_service(settings, client), settings)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main()

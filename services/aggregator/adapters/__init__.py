@@ -1,0 +1,1 @@
+"""What connects the aggregator to the world, one technology a file."""

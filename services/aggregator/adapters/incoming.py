@@ -1,0 +1,129 @@
+"""Messages of the contract as the domain's nouns."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from aftershock.v1.aggregator_service_pb2 import ReportOutcomesRequest
+from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
+from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
+from aftershock.v1.example_pb2 import Population as PopulationMessage
+from aftershock.v1.importance_pb2 import DataType, LfiBlock, LfiMethod, Tensor
+from services.aggregator.domain.block import Block, Method, Population
+from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
+from services.aggregator.domain.errors import MalformedBlock
+from services.aggregator.domain.outcomes import OutcomeReport
+from services.aggregator.domain.window import Interval
+from services.chassis.errors import InvalidRequest
+
+_POPULATIONS = {
+    PopulationMessage.POPULATION_CONSIDERED: Population.CONSIDERED,
+    PopulationMessage.POPULATION_DISPLAYED: Population.DISPLAYED,
+}
+_METHODS = {
+    LfiMethod.LFI_METHOD_PSEUDO_LOSS: Method.PSEUDO_LOSS,
+    LfiMethod.LFI_METHOD_RELATIVE: Method.RELATIVE,
+}
+_DTYPES = {DataType.DATA_TYPE_FLOAT32: "<f4", DataType.DATA_TYPE_UINT32: "<u4"}
+_KIND_PREFIX = "FEATURE_KIND_"
+
+
+def model_of(name: str) -> str:
+    """Return the model's id in a resource name that the contract has checked."""
+    return name.removeprefix("models/").partition("/")[0]
+
+
+def time_of(timestamp: Timestamp, field: str) -> datetime:
+    """Return the time to the microsecond.
+
+    Raises:
+        InvalidRequest: it lies outside the years 1 to 9999.
+    """
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest([(field, f"is not a time: {error}")]) from error
+
+
+def checkpoint_of(message: CheckpointMessage) -> Checkpoint:
+    """Return the checkpoint.
+
+    Raises:
+        InvalidRequest: `trained_until` is not a time.
+    """
+    return Checkpoint(
+        model=model_of(message.name),
+        version=message.name.rpartition("/")[2],
+        digest=message.digest,
+        trained_until=time_of(message.trained_until, "checkpoint.trained_until"),
+        features=tuple(Feature(f.name, _kind_of(f.kind)) for f in message.features),
+    )
+
+
+def block_of(message: LfiBlock) -> Block:
+    """Return the block, checked.
+
+    Raises:
+        InvalidRequest: `event_time` is not a time.
+        MalformedBlock, NotFinite: an array does not fit.
+    """
+    return Block(
+        block_id=message.block_id,
+        model=model_of(message.model),
+        digest=message.checkpoint_digest,
+        method=_METHODS[message.method],
+        population=_POPULATIONS[message.population],
+        event_time=time_of(message.event_time, "block.event_time"),
+        example_count=message.example_count,
+        offsets=_uint32(message.feature_offsets, "block.feature_offsets"),
+        indices=_uint32(message.example_indices, "block.example_indices"),
+        values=_float32(message.values, "block.values"),
+        predictions=_float32(message.predictions, "block.predictions"),
+        arrow_stream=message.arrow_stream,
+    )
+
+
+def report_of(message: ReportOutcomesRequest) -> OutcomeReport:
+    """Return the outcomes.
+
+    Raises:
+        InvalidRequest: a bound is not a time.
+        InvalidOutcomes: a count is beyond counting.
+    """
+    start = time_of(message.start_time, "start_time")
+    end = time_of(message.end_time, "end_time")
+    return OutcomeReport(
+        model=model_of(message.model),
+        request_id=message.request_id,
+        interval=Interval(start, end),
+        expected=message.expected,
+        observed=message.observed,
+    )
+
+
+def _kind_of(kind: FeatureKindMessage.ValueType) -> FeatureKind:
+    return FeatureKind[FeatureKindMessage.Name(kind).removeprefix(_KIND_PREFIX)]
+
+
+def _uint32(tensor: Tensor, field: str) -> NDArray[np.uint32]:
+    return _vector(tensor, DataType.DATA_TYPE_UINT32, field).view(np.uint32)
+
+
+def _float32(tensor: Tensor, field: str) -> NDArray[np.float32]:
+    return _vector(tensor, DataType.DATA_TYPE_FLOAT32, field).view(np.float32)
+
+
+def _vector(tensor: Tensor, wanted: DataType.ValueType, field: str) -> NDArray[np.generic]:
+    if tensor.data_type != wanted:
+        raise MalformedBlock(f"must be {DataType.Name(wanted)}", field=f"{field}.data_type")
+    if len(tensor.shape) != 1:
+        raise MalformedBlock("must have one dimension", field=f"{field}.shape")
+    data, dtype = tensor.data, np.dtype(_DTYPES[wanted])
+    if len(data) != tensor.shape[0] * dtype.itemsize:
+        raise MalformedBlock(
+            f"{len(data)} bytes do not hold {tensor.shape[0]} values of {dtype.itemsize} bytes",
+            field=f"{field}.data",
+        )
+    return np.frombuffer(data, dtype)

@@ -1,0 +1,154 @@
+"""The domain's nouns as messages of the contract."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aftershock.v1.aggregator_service_pb2 import ModelSummary
+from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
+from aftershock.v1.checkpoint_pb2 import Feature as FeatureMessage
+from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
+from aftershock.v1.importance_pb2 import FeatureImportance as FeatureImportanceMessage
+from aftershock.v1.shift_pb2 import Comparison as ComparisonMessage
+from aftershock.v1.shift_pb2 import ControlSelection as ControlSelectionMessage
+from aftershock.v1.shift_pb2 import FeatureShift as FeatureShiftMessage
+from aftershock.v1.shift_pb2 import ShiftEvent as ShiftEventMessage
+from aftershock.v1.shift_pb2 import Verdict as VerdictMessage
+from aftershock.v1.window_pb2 import Calibration as CalibrationMessage
+from aftershock.v1.window_pb2 import Window as WindowMessage
+from aftershock.v1.window_pb2 import WindowState as WindowStateMessage
+from services.aggregator.domain.calibration import Calibration
+from services.aggregator.domain.checkpoint import Checkpoint, FeatureKind
+from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.shift import (
+    Comparison,
+    FeatureImportance,
+    FeatureShift,
+    ShiftEvent,
+)
+from services.aggregator.domain.window import ModelState, Window
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """Return the time as a message."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def checkpoint_message(checkpoint: Checkpoint) -> CheckpointMessage:
+    """Return the checkpoint as a message."""
+    return CheckpointMessage(
+        name=checkpoint.name,
+        digest=checkpoint.digest,
+        trained_until=timestamp(checkpoint.trained_until),
+        features=(FeatureMessage(name=f.name, kind=_kind(f.kind)) for f in checkpoint.features),
+    )
+
+
+def window_message(window: Window) -> WindowMessage:
+    """Return the window as a message."""
+    return WindowMessage(
+        name=window.name,
+        start_time=timestamp(window.interval.start),
+        end_time=timestamp(window.interval.end),
+        state=WindowStateMessage.Value(f"WINDOW_STATE_{window.state.value}"),
+        checkpoint_digest=window.digest,
+        considered_count=window.considered_count,
+        displayed_count=window.displayed_count,
+        calibration=_calibration(window.calibration) if window.calibration else None,
+    )
+
+
+def model_message(
+    state: ModelState, checkpoint: Checkpoint, latest_window: Window | None
+) -> ModelSummary:
+    """Return what is known of a model as a message."""
+    latest = state.latest_event_time
+    return ModelSummary(
+        name=f"models/{state.model}",
+        checkpoint=checkpoint_message(checkpoint),
+        latest_window=window_message(latest_window) if latest_window else None,
+        block_count=state.block_count,
+        duplicate_block_count=state.duplicate_count,
+        refused_block_count=state.refused_count,
+        latest_event_time=timestamp(latest) if latest else None,
+    )
+
+
+def importance_message(importance: FeatureImportance) -> FeatureImportanceMessage:
+    """Return one feature's importance as a message."""
+    return FeatureImportanceMessage(
+        feature=importance.feature.name,
+        kind=_kind(importance.feature.kind),
+        gfi=importance.gfi,
+        coverage=importance.coverage,
+        standard_error=importance.standard_error,
+        rank=importance.rank,
+    )
+
+
+def comparison_message(comparison: Comparison) -> ComparisonMessage:
+    """Return the comparison as a message."""
+    return ComparisonMessage(
+        control=window_message(comparison.control.window),
+        anomaly=window_message(comparison.anomaly),
+        control_selection=_selection(comparison.control.selection),
+        control_note=comparison.control.note,
+        verdict=VerdictMessage.Value(f"VERDICT_{comparison.verdict.value}"),
+        feature_count=comparison.feature_count,
+        significant_count=comparison.significant_count,
+        shifts=map(_shift, comparison.shifts),
+        history_count=comparison.history_count,
+    )
+
+
+def event_message(event: ShiftEvent, cursor: str) -> ShiftEventMessage:
+    """Return the event as a message."""
+    comparison = event.comparison
+    return ShiftEventMessage(
+        cursor=cursor,
+        model=f"models/{event.window.model}",
+        window=window_message(event.window),
+        comparison=comparison_message(comparison) if comparison else None,
+        create_time=timestamp(event.create_time),
+    )
+
+
+def _calibration(calibration: Calibration) -> CalibrationMessage:
+    return CalibrationMessage(
+        ratio=calibration.ratio,
+        lower=calibration.lower,
+        upper=calibration.upper,
+        expected=calibration.expected,
+        observed=calibration.observed,
+        anomalous=calibration.anomalous,
+    )
+
+
+def _shift(shift: FeatureShift) -> FeatureShiftMessage:
+    return FeatureShiftMessage(
+        feature=shift.feature.name,
+        kind=_kind(shift.feature.kind),
+        rank=shift.rank,
+        shift=shift.shift,
+        control_gfi=shift.control_gfi,
+        anomaly_gfi=shift.anomaly_gfi,
+        control_coverage=shift.control_coverage,
+        anomaly_coverage=shift.anomaly_coverage,
+        control_rank=shift.control_rank,
+        anomaly_rank=shift.anomaly_rank,
+        lower=shift.lower,
+        upper=shift.upper,
+        z=shift.z,
+        significant=shift.significant,
+    )
+
+
+def _kind(kind: FeatureKind) -> FeatureKindMessage.ValueType:
+    return FeatureKindMessage.Value(f"FEATURE_KIND_{kind.value}")
+
+
+def _selection(selection: ControlSelection | None) -> ControlSelectionMessage.ValueType:
+    name = selection.value if selection else "UNSPECIFIED"
+    return ControlSelectionMessage.Value(f"CONTROL_SELECTION_{name}")

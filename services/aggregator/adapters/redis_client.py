@@ -1,0 +1,101 @@
+"""Connections to Redis or Valkey, scripts, and what their failures mean to callers."""
+
+import hashlib
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from services.chassis.errors import DependencyUnavailable, Overloaded
+
+_FOLDER = Path(__file__).parent / "lua"
+_RETRY_SECONDS = 1.0
+_UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+_NOT_WRITABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
+_NOT_WRITABLE_CODES = ("MISCONF", "NOREPLICAS")
+
+
+def connect(url: str) -> Redis:
+    """Return a client of the server at `redis://`, `rediss://` or `unix://`; nothing connects yet.
+
+    A command whose connection breaks is sent again: every script can be.
+    """
+    backoff = ExponentialBackoff(cap=0.2, base=0.02)
+    client: Redis = Redis.from_url(
+        url, socket_connect_timeout=2, socket_timeout=10, retry=Retry(backoff, retries=3)
+    )
+    return client
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Say what a failure of Redis means to whoever waits for it.
+
+    Raises:
+        DependencyUnavailable: it cannot be reached, or does not take writes just now.
+        Overloaded: it is out of memory.
+    """
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise Overloaded("the window store is full: try again later", _RETRY_SECONDS) from error
+    except _UNREACHABLE as error:
+        raise DependencyUnavailable(
+            "the window store cannot be reached: try again", _RETRY_SECONDS
+        ) from error
+    except ResponseError as error:
+        if not isinstance(error, _NOT_WRITABLE) and not str(error).startswith(_NOT_WRITABLE_CODES):
+            raise
+        raise DependencyUnavailable(
+            "the window store takes no writes just now: try again", _RETRY_SECONDS
+        ) from error
+
+
+async def ask(command: Awaitable[Any]) -> Any:
+    """Return the server's reply to a command; strings are bytes.
+
+    Raises:
+        DependencyUnavailable, Overloaded: see `redis_errors`.
+    """
+    with redis_errors():
+        return await command
+
+
+class Script:
+    """A Lua script that runs as one atomic step. The server keeps it by its digest."""
+
+    def __init__(self, name: str) -> None:
+        prelude, body = ((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))
+        # The shebang has the server refuse the whole script, before its first write, when it is out
+        # of memory or read-only.
+        self._text = f"#!lua\n{prelude}\n{body}"
+        self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(
+        self, client: Redis, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]
+    ) -> Any:
+        """Run the script over `keys`, all of one model.
+
+        Raises:
+            DependencyUnavailable, Overloaded: see `redis_errors`.
+        """
+        given = (*keys, *arguments)
+        try:
+            return await ask(client.evalsha(self._digest, len(keys), *given))
+        except NoScriptError:
+            return await ask(client.eval(self._text, len(keys), *given))

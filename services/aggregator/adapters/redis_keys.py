@@ -1,0 +1,128 @@
+"""Names of the keys. All of one model's share its hash tag, and so one slot of a cluster.
+
+as:models                          set      models with anything kept
+as:{m}:meta                        hash     latest checkpoint, watermarks, counters
+as:{m}:checkpoint:<digest>         value    checkpoint
+as:{m}:windows                     zset     window ids by start
+as:{m}:open                        zset     those without a summary, by end
+as:{m}:reported                    zset     those with outcomes and no event, by end
+as:{m}:shifts                      stream   events
+as:{m}:lease                       value    the replica at work on the model
+as:{m}:window:<id>                 hash     end, checkpoint, counts, outcomes, progress
+as:{m}:window:<id>:blocks          set      ids of stored blocks
+as:{m}:window:<id>:reports         set      ids of outcome reports
+as:{m}:window:<id>:panes           list     packed panes, until the window closes
+as:{m}:window:<id>:summary         value    packed summary, from then on
+as:{m}:window:<id>:sample          hash     kept examples by batch, their number by population
+as:{m}:window:<id>:sample:<pop>    zset     kept batches of one population, by priority
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from services.aggregator.domain.window import window_id
+
+MODELS = "as:models"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class WindowKeys:
+    """Keys of one window."""
+
+    state: str
+
+    @property
+    def blocks(self) -> str:
+        """Ids of stored blocks."""
+        return f"{self.state}:blocks"
+
+    @property
+    def reports(self) -> str:
+        """Ids of outcome reports."""
+        return f"{self.state}:reports"
+
+    @property
+    def panes(self) -> str:
+        """Packed panes."""
+        return f"{self.state}:panes"
+
+    @property
+    def summary(self) -> str:
+        """Packed summary."""
+        return f"{self.state}:summary"
+
+    @property
+    def sample(self) -> str:
+        """Kept examples."""
+        return f"{self.state}:sample"
+
+    @property
+    def sample_orders(self) -> tuple[str, str]:
+        """Kept batches, considered and displayed."""
+        return f"{self.sample}:considered", f"{self.sample}:displayed"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Everything that is kept of the window."""
+        kept = self.state, self.blocks, self.reports, self.panes, self.summary, self.sample
+        return (*kept, *self.sample_orders)
+
+
+@dataclass(frozen=True)
+class ModelKeys:
+    """Keys of one model."""
+
+    model: str
+
+    @property
+    def meta(self) -> str:
+        """Latest checkpoint, watermarks, counters."""
+        return self._key("meta")
+
+    @property
+    def windows(self) -> str:
+        """All windows."""
+        return self._key("windows")
+
+    @property
+    def open(self) -> str:
+        """Windows without a summary."""
+        return self._key("open")
+
+    @property
+    def reported(self) -> str:
+        """Windows with outcomes and no event."""
+        return self._key("reported")
+
+    @property
+    def shifts(self) -> str:
+        """The stream of events."""
+        return self._key("shifts")
+
+    @property
+    def lease(self) -> str:
+        """The replica at work on the model."""
+        return self._key("lease")
+
+    def checkpoint(self, digest: str) -> str:
+        """One checkpoint."""
+        return self._key(f"checkpoint:{digest}")
+
+    def window(self, start: datetime) -> WindowKeys:
+        """The keys of the window that starts then."""
+        return WindowKeys(self._key(f"window:{window_id(start)}"))
+
+    def _key(self, rest: str) -> str:
+        return f"as:{{{self.model}}}:{rest}"
+
+
+def micros(time: datetime) -> int:
+    """Return a time as Redis keeps it: whole microseconds since 1970, exact as a score."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_micros(number: int) -> datetime:
+    """Return the time that `micros` made the number of."""
+    return _EPOCH + number * _MICROSECOND

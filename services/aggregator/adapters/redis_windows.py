@@ -1,0 +1,149 @@
+"""What is kept of windows in Redis."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from redis.asyncio import Redis
+
+from services.aggregator.adapters.metrics import CORRUPT_VALUES
+from services.aggregator.adapters.packing import unpack_pane, unpack_summary, unseal
+from services.aggregator.adapters.redis_client import ask
+from services.aggregator.adapters.redis_keys import ModelKeys, WindowKeys, from_micros, micros
+from services.aggregator.domain.block import Method, Pane
+from services.aggregator.domain.calibration import HealthyBand, calibrate
+from services.aggregator.domain.errors import CorruptValue, WindowNotFound
+from services.aggregator.domain.summary import Summary
+from services.aggregator.domain.window import (
+    Interval,
+    Window,
+    WindowRules,
+    WindowState,
+    parse_window_id,
+    window_name,
+)
+
+_log = logging.getLogger(__name__)
+_PANES_AT_ONCE = 32
+_BATCH = b"batch:"
+
+
+@dataclass(frozen=True)
+class RedisWindows:
+    """Implements WindowReader."""
+
+    client: Redis
+    rules: WindowRules
+    band: HealthyBand
+    """Calibrations are judged by it."""
+
+    async def window(self, model: str, start: datetime) -> Window:
+        """Return one window."""
+        found = await self._read(model, [start])
+        if not found:
+            raise WindowNotFound(window_name(model, start))
+        return found[0]
+
+    async def windows(self, model: str, before: datetime | None, limit: int) -> Sequence[Window]:
+        """Return the newest windows that start before `before`, newest first."""
+        newest = f"({micros(before)}" if before is not None else "+inf"
+        ids = await ask(
+            self.client.zrevrangebyscore(ModelKeys(model).windows, newest, "-inf", 0, limit)
+        )
+        return await self._read(model, starts_of(ids))
+
+    async def panes(self, window: Window) -> Sequence[Pane]:
+        """Return the window's panes, without those that are corrupt."""
+        key = _keys(window).panes
+        panes: list[Pane] = []
+        first = 0
+        while values := await ask(self.client.lrange(key, first, first + _PANES_AT_ONCE - 1)):
+            panes.extend(pane for value in values if (pane := _intact_pane(value, key)) is not None)
+            first += _PANES_AT_ONCE
+        return panes
+
+    async def summary(self, window: Window) -> Summary | None:
+        """Return the window's summary, None if it has none yet."""
+        key = _keys(window).summary
+        value = await ask(self.client.get(key))
+        return None if value is None else unpack_summary(value, key)
+
+    async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
+        """Return the windows' summaries, None for what is missing or corrupt."""
+        keys = [_keys(window).summary for window in windows]
+        values = await ask(self.client.mget(keys)) if keys else []
+        return [_intact_summary(value, key) for value, key in zip(values, keys, strict=True)]
+
+    async def sample(self, window: Window) -> Sequence[bytes]:
+        """Return the Arrow streams that were kept of the window's examples."""
+        key = _keys(window).sample
+        kept = await ask(self.client.hgetall(key))
+        return [unseal(kept[name], key) for name in sorted(kept) if name.startswith(_BATCH)]
+
+    async def _read(self, model: str, starts: Sequence[datetime]) -> list[Window]:
+        """Return those of the windows that are kept."""
+        keys = ModelKeys(model)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hget(keys.meta, "watermark")
+        for start in starts:
+            pipeline.hgetall(keys.window(start).state)
+        mark, *states = await ask(pipeline.execute())
+        watermark = from_micros(int(mark)) if mark else None
+        return [
+            self._window(model, start, fields, watermark)
+            for start, fields in zip(starts, states, strict=True)
+            if fields
+        ]
+
+    def _window(
+        self,
+        model: str,
+        start: datetime,
+        fields: Mapping[bytes, bytes],
+        watermark: datetime | None,
+    ) -> Window:
+        end = from_micros(int(fields[b"end"]))
+        is_closed = b"closed" in fields or self.rules.is_past(end, watermark)
+        return Window(
+            model=model,
+            interval=Interval(start, end),
+            state=WindowState.CLOSED if is_closed else WindowState.OPEN,
+            digest=fields.get(b"digest", b"").decode(),
+            method=Method(fields[b"method"].decode()) if b"method" in fields else None,
+            considered_count=int(fields.get(b"considered", 0)),
+            displayed_count=int(fields.get(b"displayed", 0)),
+            calibration=calibrate(
+                float(fields.get(b"expected", 0)), int(fields.get(b"observed", 0)), self.band
+            ),
+        )
+
+
+def starts_of(ids: Sequence[bytes]) -> list[datetime]:
+    """Return the starts of the windows with these ids."""
+    return [parse_window_id(identifier.decode()) for identifier in ids]
+
+
+def _keys(window: Window) -> WindowKeys:
+    return ModelKeys(window.model).window(window.interval.start)
+
+
+def _intact_pane(value: bytes, key: str) -> Pane | None:
+    try:
+        return unpack_pane(value, key)
+    except CorruptValue as error:
+        _count_corrupt("pane", error)
+        return None
+
+
+def _intact_summary(value: bytes | None, key: str) -> Summary | None:
+    try:
+        return None if value is None else unpack_summary(value, key)
+    except CorruptValue as error:
+        _count_corrupt("summary", error)
+        return None
+
+
+def _count_corrupt(kind: str, error: CorruptValue) -> None:
+    CORRUPT_VALUES.labels(kind).inc()
+    _log.error("left out a corrupt value", extra={"kind": kind, "why": str(error)})

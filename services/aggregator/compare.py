@@ -1,0 +1,108 @@
+"""Two windows are held against each other, feature by feature."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.aggregator.domain.control import Control, ControlSelection, choose_control
+from services.aggregator.domain.errors import CheckpointMismatch, NoControl
+from services.aggregator.domain.history import historical_noise, pair_up
+from services.aggregator.domain.ranking import Ranking, rank_shifts
+from services.aggregator.domain.shift import Comparison
+from services.aggregator.domain.summary import Summary
+from services.aggregator.domain.verdict import decide
+from services.aggregator.domain.window import Window
+from services.aggregator.measure import Measure
+from services.aggregator.ports import CheckpointStore, WindowReader
+
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Ranks the features by the shift of their importance from a control window.
+
+    An open window is compared as its live panes are now; its state says so. Both windows were
+    refused at ingest if their checkpoint had been trained on them.
+    """
+
+    checkpoints: CheckpointStore
+    windows: WindowReader
+    measure: Measure
+    fewest_examples: int
+    """With fewer in either window there is no verdict."""
+    history_windows: int
+    """How many earlier healthy windows the historical noise is estimated from."""
+
+    async def __call__(
+        self, anomaly: Window, control: Window | ControlSelection, top_k: int
+    ) -> Comparison:
+        """Compare with a control of the caller's, or choose one.
+
+        Raises:
+            NoControl: no earlier window can serve, or the window is its own control.
+            CheckpointMismatch: the control was scored by another checkpoint or method.
+            CorruptValue: a summary does not match its checksum.
+        """
+        start, length = anomaly.interval.start, anomaly.interval.end - anomaly.interval.start
+        earlier = await self.windows.windows(anomaly.model, start, _WEEK // length + 1)
+        if isinstance(control, Window):
+            chosen = _explicit(anomaly, control)
+        else:
+            chosen = choose_control(anomaly, earlier, control, self.fewest_examples)
+        ranking, history_count = await self._rank(anomaly, chosen.window, earlier)
+        significant = ranking.significant_count
+        return Comparison(
+            control=chosen,
+            anomaly=anomaly,
+            verdict=decide(chosen.window, anomaly, significant, self.fewest_examples),
+            feature_count=len(ranking.shifts),
+            significant_count=significant,
+            shifts=ranking.shifts[:top_k],
+            history_count=history_count,
+        )
+
+    async def _rank(
+        self, anomaly: Window, control: Window, earlier: Sequence[Window]
+    ) -> tuple[Ranking, int]:
+        checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
+        history = await self._history(anomaly, earlier)
+        lag = abs(anomaly.interval.start - control.interval.start)
+        pairs = pair_up([window for window, _ in history], lag)
+        summaries = await self.measure(control), await self.measure(anomaly)
+
+        def rank() -> Ranking:
+            noise = historical_noise(summaries[0], [summary for _, summary in history], pairs)
+            return rank_shifts(checkpoint.features, *summaries, noise)
+
+        return await asyncio.to_thread(rank), len(pairs)
+
+    async def _history(
+        self, anomaly: Window, earlier: Sequence[Window]
+    ) -> list[tuple[Window, Summary]]:
+        """Return the latest healthy windows like `anomaly` with their summaries, oldest first."""
+        healthy = [
+            window
+            for window in earlier
+            if window.is_healthy
+            and window.is_comparable(anomaly)
+            and window.example_count >= self.fewest_examples
+        ][: self.history_windows]
+        healthy.reverse()
+        summaries = await self.windows.summaries(healthy)
+        return [(w, s) for w, s in zip(healthy, summaries, strict=True) if s is not None]
+
+
+def _explicit(anomaly: Window, control: Window) -> Control:
+    if control.name == anomaly.name:
+        raise NoControl(
+            f"{anomaly.name} cannot be its own control: name another window", field="control_window"
+        )
+    if not control.is_comparable(anomaly):
+        raise CheckpointMismatch(
+            f"{control.name} and {anomaly.name} were not scored by the same checkpoint with the "
+            "same method: their importances are not comparable",
+            field="control_window",
+        )
+    return Control(control, selection=None, note="")

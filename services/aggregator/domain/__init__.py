@@ -1,0 +1,1 @@
+"""Blocks, windows, importances and their shifts: the standard library and NumPy only."""

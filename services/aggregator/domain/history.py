@@ -1,0 +1,90 @@
+"""How much each feature's importance changes from window to window when nothing is wrong.
+
+The bootstrap knows the noise of drawing examples; it does not know that users cluster, that hours
+differ and that the world moves. A feature's own past does: let d_t be the changes of its importance
+between earlier healthy windows, and s_t^2 the bootstrap variance of each. What the bootstrap leaves
+unexplained is
+
+    e_j = mean_t(d_t^2 - s_t^2),
+
+shrunk, because a short past says little, towards the same relative noise for all features:
+
+    h_j^2 = max(0, (n e_j + n_0 (r l_j)^2) / (n + n_0)),   n_0 = 8,
+
+with n changes, l_j the feature's mean importance and r^2 the median over features of e_j / l_j^2
+(r = 0.1 without a past).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.aggregator.domain.summary import Summary
+from services.aggregator.domain.window import Window
+
+PRIOR_CHANGES = 8
+"""n_0: how many changes the pooled noise counts for."""
+_PRIOR_NOISE = 0.1
+_FEWEST_CHANGES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class HistoricalNoise:
+    """Variance of each feature's importance beyond the bootstrap's, float64 [M]."""
+
+    variance: NDArray[np.float64]
+    change_count: int
+    """How many earlier changes it was estimated from, n."""
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom of the estimate."""
+        return self.change_count + PRIOR_CHANGES
+
+
+def pair_up(windows: Sequence[Window], lag: timedelta) -> list[tuple[int, int]]:
+    """Return positions (later, earlier) of the windows to take changes between.
+
+    `windows` rise in time. Changes over the lag of the comparison at hand are wanted, because they
+    share its seasonality; where there are fewer than three, changes from each window to the next
+    stand in.
+    """
+    places = {window.interval.start: place for place, window in enumerate(windows)}
+    lagged = [
+        (place, places[start - lag]) for start, place in places.items() if start - lag in places
+    ]
+    if len(lagged) >= _FEWEST_CHANGES:
+        return lagged
+    return [(place, place - 1) for place in range(1, len(windows))]
+
+
+def historical_noise(
+    control: Summary, earlier: Sequence[Summary], pairs: Sequence[tuple[int, int]]
+) -> HistoricalNoise:
+    """Return the noise beyond the bootstrap's in the changes between the `pairs` of `earlier`."""
+    levels = np.mean([control.gfi, *(summary.gfi for summary in earlier)], axis=0)
+    if not pairs:
+        return HistoricalNoise((_PRIOR_NOISE * levels) ** 2, 0)
+    unexplained = np.mean([_unexplained(earlier[a], earlier[b]) for a, b in pairs], axis=0)
+    pooled = _pooled_relative_variance(unexplained, levels)
+    shrunk = (len(pairs) * unexplained + PRIOR_CHANGES * pooled * levels**2) / (
+        len(pairs) + PRIOR_CHANGES
+    )
+    return HistoricalNoise(np.maximum(shrunk, 0.0), len(pairs))
+
+
+def _unexplained(later: Summary, earlier: Summary) -> NDArray[np.float64]:
+    change = later.gfi - earlier.gfi
+    return change**2 - later.standard_error**2 - earlier.standard_error**2
+
+
+def _pooled_relative_variance(
+    unexplained: NDArray[np.float64], levels: NDArray[np.float64]
+) -> float:
+    known = levels > 0
+    if not known.any():
+        return _PRIOR_NOISE**2
+    return max(float(np.median(unexplained[known] / levels[known] ** 2)), 0.0)

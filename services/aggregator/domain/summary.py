@@ -1,0 +1,40 @@
+"""What is kept of a window once its examples are let go."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.aggregator.domain.block import Pane
+from services.aggregator.domain.bootstrap import standard_errors
+from services.aggregator.domain.gfi import gather, importances
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A window's importances, float64 [M] each, in the checkpoint's feature order."""
+
+    considered_count: int
+    displayed_count: int
+    gfi: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+
+def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: int) -> Summary:
+    """Return importances, coverages and bootstrap standard errors of a window's panes.
+
+    The window's resource name seeds the bootstrap: whoever summarises a window, and in whatever
+    order its blocks came, gets the same numbers.
+    """
+    columns = gather(panes, feature_count)
+    gfi, coverage = importances(columns)
+    return Summary(
+        considered_count=columns.weights.considered_count,
+        displayed_count=columns.weights.displayed_count,
+        gfi=gfi,
+        coverage=coverage,
+        standard_error=standard_errors(columns, resamples, zlib.crc32(name.encode())),
+    )

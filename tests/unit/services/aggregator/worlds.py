@@ -1,0 +1,133 @@
+"""Small models, blocks and stores for the aggregator's tests."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.aggregator.adapters.memory_intake import MemoryCheckpoints, MemoryIntake
+from services.aggregator.adapters.memory_records import MemoryRecords
+from services.aggregator.adapters.memory_shifts import MemoryShifts
+from services.aggregator.adapters.memory_windows import MemoryKeeper, MemoryWindows
+from services.aggregator.domain.block import Block, Method, Population
+from services.aggregator.domain.calibration import HealthyBand
+from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
+from services.aggregator.domain.outcomes import OutcomeReport
+from services.aggregator.domain.window import Interval, WindowRules
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+RULES = WindowRules(
+    length=HOUR,
+    allowed_lateness=timedelta(0),
+    retention=timedelta(days=8),
+    furthest_ahead=timedelta(days=1),
+)
+BAND = HealthyBand(0.92, 1.08)
+MODEL = "ads_ctr"
+DIGEST = "ab" * 32
+
+
+def checkpoint(
+    features: int = 3, digest: str = DIGEST, trained_until: datetime = NOON - timedelta(days=9)
+) -> Checkpoint:
+    """A checkpoint with so many features f0, f1, ..."""
+    return Checkpoint(
+        model=MODEL,
+        version=digest[:8],
+        digest=digest,
+        trained_until=trained_until,
+        features=tuple(Feature(f"f{j}", FeatureKind.NUMERIC) for j in range(features)),
+    )
+
+
+def block(
+    dense: NDArray[np.float32],
+    block_id: str = "b1",
+    *,
+    event_time: datetime = NOON,
+    population: Population = Population.CONSIDERED,
+    digest: str = DIGEST,
+    method: Method = Method.PSEUDO_LOSS,
+    arrow_stream: bytes = b"",
+    model: str = MODEL,
+) -> Block:
+    """The block of a dense matrix of LFIs, float32 [N, M]."""
+    columns = [np.flatnonzero(column) for column in dense.T]
+    values = [column[rows] for column, rows in zip(dense.T, columns, strict=True)]
+    return Block(
+        block_id=block_id,
+        model=model,
+        digest=digest,
+        method=method,
+        population=population,
+        event_time=event_time,
+        example_count=len(dense),
+        offsets=np.cumsum([0, *map(len, columns)]).astype(np.uint32),
+        indices=np.concatenate(columns).astype(np.uint32),
+        values=np.concatenate(values).astype(np.float32),
+        predictions=np.full(len(dense), 0.5, dtype=np.float32),
+        arrow_stream=arrow_stream,
+    )
+
+
+def lfis(
+    seed: int,
+    examples: int = 1000,
+    scales: Sequence[float] = (1.0, 0.5, 0.1),
+    coverage: float = 0.8,
+) -> NDArray[np.float32]:
+    """Random LFIs, float32 [examples, features]: normal with these scales, the rest zero."""
+    rng = np.random.default_rng(seed)
+    shape = examples, len(scales)
+    present = rng.random(shape) < coverage
+    return np.asarray(rng.standard_normal(shape) * np.asarray(scales) * present, dtype=np.float32)
+
+
+def report(
+    start: datetime,
+    expected: float = 1000.0,
+    observed: int = 1000,
+    request_id: str = "r1",
+    length: timedelta = HOUR,
+) -> OutcomeReport:
+    """Outcomes of the stretch from `start` on."""
+    return OutcomeReport(MODEL, request_id, Interval(start, start + length), expected, observed)
+
+
+def hour_of(time: datetime) -> Interval:
+    """The window that `time` falls into."""
+    return RULES.containing(time)
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """All of the memory adapters over the same records."""
+
+    records: MemoryRecords = field(default_factory=lambda: MemoryRecords(RULES, BAND))
+
+    @property
+    def checkpoints(self) -> MemoryCheckpoints:
+        return MemoryCheckpoints(self.records)
+
+    @property
+    def intake(self) -> MemoryIntake:
+        return MemoryIntake(self.records, most_sampled=2000)
+
+    @property
+    def windows(self) -> MemoryWindows:
+        return MemoryWindows(self.records)
+
+    @property
+    def shifts(self) -> MemoryShifts:
+        return MemoryShifts(self.records)
+
+    def keeper(self, replica: str) -> MemoryKeeper:
+        return MemoryKeeper(self.records, replica)
+
+
+def hours(count: int, until: datetime = NOON) -> Iterator[datetime]:
+    """The starts of the `count` hours before `until`, oldest first."""
+    return (until - n * HOUR for n in range(count, 0, -1))
