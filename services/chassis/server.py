@@ -31,6 +31,13 @@ from services.chassis.tls import server_credentials
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
+_SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.so_reuseport", 0),
+    # A watcher's stream is silent for hours: let it ask whether we are still there.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def build_server(service: Service, settings: ServiceSettings) -> grpc.aio.Server
             AuthInterceptor(public_key, service.access),
             ValidationInterceptor(),
         ],
-        options=[*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0)],
+        options=[*MESSAGE_OPTIONS, *_SERVER_OPTIONS],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
     service.register(server)

@@ -1,0 +1,271 @@
+"""One real incident from end to end: `make demo`.
+
+A pipeline breaks in a world of real engagements. Aftershock notices, finds the feature, proposes to
+switch it off, does so when the expert agrees, and checks that it helped.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+import aftershock
+from aftershock.serving import KillSwitchGuard
+from aftershock.v1.incident_pb2 import Incident, IncidentState, Mitigation, MitigationState
+from aftershock.v1.window_pb2 import Window
+from clients.drill.corruptions import Corruption
+from clients.drill.paper_cases import TITLES, paper_case
+from clients.drill.replay import HOURS_A_DAY, Hour, Replay, hours_of
+from clients.drill.serving import ModelServer
+from clients.drill.story import Story
+from clients.drill.training import train_checkpoint
+from clients.drill.world import World, load_world
+from deploy.local import Platform
+from services.chassis.tokens import Role
+
+ROWS_AN_HOUR = 2_500
+CONSIDERED = 1_000
+DISPLAYED = 500
+HEALTHY_HOURS = 3 * HOURS_A_DAY + 1
+HOURS_AFTER = 3
+STATE_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+class DemoFailed(Exception):
+    """The platform did not do what it should."""
+
+
+@dataclass(frozen=True)
+class Expert:
+    """Reads incidents and decides on proposals, at the terminal or by itself."""
+
+    client: aftershock.Client
+    story: Story
+    ask: bool
+
+    def incident(self) -> Incident | None:
+        """Return the open incident, with its proposal if one comes in time; None without one."""
+        incidents: list[Incident] = []
+        deadline = time.monotonic() + STATE_SECONDS
+        while time.monotonic() < deadline:
+            incidents = self.client.incidents()
+            if incidents and incidents[0].mitigations:
+                break
+            time.sleep(_POLL_SECONDS)
+        return incidents[0] if incidents else None
+
+    def decide(self, mitigation: Mitigation) -> bool:
+        """Approve or reject; return whether it was approved."""
+        if self.ask and input("  switch it off? [y/N] ").strip().lower() not in ("y", "yes"):
+            self.client.reject(mitigation, reason="rejected at the terminal")
+            return False
+        self.client.approve(mitigation, reason="the evidence convinces")
+        return True
+
+    def wait_for(self, incident: Incident, *states: MitigationState.ValueType) -> Incident:
+        """Return the incident when its mitigation is in one of the states.
+
+        Raises:
+            DemoFailed: it did not get there in time.
+        """
+        deadline = time.monotonic() + STATE_SECONDS
+        while time.monotonic() < deadline:
+            incident = self.client.incident(incident.name)
+            if incident.mitigations[0].state in states:
+                return incident
+            time.sleep(_POLL_SECONDS)
+        state = MitigationState.Name(incident.mitigations[0].state)
+        raise DemoFailed(f"{incident.name} stays {state}")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The order of events."""
+
+    replay: Replay
+    expert: Expert
+    story: Story
+    progress: Progress
+
+    def play(self, hours: Sequence[Hour], case: int | None) -> None:
+        """Play healthy days, then break the pipeline and see the incident through."""
+        self.story.say("[bold]Healthy days[/]")
+        healthy, rest = hours[:HEALTHY_HOURS], list(hours[HEALTHY_HOURS:])
+        for hour in healthy:
+            self._hour("healthy", hour, None)
+        self._no_incident()
+        if case is None:
+            for hour in rest[:HOURS_AFTER]:
+                self._hour("healthy", hour, None)
+            self._no_incident()
+            return
+        corruption = self._break(case)
+        window = self._hour("broken", rest.pop(0), corruption)
+        if window.calibration.anomalous:
+            self._see_through(rest, corruption)
+        else:
+            self.story.say("Calibration stays in its healthy band: no incident. What shifted:")
+            self.story.shifts(self.expert.client.compare(window))
+
+    def _break(self, case: int) -> Corruption:
+        """Choose what breaks; some cases choose by importance on the last healthy window."""
+        gfi = self.expert.client.gfi(self.expert.client.windows(limit=1)[0])
+        importances = {importance.feature: importance.gfi for importance in gfi}
+        schema = self.replay.world.schema
+        corruption = paper_case(case, schema, importances=importances)
+        self.story.culprits = corruption.culprits
+        names = ", ".join(corruption.culprits)
+        self.story.say(f"[bold]A pipeline breaks[/]: {TITLES[case]}: {names}")
+        return corruption
+
+    def _see_through(self, rest: list[Hour], corruption: Corruption) -> None:
+        incident = self.expert.incident()
+        if incident is None:
+            raise DemoFailed("calibration is anomalous and no incident was opened")
+        self.story.shifts(incident.comparison)
+        if not incident.mitigations:
+            self.story.state = "OPEN"
+            self.story.say(f"No proposal: {incident.advice}")
+            return
+        mitigation = incident.mitigations[0]
+        self.story.proposal(mitigation, incident.comparison.anomaly.calibration)
+        self.progress.stop()
+        approved = self.expert.decide(mitigation)
+        self.progress.start()
+        if not approved:
+            self.story.state = "REJECTED"
+            return
+        states = MitigationState
+        self.expert.wait_for(
+            incident, states.MITIGATION_STATE_APPLIED, states.MITIGATION_STATE_VERIFYING
+        )
+        self._wait_for_guard(mitigation)
+        self.story.say("[bold]Switched off[/]; the pipeline stays broken")
+        for hour in rest[:HOURS_AFTER]:
+            self._hour("mitigated", hour, corruption)
+        incident = self.expert.wait_for(
+            incident,
+            states.MITIGATION_STATE_EFFECTIVE,
+            states.MITIGATION_STATE_REVERTED,
+            states.MITIGATION_STATE_FAILED,
+        )
+        state = incident.mitigations[0].state
+        self.story.state = MitigationState.Name(state).removeprefix("MITIGATION_STATE_")
+        closed = incident.state == IncidentState.INCIDENT_STATE_CLOSED
+        self.story.say(f"[bold]{self.story.state}[/]; incident {'closed' if closed else 'open'}")
+        self.story.timeline(incident)
+
+    def _hour(self, phase: str, hour: Hour, corruption: Corruption | None) -> Window:
+        task = self.progress.add_task(f"day {hour.day} {hour.start:%H:%M}", total=3)
+        window = self.replay.play(hour, corruption, lambda: self.progress.advance(task))
+        self.progress.remove_task(task)
+        self.story.hour(phase, hour, window)
+        return window
+
+    def _no_incident(self) -> None:
+        incidents = self.expert.client.incidents()
+        if incidents:
+            raise DemoFailed(f"{incidents[0].name} was opened on healthy data")
+        self.story.say("  no incident")
+
+    def _wait_for_guard(self, mitigation: Mitigation) -> None:
+        deadline = time.monotonic() + STATE_SECONDS
+        while not self.replay.guard.killed.issuperset(mitigation.features):
+            if time.monotonic() > deadline:
+                raise DemoFailed("the kill-switch did not reach the model server")
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """Yield a progress bar that leaves nothing behind."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield progress
+
+
+def prepare(cache: Path, progress: Progress) -> tuple[World, Path]:
+    """Return the world and its trained checkpoint, with progress shown."""
+    task = progress.add_task("building the world", total=1.0)
+
+    def report(stage: str, share: float) -> None:
+        progress.update(task, description=stage, completed=share)
+
+    cache.mkdir(parents=True, exist_ok=True)
+    world = load_world(cache, report)
+    checkpoint = train_checkpoint(world, cache / "checkpoint", progress=report)
+    progress.remove_task(task)
+    return world, checkpoint
+
+
+def play(arguments: argparse.Namespace, console: Console) -> Story:
+    """Prepare the world, start the platform, play the story, stop the platform."""
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar(console))
+        world, checkpoint = prepare(arguments.cache, progress)
+        story = Story(case=arguments.case or "none", console=console)
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aftershock-demo-")))
+        task = progress.add_task("starting the platform", total=None)
+        platform = stack.enter_context(Platform(data, checkpoints=[checkpoint]))
+        progress.remove_task(task)
+        at = platform.addresses
+        story.say(f"[bold]World[/]: {len(world):,} events, {len(world.schema.features)} features")
+        server = ModelServer.load(checkpoint)
+        model = server.checkpoint.release.model
+
+        def client(name: str, *roles: Role) -> aftershock.Client:
+            return stack.enter_context(
+                aftershock.Client(
+                    attribution=at.attribution,
+                    aggregator=at.aggregator,
+                    runbook=at.runbook,
+                    model=model,
+                    token=platform.token(name, *roles),
+                )
+            )
+
+        guard = stack.enter_context(KillSwitchGuard(at.runbook, model=model))
+        pipeline = client("pipeline", Role.PIPELINE, Role.READER)
+        expert = Expert(client("expert", Role.READER, Role.APPROVER), story, ask=arguments.ask)
+        replay = Replay(world, server, guard, pipeline, CONSIDERED, DISPLAYED)
+        hours = list(hours_of(world, ROWS_AN_HOUR))
+        Demo(replay, expert, story, progress).play(hours, arguments.case)
+        return story
+
+
+def _case(text: str) -> int | None:
+    number = None if text == "none" else int(text)
+    if number is not None and number not in TITLES:
+        raise ValueError
+    return number
+
+
+def main() -> None:
+    """Play the story; the last line is its summary, one JSON object."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--case", type=_case, default=11, help="1 to 11 of the paper, or none")
+    parser.add_argument("--yes", action="store_true", help="approve without asking")
+    default = Path(os.environ.get("AFTERSHOCK_DATA_DIR", ".aftershock")) / "cache"
+    parser.add_argument("--cache", type=Path, default=default)
+    arguments = parser.parse_args()
+    arguments.ask = not arguments.yes and sys.stdin.isatty()
+    started = time.monotonic()
+    try:
+        story = play(arguments, Console(highlight=False))
+    except DemoFailed as error:
+        sys.exit(f"the demo failed: {error}")
+    print(json.dumps(story.summary(time.monotonic() - started)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
