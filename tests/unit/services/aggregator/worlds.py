@@ -1,8 +1,9 @@
 """Small models, blocks and stores for the aggregator's tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,21 @@ from services.aggregator.adapters.memory_intake import MemoryCheckpoints, Memory
 from services.aggregator.adapters.memory_records import MemoryRecords
 from services.aggregator.adapters.memory_shifts import MemoryShifts
 from services.aggregator.adapters.memory_windows import MemoryKeeper, MemoryWindows
+from services.aggregator.close import Close
+from services.aggregator.compare import Compare
+from services.aggregator.detect import Detect
 from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.calibration import HealthyBand
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
+from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.outcomes import OutcomeReport
+from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.window import Interval, WindowRules
+from services.aggregator.ingest import Ingest
+from services.aggregator.measure import Measure
+from services.aggregator.report_outcomes import ReportOutcomes
+from services.aggregator.sweep import Sweep
+from tests.unit.services.aggregator.stores import Store
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -97,9 +108,83 @@ def report(
     return OutcomeReport(MODEL, request_id, Interval(start, start + length), expected, observed)
 
 
+def read(made: Block) -> Callable[[], Block]:
+    """What ingest calls for a block."""
+    return lambda: made
+
+
 def hour_of(time: datetime) -> Interval:
     """The window that `time` falls into."""
     return RULES.containing(time)
+
+
+@dataclass(frozen=True)
+class Aggregator:
+    """The use cases over a store, as `__main__` wires them."""
+
+    store: Store
+    clock: datetime = NOON + timedelta(days=30)
+    selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
+    woken: list[str] = field(default_factory=list)
+
+    @property
+    def ingest(self) -> Ingest:
+        return Ingest(
+            self.store.checkpoints, self.store.intake, RULES, self._now, self.woken.append
+        )
+
+    @property
+    def report_outcomes(self) -> ReportOutcomes:
+        return ReportOutcomes(
+            self.store.intake, self.store.windows, RULES, self._now, self.woken.append
+        )
+
+    @property
+    def measure(self) -> Measure:
+        return Measure(self.store.windows, resamples=100)
+
+    @property
+    def compare(self) -> Compare:
+        return Compare(
+            self.store.checkpoints,
+            self.store.windows,
+            self.measure,
+            fewest_examples=500,
+            history_windows=72,
+        )
+
+    def sweep(self, replica: str = "a") -> Sweep:
+        keeper = self.store.keeper(replica)
+        windows = self.store.windows
+        close = Close(windows, keeper, self.measure)
+        detect = Detect(
+            windows, self.compare, self.store.shifts, self.selection, top_k=2, clock=self._now
+        )
+        return Sweep(keeper, close, detect)
+
+    async def store_hour(
+        self, start: datetime, seed: int, observed: int = 1000, **changes: Any
+    ) -> None:
+        """Ingest both populations of one window and report its outcomes, 1,000 expected."""
+        digest = changes.pop("digest", DIGEST)
+        for population in Population:
+            made = block(
+                lfis(seed * 2 + (population is Population.DISPLAYED), **changes),
+                f"{start.isoformat()}-{population.value}",
+                event_time=start,
+                population=population,
+                digest=digest,
+            )
+            await self.ingest(MODEL, read(made))
+        await self.report_outcomes(report(start, observed=observed, request_id=start.isoformat()))
+
+    async def events(self) -> Sequence[ShiftEvent]:
+        """All events of the model."""
+        reading = await self.store.shifts.read([MODEL], {}, timedelta(milliseconds=1))
+        return [published.event for published in reading.events]
+
+    def _now(self) -> datetime:
+        return self.clock
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from services.aggregator.__main__ import AggregatorSettings
+from services.aggregator.domain.control import ControlSelection
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    settings = AggregatorSettings()
+    assert settings.rules.length == timedelta(hours=1)
+    assert settings.rules.allowed_lateness == timedelta(0)
+    assert settings.rules.retention == timedelta(days=8)
+    assert (settings.band.lower, settings.band.upper) == (0.92, 1.08)
+    assert settings.control_selection is ControlSelection.SAME_HOUR_PREVIOUS_DAY
+    assert settings.sample_rules.most_examples == 2000
+
+
+def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFTERSHOCK_AGGREGATOR_REDIS_URL", "unix:///run/valkey.sock")
+    monkeypatch.setenv("AFTERSHOCK_AGGREGATOR_WINDOW_SECONDS", "300")
+    monkeypatch.setenv("AFTERSHOCK_AGGREGATOR_CONTROL_SELECTION", "PREVIOUS_HOUR")
+    settings = AggregatorSettings()
+    assert settings.redis_url == "unix:///run/valkey.sock"
+    assert settings.rules.length == timedelta(minutes=5)
+    assert settings.control_selection is ControlSelection.PREVIOUS_HOUR
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"redis_url": "valkey+unix:///x"},
+        {"healthy_band_lower": 1.2},
+        {"window_seconds": 0},
+        {"retention_days": 0.5},
+    ],
+)
+def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AggregatorSettings(**bad)  # type: ignore[arg-type]
