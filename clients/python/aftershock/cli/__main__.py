@@ -3,6 +3,8 @@
 from aftershock.cli import _asking, _deciding, _doctor  # noqa: F401 - they register commands
 from aftershock.cli._app import app
 
+__all__ = ["app", "main"]
+
 
 def main() -> None:
     """Run the command line."""

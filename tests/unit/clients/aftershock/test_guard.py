@@ -1,0 +1,175 @@
+"""The kill-switch guard: what the runbook says, and never less."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aftershock import ConfigurationError
+from aftershock._flags import killed_features
+from aftershock.serving import KillSwitchGuard
+from tests.unit.clients.aftershock.recording import FlagSync, Served
+
+
+def flags(*features: str, model: str = "ads_ctr", **changes: Any) -> str:
+    flag = {
+        "state": "ENABLED",
+        "variants": {"on": True, "off": False},
+        "defaultVariant": "on",
+    } | changes
+    return json.dumps({"flags": {f"aftershock.kill.{model}.{f}": flag for f in features}})
+
+
+def eventually(condition: Any) -> None:
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def sync() -> FlagSync:
+    return FlagSync(flags())
+
+
+@pytest.fixture
+def served(sync: FlagSync) -> Iterator[Served]:
+    served = Served(sync)
+    yield served
+    served.kill()
+
+
+@pytest.fixture
+def guard(served: Served) -> Iterator[KillSwitchGuard]:
+    with KillSwitchGuard(served.address, model="ads_ctr") as guard:
+        assert guard.wait_ready(10.0)
+        yield guard
+
+
+def test_it_follows_kills_and_releases(sync: FlagSync, guard: KillSwitchGuard) -> None:
+    assert guard.killed == frozenset()
+    sync.publish(flags("a", "b.c"))
+    eventually(lambda: guard.killed == {"a", "b.c"})
+    assert guard.is_killed("a")
+    assert not guard.is_killed("z")
+    sync.publish(flags("a"))
+    eventually(lambda: guard.killed == {"a"})
+    assert sync.requests[0].selector == "ads_ctr"
+
+
+def test_nothing_killed_costs_nothing(guard: KillSwitchGuard) -> None:
+    features = {"a": 1.0}
+    assert guard.apply(features, {"a": 0.0}) is features
+
+
+def test_a_killed_feature_is_served_at_its_baseline(
+    sync: FlagSync, guard: KillSwitchGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(flags("a", "no_baseline", "not_here"))
+    eventually(lambda: guard.killed)
+    features = {"a": 1.0, "b": 2.0, "no_baseline": 3.0}
+    for _ in range(2):
+        applied = guard.apply(features, {"a": 0.0, "b": 0.0, "not_here": 0.0})
+        assert applied == {"a": 0.0, "b": 2.0, "no_baseline": 3.0}
+    assert features["a"] == 1.0
+    assert [r.message for r in caplog.records if "no baseline" in r.message] == [
+        "no baseline of no_baseline: it stays as it is"
+    ]
+
+
+def test_a_dead_runbook_never_switches_a_feature_back_on(
+    sync: FlagSync, served: Served, guard: KillSwitchGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(flags("a"))
+    eventually(lambda: guard.killed)
+    served.kill()
+    eventually(lambda: "cannot be reached" in caplog.text)
+    assert guard.killed == {"a"}
+    back = FlagSync(flags("a", "b"))
+    served.start(back)
+    eventually(lambda: guard.killed == {"a", "b"})
+    assert len(back.requests) == 1
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", "[]", "{}", '{"flags": 1}', '{"flags": null}'])
+def test_a_configuration_that_cannot_be_read_changes_nothing(
+    sync: FlagSync, guard: KillSwitchGuard, nonsense: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(flags("a"))
+    eventually(lambda: guard.killed)
+    sync.publish(nonsense)
+    eventually(lambda: "stay as they are" in caplog.text)
+    assert guard.killed == {"a"}
+    sync.publish(flags("b"))
+    eventually(lambda: guard.killed == {"b"})
+
+
+def test_on_change_is_told_and_may_fail(sync: FlagSync, served: Served) -> None:
+    told: list[frozenset[str]] = []
+
+    def on_change(killed: frozenset[str]) -> None:
+        told.append(killed)
+        raise RuntimeError("the caller's own fault")
+
+    with KillSwitchGuard(served.address, model="ads_ctr", on_change=on_change) as guard:
+        assert guard.wait_ready(10.0)
+        sync.publish(flags("a"))
+        eventually(lambda: told)
+        sync.publish(flags("a", "b"))
+        eventually(lambda: len(told) == 2)
+    assert told == [{"a"}, {"a", "b"}]
+
+
+def test_features_that_are_not_served_here_are_left_out(
+    sync: FlagSync, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(flags("a", "stranger"))
+    with KillSwitchGuard(served.address, model="models/ads_ctr", features=["a", "b"]) as guard:
+        assert guard.wait_ready(10.0)
+        assert guard.killed == {"a"}
+    assert "stranger" in caplog.text
+
+
+def test_a_runbook_that_comes_later_is_found(sync: FlagSync) -> None:
+    served = Served(sync)
+    served.kill()
+    with KillSwitchGuard(served.address, model="ads_ctr") as guard:
+        assert not guard.wait_ready(0.1)
+        sync.publish(flags("a"))
+        served.start()
+        assert guard.wait_ready(20.0)
+        assert guard.killed == {"a"}
+    served.kill()
+
+
+def test_closing_leaves_no_thread_and_keeps_what_is_killed(
+    sync: FlagSync, guard: KillSwitchGuard
+) -> None:
+    sync.publish(flags("a"))
+    eventually(lambda: guard.killed)
+    guard.close()
+    assert guard.killed == {"a"}
+    assert not [t for t in threading.enumerate() if t.name == "aftershock-guard"]
+
+
+def test_it_needs_an_address() -> None:
+    with pytest.raises(ConfigurationError, match="AFTERSHOCK_RUNBOOK_ADDRESS"):
+        KillSwitchGuard(model="m")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "killed"),
+    [
+        (flags("a"), {"a"}),
+        (flags("a", state="DISABLED"), set()),
+        (flags("a", defaultVariant="off"), set()),
+        (flags("a", variants={"on": "yes"}), set()),
+        (flags("a", model="other"), set()),
+        (flags(), set()),
+    ],
+)
+def test_which_flags_kill(configuration: str, killed: set[str]) -> None:
+    assert killed_features(configuration, "ads_ctr") == killed
