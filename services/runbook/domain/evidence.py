@@ -32,7 +32,7 @@ class Calibration:
         return abs(math.log(self.ratio)) if 0 < self.ratio < math.inf else math.inf
 
     def __str__(self) -> str:
-        return f"{self.ratio:.3g} ({self.lower:.3g} to {self.upper:.3g})"
+        return f"{self.ratio:.2f} ({self.lower:.2f} to {self.upper:.2f})"
 
 
 @dataclass(frozen=True)

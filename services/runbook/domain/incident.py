@@ -129,7 +129,7 @@ class Incident:
     def with_proposal(self, mitigation: Mitigation) -> "Incident":
         """Return the incident with a newly proposed mitigation."""
         first = mitigation.history[0]
-        message = f"proposed to {mitigation.plan}; preview {mitigation.preview}: {first.reason}"
+        message = f"proposed: {mitigation.plan} (preview {mitigation.preview}; {first.reason})"
         added = replace(self, mitigations=(*self.mitigations, mitigation))
         return added.noted(first.time, first.actor, message)
 

@@ -33,7 +33,7 @@ class Preview:
     example_count: int
 
     def __str__(self) -> str:
-        return f"{self.calibration:.3g} ({self.lower:.3g} to {self.upper:.3g})"
+        return f"{self.calibration:.2f} ({self.lower:.2f} to {self.upper:.2f})"
 
 
 @dataclass(frozen=True)

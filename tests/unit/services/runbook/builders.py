@@ -1,0 +1,302 @@
+"""Incidents in miniature, and a runbook to play them on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from services.runbook.act import Act
+from services.runbook.adapters.actuators.dry_run import DryRun
+from services.runbook.adapters.cel_conditions import CelConditions
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.memory_incidents import MemoryStore
+from services.runbook.adapters.worker import Worker, WorkTable
+from services.runbook.approve import Approve
+from services.runbook.domain.approval import Answer, Expert, Recall
+from services.runbook.domain.errors import PreviewUnavailable
+from services.runbook.domain.evidence import (
+    Calibration,
+    Comparison,
+    FeatureShift,
+    ShiftEvent,
+    Verdict,
+    Window,
+)
+from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import Mitigation
+from services.runbook.domain.plan import MitigationKind
+from services.runbook.domain.policy import (
+    FEATURES_FIELDS,
+    PROPOSE_IF_FIELDS,
+    WHEN_FIELDS,
+    Mode,
+    Policy,
+    Rules,
+)
+from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.work import WorkKind
+from services.runbook.expire import Expire
+from services.runbook.open import Open
+from services.runbook.ports import Actuator, Store
+from services.runbook.propose import Propose
+from services.runbook.reject import Reject
+from services.runbook.revert import Revert
+from services.runbook.verify import Verify
+
+EVENT_TIME = datetime(1998, 3, 14, tzinfo=UTC)
+"""Long before wall time, as in a replay."""
+WALL_TIME = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
+MODEL = "models/ads_ctr"
+DIGEST = "a" * 64
+EXPERT = Expert("ada", may_approve=True)
+BROKEN = 1.31
+HEALTHY = 1.01
+
+
+def calibration(
+    ratio: float, *, observed: int = 1500, anomalous: bool | None = None
+) -> Calibration:
+    """About what the aggregator would say with a healthy band of 0.92 to 1.08."""
+    reach = 1 + 3.29 / observed**0.5
+    lower, upper = ratio / reach, ratio * reach
+    outside = lower > 1.08 or upper < 0.92
+    return Calibration(
+        ratio, lower, upper, ratio * observed, observed, outside if anomalous is None else anomalous
+    )
+
+
+def window(hour: int, ratio: float, *, model: str = MODEL, observed: int = 1500) -> Window:
+    """The hour's window."""
+    start = EVENT_TIME + timedelta(hours=hour)
+    return Window(
+        name=f"{model}/windows/{start:%Y%m%dT%H%M%SZ}",
+        start_time=start,
+        end_time=start + timedelta(hours=1),
+        checkpoint_digest=DIGEST,
+        considered_count=2000,
+        displayed_count=2000,
+        calibration=calibration(ratio, observed=observed),
+    )
+
+
+def shift(feature: str, rank: int, amount: float, *, z: float = 40.0) -> FeatureShift:
+    """A significant shift."""
+    return FeatureShift(
+        feature=feature,
+        kind="ENCODED_EMBEDDING",
+        rank=rank,
+        shift=amount,
+        control_gfi=0.008,
+        anomaly_gfi=0.008 + amount,
+        control_coverage=0.97,
+        anomaly_coverage=0.96,
+        control_rank=212,
+        anomaly_rank=rank,
+        lower=amount * 0.9,
+        upper=amount * 1.1,
+        z=z,
+        significant=abs(z) > 3,
+    )
+
+
+def comparison(
+    hour: int,
+    ratio: float = BROKEN,
+    *,
+    model: str = MODEL,
+    shifts: Sequence[FeatureShift] | None = None,
+    verdict: Verdict = Verdict.FEATURE_CORRUPTION,
+) -> Comparison:
+    """The hour against the same hour of the day before."""
+    if shifts is None:
+        shifts = (shift("user_embedding", 1, 1.18), shift("genres", 2, 0.05, z=4.0))
+    return Comparison(
+        control=window(hour - 24, HEALTHY, model=model),
+        anomaly=window(hour, ratio, model=model),
+        control_selection="SAME_HOUR_PREVIOUS_DAY",
+        control_note="",
+        verdict=verdict,
+        feature_count=150,
+        significant_count=sum(s.significant for s in shifts),
+        shifts=tuple(shifts),
+        history_count=20,
+    )
+
+
+def event(
+    hour: int, ratio: float, *, model: str = MODEL, observed: int = 1500, **compared: object
+) -> ShiftEvent:
+    """The hour as the aggregator publishes it."""
+    closed = window(hour, ratio, model=model, observed=observed)
+    anomalous = closed.calibration.anomalous
+    return ShiftEvent(
+        cursor=f"{hour}-0",
+        model=model,
+        window=closed,
+        comparison=comparison(hour, ratio, model=model, **compared) if anomalous else None,  # type: ignore[arg-type]
+    )
+
+
+def policy(mode: Mode = Mode.SUGGEST, **conditions: str) -> Policy:
+    """The default policy, or one with other conditions."""
+    texts = {
+        "when": 'calibration.anomalous && verdict == "FEATURE_CORRUPTION"',
+        "features": "shift.significant && shift.share_of_top >= 0.3",
+        "propose_if": "!preview.available || preview.recovery >= 0.2",
+    } | conditions
+    compiler = CelConditions()
+    return Policy(
+        name="threshold",
+        mode=mode,
+        action=MitigationKind.KILL_SWITCH,
+        when=compiler.compile(texts["when"], WHEN_FIELDS),
+        features=compiler.compile(texts["features"], FEATURES_FIELDS),
+        propose_if=compiler.compile(texts["propose_if"], PROPOSE_IF_FIELDS),
+    )
+
+
+def rules(
+    *policies: Policy,
+    guard_rails: GuardRails | None = None,
+    windows: int = 2,
+) -> Rules:
+    """The default rules, or others."""
+    return Rules(policies or (policy(),), guard_rails or GuardRails(), windows)
+
+
+@dataclass
+class ManualClock:
+    """Wall time that tests move."""
+
+    time: datetime = WALL_TIME
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.time
+
+    def advance(self, **delta: float) -> None:
+        """Move on."""
+        self.time += timedelta(**delta)
+
+
+@dataclass
+class FixedRules:
+    """Rules that tests replace."""
+
+    rules: Rules = field(default_factory=rules)
+
+    def current(self) -> Rules:
+        """Return the rules."""
+        return self.rules
+
+
+@dataclass
+class KnownPreviews:
+    """Mean predictions by set of features; by default the mend is complete."""
+
+    ratios: dict[frozenset[str], float] = field(default_factory=dict)
+    missing: str = ""
+    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
+        """Answer as recorded."""
+        self.asked.append((window, tuple(features)))
+        if self.missing:
+            raise PreviewUnavailable(self.missing)
+        ratio = self.ratios.get(frozenset(features), 1 / BROKEN)
+        return JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST)
+
+
+@dataclass
+class KnownWatermarks:
+    """Event time by model."""
+
+    times: dict[str, datetime] = field(default_factory=dict)
+
+    async def latest(self, model: str) -> datetime | None:
+        """Answer as recorded."""
+        return self.times.get(model)
+
+
+class Runbook:
+    """The use cases, wired as the service wires them, on a clock that tests move."""
+
+    def __init__(self, store: Store | None = None, actuator: Actuator | None = None) -> None:
+        self.changes = ChangeSignal()
+        self.store: Store = store or MemoryStore(self.changes)
+        self.actuator: Actuator = actuator or DryRun()
+        self.clock = ManualClock()
+        self.rules = FixedRules()
+        self.previews = KnownPreviews()
+        self.watermarks = KnownWatermarks()
+        self.open = Open(self.store, self.clock)
+        self.approve = Approve(self.store, self.clock)
+        self.reject = Reject(self.store, self.clock)
+        self.revert = Revert(self.store, self.clock)
+        self.expire = Expire(self.store, self.clock)
+        self.worker = self.new_worker()
+
+    def new_worker(self) -> Worker:
+        """Return a worker as a fresh process would have it."""
+        act = Act(
+            store=self.store,
+            actuator=self.actuator,
+            policies=self.rules,
+            watermarks=self.watermarks,
+            clock=self.clock,
+            most_attempts=3,
+            patience=5.0,
+        )
+        propose = Propose(
+            store=self.store,
+            policies=self.rules,
+            previewer=self.previews,
+            clock=self.clock,
+            approval_time=timedelta(minutes=30),
+        )
+        verify = Verify(self.store, self.rules, self.clock)
+        table: WorkTable = {
+            WorkKind.PROPOSE: propose,
+            WorkKind.APPLY: act,
+            WorkKind.REVERT: act,
+            WorkKind.VERIFY: verify,
+        }
+        return Worker(self.store, self.clock, self.changes, table, timedelta(seconds=30))
+
+    async def see(self, *events: ShiftEvent) -> None:
+        """Take events in and work until there is nothing left to do."""
+        for each in events:
+            await self.open(each)
+            await self.worker.drain()
+
+    async def incident(self, incident_id: str = "INC-1") -> Incident:
+        """Return an incident as it is."""
+        return await self.store.read(lambda unit: unit.incidents.get(incident_id))
+
+    async def incidents(self) -> Mapping[str, Incident]:
+        """Return all incidents by id."""
+        found, _ = await self.store.read(lambda unit: unit.catalogue.page(None, 1000, ""))
+        return {incident.id: incident for incident in found}
+
+    async def mitigation(self, incident_id: str = "INC-1") -> Mitigation:
+        """Return an incident's newest mitigation."""
+        return (await self.incident(incident_id)).mitigations[-1]
+
+    async def say_yes(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
+        """Approve the newest mitigation; work is left to do."""
+        newest = await self.mitigation(incident_id)
+        return await self.approve(
+            incident_id, Answer(newest.id, expert, newest.plan.hash, "plausible")
+        )
+
+    async def say_no(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
+        """Reject the newest mitigation."""
+        newest = await self.mitigation(incident_id)
+        return await self.reject(
+            incident_id, Answer(newest.id, expert, newest.plan.hash, "not this one")
+        )
+
+    async def take_back(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
+        """Revert the newest mitigation; work is left to do."""
+        newest = await self.mitigation(incident_id)
+        return await self.revert(incident_id, Recall(newest.id, expert, "changed my mind"))

@@ -1,0 +1,161 @@
+"""Whatever happens, in whatever order: what must never be is not."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from services.runbook.adapters.actuators.dry_run import DryRun
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.memory_incidents import MemoryStore
+from services.runbook.domain.approval import Expert
+from services.runbook.domain.errors import ActuatorUnavailable, RunbookError
+from services.runbook.domain.mitigation import ALLOWED, IN_FORCE, MitigationState, Transition
+from services.runbook.domain.plan import KILLED, SERVED, Change, Plan
+from services.runbook.domain.policy import Mode
+from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, policy, rules
+
+T = TypeVar("T")
+MODELS = ("models/ads_ctr", "models/feed")
+EXPERTS = (Expert("ada", may_approve=True), Expert("grace", may_approve=True))
+
+
+class Shaky(DryRun):
+    """An actuator that answers, or not, before or after it acted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing = ""
+        self.in_force: dict[str, int] = {}
+
+    async def apply(self, key: str, plan: Plan, change: Change) -> None:
+        self._fail_if("before")
+        was = await self.observe(plan)
+        await super().apply(key, plan, change)
+        if await self.observe(plan) != was:
+            self.in_force[key] = self.in_force.get(key, 0) + 1
+        self._fail_if("after")
+
+    async def revert(self, key: str, plan: Plan, change: Change) -> None:
+        self._fail_if("before")
+        await super().revert(key, plan, change)
+        self._fail_if("after")
+
+    def _fail_if(self, moment: str) -> None:
+        if self.failing == moment:
+            raise ActuatorUnavailable(f"fails {moment} it acts")
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Events, experts, workers and clocks in any order."""
+
+    @initialize(mode=st.sampled_from(Mode))
+    def start(self, mode: Mode) -> None:
+        self.runner = asyncio.Runner()
+        self.hours = dict.fromkeys(MODELS, 0)
+        self.actuator = Shaky()
+        self.memory = MemoryStore(ChangeSignal())
+        self.runbook = Runbook(self.memory, self.actuator)
+        self.runbook.rules.rules = rules(policy(mode))
+
+    @rule(model=st.sampled_from(MODELS), ratio=st.sampled_from([BROKEN, BROKEN, HEALTHY, 1.12]))
+    def a_window_closes(self, model: str, ratio: float) -> None:
+        self.hours[model] += 1
+        self.run(self.runbook.open(event(self.hours[model], ratio, model=model)))
+
+    @rule(model=st.sampled_from(MODELS))
+    def an_event_comes_again(self, model: str) -> None:
+        if self.hours[model]:
+            self.run(self.runbook.open(event(self.hours[model], BROKEN, model=model)))
+
+    @rule(failing=st.sampled_from(["", "", "", "before", "after"]))
+    def somebody_works(self, failing: str) -> None:
+        self.actuator.failing = failing
+        self.run(self.runbook.new_worker().drain())
+
+    @rule(
+        expert=st.sampled_from(EXPERTS),
+        decision=st.sampled_from(["say_yes", "say_yes", "say_no", "take_back"]),
+        number=st.integers(1, 3),
+    )
+    def somebody_decides(self, expert: Expert, decision: str, number: int) -> None:
+        incident = self.incidents().get(f"INC-{number}")
+        if incident is None or not incident.mitigations:
+            return
+        try:
+            self.run(getattr(self.runbook, decision)(expert, incident.id))
+        except RunbookError:
+            return
+
+    @rule(minutes=st.sampled_from([0.1, 1, 40]))
+    def time_passes(self, minutes: float) -> None:
+        self.runbook.clock.advance(minutes=minutes)
+        self.run(self.runbook.expire())
+
+    @invariant()
+    def every_transition_is_audited_and_allowed(self) -> None:
+        audit: dict[str, list[Transition]] = {}
+        for subject, step in self.memory.audit():
+            audit.setdefault(subject, []).append(step)
+        for incident in self.incidents().values():
+            assert audit[incident.name] == list(incident.history)
+            for mitigation in incident.mitigations:
+                steps = audit[mitigation.name]
+                assert steps == list(mitigation.history)
+                assert steps[0].before == ""
+                for earlier, later in itertools.pairwise(steps):
+                    assert later.before == earlier.after
+                    assert later.after in ALLOWED[MitigationState(earlier.after)]
+                    assert later.actor
+
+    @invariant()
+    def nothing_is_in_force_without_an_approval(self) -> None:
+        for incident in self.incidents().values():
+            for mitigation in incident.mitigations:
+                if mitigation.state in IN_FORCE or mitigation.name in self.actuator.in_force:
+                    assert mitigation.approver
+
+    @invariant()
+    def every_effect_happens_once(self) -> None:
+        assert all(count == 1 for count in self.actuator.in_force.values())
+
+    @invariant()
+    def states_and_the_world_agree(self) -> None:
+        for incident in self.incidents().values():
+            for mitigation in incident.mitigations:
+                observed = set(self.run(self.actuator.observe(mitigation.plan)).values())
+                if mitigation.state in {
+                    MitigationState.APPLIED,
+                    MitigationState.VERIFYING,
+                    MitigationState.EFFECTIVE,
+                }:
+                    assert observed == {KILLED}
+                elif mitigation is incident.mitigations[-1] and self._is_over(mitigation.state):
+                    assert observed == {SERVED}
+
+    @invariant()
+    def a_model_has_one_open_incident(self) -> None:
+        opened = [i.model for i in self.incidents().values() if i.is_open]
+        assert len(opened) == len(set(opened))
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.runner.close()
+
+    def incidents(self) -> Mapping[str, Any]:
+        return self.run(self.runbook.incidents()) if hasattr(self, "runner") else {}
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    @staticmethod
+    def _is_over(state: MitigationState) -> bool:
+        return not ALLOWED[state]
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

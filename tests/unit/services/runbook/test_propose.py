@@ -1,0 +1,168 @@
+"""Policies propose, observe or approve; guard rails and previews hold them back."""
+
+import pytest
+
+from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.policy import Mode, Rules
+from services.runbook.domain.preview import MissingPreview, Preview
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    Runbook,
+    event,
+    policy,
+    rules,
+    shift,
+)
+
+
+async def after_one_anomaly(runbook: Runbook, given: Rules) -> Incident:
+    runbook.rules.rules = given
+    await runbook.see(event(1, BROKEN))
+    return await runbook.incident()
+
+
+async def test_one_broken_feature_is_proposed_alone_with_its_preview() -> None:
+    runbook = Runbook()
+    incident = await after_one_anomaly(runbook, rules())
+    (mitigation,) = incident.mitigations
+    assert mitigation.state is MitigationState.PROPOSED
+    assert mitigation.plan.features == ("user_embedding",)
+    assert mitigation.proposer == "policy:threshold"
+    assert isinstance(mitigation.preview, Preview)
+    assert mitigation.preview.calibration == pytest.approx(1.0)
+    assert runbook.previews.asked == [(incident.windows[0].name, ("user_embedding",))]
+    assert "Approve or reject: switch off user_embedding. Expires at 03:42" in incident.advice
+
+
+async def test_features_are_previewed_together() -> None:
+    runbook = Runbook()
+    runbook.previews.ratios[frozenset("ab")] = 0.8
+    await runbook.see(event(1, BROKEN, shifts=[shift("a", 1, 1.0), shift("b", 2, 0.9)]))
+    (mitigation,) = (await runbook.incident()).mitigations
+    assert mitigation.plan.features == ("a", "b")
+    assert isinstance(mitigation.preview, Preview)
+    assert mitigation.preview.calibration == pytest.approx(BROKEN * 0.8)
+
+
+async def test_what_would_not_help_is_not_proposed() -> None:
+    runbook = Runbook()
+    runbook.previews.ratios[frozenset({"user_embedding"})] = 1.0
+    incident = await after_one_anomaly(runbook, rules())
+    assert not incident.mitigations
+    assert "would not help enough (preview 1.31" in incident.advice
+
+
+async def test_a_missing_preview_says_why_and_leaves_the_decision_to_the_expert() -> None:
+    runbook = Runbook()
+    runbook.previews.missing = "the aggregator kept no examples of the window"
+    (mitigation,) = (await after_one_anomaly(runbook, rules())).mitigations
+    assert mitigation.preview == MissingPreview("the aggregator kept no examples of the window")
+
+
+async def test_observing_proposes_nothing() -> None:
+    incident = await after_one_anomaly(Runbook(), rules(policy(Mode.OBSERVE)))
+    assert not incident.mitigations
+    assert "threshold only observes. It would switch off user_embedding" in incident.advice
+
+
+async def test_applying_needs_nobody() -> None:
+    incident = await after_one_anomaly(Runbook(), rules(policy(Mode.APPLY)))
+    (mitigation,) = incident.mitigations
+    assert mitigation.state is MitigationState.APPLIED
+    assert mitigation.approver == "policy:threshold"
+
+
+async def test_applying_without_a_preview_needs_an_expert() -> None:
+    runbook = Runbook()
+    runbook.previews.missing = "no attribution service is configured"
+    (mitigation,) = (await after_one_anomaly(runbook, rules(policy(Mode.APPLY)))).mitigations
+    assert mitigation.state is MitigationState.PROPOSED
+
+
+@pytest.mark.parametrize(
+    ("rails", "why"),
+    [
+        (GuardRails(never_kill=("user_*",)), "user_embedding must never be switched off"),
+        (GuardRails(most_features_killed=0), "most_features_killed"),
+    ],
+)
+@pytest.mark.parametrize("mode", Mode)
+async def test_no_policy_crosses_a_guard_rail(rails: GuardRails, why: str, mode: Mode) -> None:
+    incident = await after_one_anomaly(Runbook(), rules(policy(mode), guard_rails=rails))
+    assert not incident.mitigations
+    assert why in incident.advice
+
+
+async def test_too_many_features_need_a_person() -> None:
+    runbook = Runbook()
+    await runbook.see(
+        event(1, BROKEN, shifts=[shift(name, rank, 1.0) for rank, name in enumerate("abcd", 1)])
+    )
+    incident = await runbook.incident()
+    assert not incident.mitigations
+    assert "most_features_at_once" in incident.advice
+
+
+async def test_protected_features_are_left_out_of_a_larger_set() -> None:
+    runbook = Runbook()
+    runbook.rules.rules = rules(guard_rails=GuardRails(never_kill=("b",)))
+    await runbook.see(event(1, BROKEN, shifts=[shift("a", 1, 1.0), shift("b", 2, 0.9)]))
+    assert (await runbook.mitigation()).plan.features == ("a",)
+
+
+async def test_the_first_policy_that_selects_decides() -> None:
+    other = policy(features='shift.feature == "genres"')
+    incident = await after_one_anomaly(
+        Runbook(), rules(policy(when='model == "feed"'), other, policy())
+    )
+    assert incident.mitigations[0].plan.features == ("genres",)
+
+
+async def test_no_policy_acts() -> None:
+    incident = await after_one_anomaly(Runbook(), rules(policy(features="false")))
+    assert incident.advice == "No policy acts on it. This needs a person."
+
+
+async def test_a_condition_that_fails_says_so_and_stops_nothing() -> None:
+    runbook = Runbook()
+    incident = await after_one_anomaly(runbook, rules(policy(features="shift.z")))
+    assert "neither true nor false" in incident.advice
+    runbook.rules.rules = rules()
+    await runbook.see(event(2, BROKEN))
+    assert (await runbook.mitigation()).state is MitigationState.PROPOSED
+
+
+async def test_what_was_rejected_is_not_proposed_again() -> None:
+    runbook = Runbook()
+    await runbook.see(event(1, BROKEN))
+    await runbook.say_no()
+    await runbook.see(event(2, BROKEN))
+    incident = await runbook.incident()
+    assert len(incident.mitigations) == 1
+    assert "was rejected before" in incident.advice
+
+
+async def test_what_expired_is_proposed_again() -> None:
+    runbook = Runbook()
+    await runbook.see(event(1, BROKEN))
+    runbook.clock.advance(minutes=31)
+    await runbook.expire()
+    await runbook.see(event(2, BROKEN))
+    states = [m.state for m in (await runbook.incident()).mitigations]
+    assert states == [MitigationState.EXPIRED, MitigationState.PROPOSED]
+
+
+async def test_a_feature_that_is_off_is_no_suspect_of_the_next_incident() -> None:
+    runbook = Runbook()
+    await runbook.see(event(1, BROKEN))
+    await runbook.say_yes()
+    await runbook.worker.drain()
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    assert not (await runbook.incident()).is_open
+    await runbook.see(
+        event(4, BROKEN, shifts=[shift("user_embedding", 1, -0.9), shift("genres", 2, 0.2)])
+    )
+    assert (await runbook.mitigation("INC-2")).plan.features == ("genres",)
