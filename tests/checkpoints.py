@@ -6,6 +6,7 @@ pairwise dots, a plain sum, layer normalisation, and a probability as output.
 """
 
 import hashlib
+import inspect
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -240,7 +241,10 @@ def save_checkpoint(
     examples = random_examples(schema, 4, seed=0)
     arguments = tuple(torch.from_numpy(a) for a in examples.arguments())
     batch = torch.export.Dim("batch")
-    shapes = (tuple({0: batch} for _ in arguments),)
+    parameters = inspect.signature(module.forward).parameters.values()
+    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    of_inputs = tuple({0: batch} for _ in arguments)
+    shapes = (of_inputs,) if variadic else of_inputs
     with torch.no_grad():
         program = torch.export.export(module, arguments, dynamic_shapes=shapes)
     buffer = io.BytesIO()

@@ -89,7 +89,9 @@ def _members(archive: bytes) -> dict[str, bytes]:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Check, before reading, that members are no larger than what is there."""
+    """Check, before reading, that members are no larger than what is there, and begin with it."""
+    if min((entry.header_offset for entry in entries), default=0):
+        raise zipfile.BadZipFile("another archive's members are in the way")
     stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
     if not stored or sum(entry.file_size for entry in entries) > size:
         raise CheckpointRefused("model.pt2: torch.export.save does not compress, and this is")
@@ -111,6 +113,8 @@ def _check_pickle(content: bytes) -> None:
 def _archive_of(members: Mapping[str, bytes]) -> io.BytesIO:
     buffer = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(buffer)
+    # From this version on, an archive without a program is not read the old way.
+    writer.set_min_version(6)
     for name, content in members.items():
         if not name.startswith(".data/") and name != "byteorder":
             writer.write_record(name, content, len(content))

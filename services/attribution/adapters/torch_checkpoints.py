@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from services.attribution.adapters.json_manifest import Manifest
 from services.attribution.adapters.torch_archive import read_program
@@ -46,6 +48,7 @@ class TorchCheckpoints:
         inputs = manifest.checkpoint.schema.inputs
         program = read_program(archive, len(inputs))
         _check_inputs(program, inputs)
+        _check_pure(program)
         _log.info("read checkpoint", extra={"checkpoint": manifest.checkpoint.name})
         predictor = TorchPredictor(manifest.checkpoint, program)
         return Scorer(predictor, self._compiled(predictor))
@@ -86,3 +89,22 @@ def _check_inputs(program: ExportedProgram, inputs: Sequence[InputSpec]) -> None
                 f"model.pt2: its batch dimension is fixed at {value.shape[0]}: export with "
                 "dynamic_shapes={0: torch.export.Dim('batch')} for every input"
             )
+
+
+def _check_pure(program: ExportedProgram) -> None:
+    """Check that the program writes neither to its inputs nor to its weights."""
+    given = set(program.graph.find_nodes(op="placeholder"))
+    for node in program.graph.nodes:
+        if not isinstance(node.target, OpOverload):
+            continue
+        for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
+            if argument.alias_info is None or not isinstance(value, Node) or value not in given:
+                continue
+            if argument.alias_info.is_write:
+                raise CheckpointRefused(
+                    f"model.pt2: {node.target} changes an input or a weight in place: the program "
+                    "must change nothing (is a batch normalisation in training mode? call .eval() "
+                    "before exporting)"
+                )
+            # A view of what is given.
+            given.add(node)

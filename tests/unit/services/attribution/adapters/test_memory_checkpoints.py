@@ -1,0 +1,64 @@
+"""Which checkpoint a name stands for."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
+from services.attribution.domain.errors import CheckpointNotFound, CheckpointRefused
+from services.attribution.ports import Scorer
+from tests.unit.services.attribution.predictors import FORMULA, Formula, plain
+
+
+def scorer(version: str, days: int = 0, digest: str = "0", model: str = "formula") -> Scorer:
+    checkpoint = replace(
+        FORMULA,
+        model=model,
+        version=version,
+        trained_until=FORMULA.trained_until + timedelta(days=days),
+        digest=digest * 64,
+    )
+    predictor = Formula(lambda examples: examples.arrays["price"], checkpoint)  # type: ignore[arg-type,return-value]
+    return Scorer(predictor, plain(predictor))
+
+
+def test_a_models_name_stands_for_its_latest_checkpoint() -> None:
+    checkpoints = MemoryCheckpoints()
+    for version, days in (("b", 1), ("c", 2), ("a", 2), ("d", 0)):
+        checkpoints.add(scorer(version, days))
+    checkpoints.add(scorer("z", days=9, model="other"))
+    assert checkpoints.get("models/formula").checkpoint.version == "a"
+    assert checkpoints.get("models/formula/checkpoints/d").checkpoint.version == "d"
+    assert checkpoints.names() == [
+        "models/formula/checkpoints/a",
+        "models/formula/checkpoints/b",
+        "models/formula/checkpoints/c",
+        "models/formula/checkpoints/d",
+        "models/other/checkpoints/z",
+    ]
+
+
+def test_adding_twice_changes_nothing() -> None:
+    checkpoints = MemoryCheckpoints()
+    first = checkpoints.add(scorer("a"))
+    assert checkpoints.add(scorer("a")) is first
+
+
+def test_a_name_stands_for_one_digest() -> None:
+    checkpoints = MemoryCheckpoints()
+    first = checkpoints.add(scorer("a"))
+    with pytest.raises(CheckpointRefused, match="a version of its own"):
+        checkpoints.add(scorer("a", digest="1"))
+    assert checkpoints.get("models/formula") is first
+
+
+def test_what_is_not_there_is_said() -> None:
+    checkpoints = MemoryCheckpoints()
+    checkpoints.add(scorer("a"))
+    checkpoints.remove("models/formula/checkpoints/a")
+    for name in ("models/formula", "models/formula/checkpoints/a"):
+        with pytest.raises(CheckpointNotFound, match=name):
+            checkpoints.get(name)
+    with pytest.raises(CheckpointNotFound):
+        checkpoints.remove("models/formula/checkpoints/a")
