@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 ./generate.sh "$fresh"
-if ! diff -r --exclude='__pycache__' "$fresh/aftershock/v1" ../clients/python/aftershock/v1; then
+if ! diff -r --exclude=__pycache__ --exclude=__init__.py "$fresh/aftershock/v1" ../clients/python/aftershock/v1; then
   echo "The stubs differ from the contract: run 'make protos' and commit the result." >&2
   exit 1
 fi

@@ -1,0 +1,1 @@
+"""The contract: generated from protos/aftershock/v1 by `make protos`."""
