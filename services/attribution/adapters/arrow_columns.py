@@ -94,6 +94,8 @@ class Column:
         if self.feature.weights_input is None:
             return {self.feature.input: _padded(used, self._ids(flat, rows))}
         ids, weights = self._members(flat)
+        self._check_complete(ids, rows)
+        self._check_complete(weights, rows)
         return {
             self.feature.input: _padded(used, self._ids(ids, rows)),
             self.feature.weights_input: _padded(used, self._numbers(weights, rows)),
@@ -111,13 +113,12 @@ class Column:
         lengths = pc.fill_null(pc.list_value_length(values), 0)
         flat = values.flatten()
         sizes = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
-        self._check(
-            _valid(flat),
-            WrongDataType,
-            lambda _: "a null inside a list: leave the element out",
-            np.repeat(np.arange(len(sizes)), sizes),
-        )
+        self._check_complete(flat, np.repeat(np.arange(len(sizes)), sizes))
         return sizes, flat
+
+    def _check_complete(self, flat: pa.Array, rows: NDArray[np.intp]) -> None:
+        explanation = "a null inside a list: leave the element out"
+        self._check(_valid(flat), WrongDataType, lambda _: explanation, rows)
 
     def _members(self, flat: pa.Array) -> tuple[pa.Array, pa.Array]:
         """Return the ids and the weights of a weighted list's elements."""
@@ -147,16 +148,14 @@ class Column:
         """Return integers as int64, 0 where null."""
         if not pa.types.is_integer(values.type):
             raise self._wrong_type(values.type)
-        if pa.types.is_uint64(values.type):
-            self._check(
-                pc.fill_null(pc.less(values, 2**63), True).to_numpy(zero_copy_only=False),
-                IdOutOfRange,
-                lambda i: f"{values[i]} does not fit an int64",
-                rows,
-            )
         whole: NDArray[np.int64] = (
-            values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            values.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
         )
+        if pa.types.is_uint64(values.type):
+            # What is too large has become negative.
+            self._check(
+                whole >= 0, IdOutOfRange, lambda i: f"{values[i]} does not fit an int64", rows
+            )
         return whole
 
     def _ids(self, values: pa.Array, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
