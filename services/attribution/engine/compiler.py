@@ -9,7 +9,7 @@ from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.graph import Graph, lowered
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.planning import plan
-from services.attribution.engine.program import AblationProgram
+from services.attribution.engine.program import AblationProgram, Limits
 from services.attribution.engine.rewrites import split_concatenations, without_sigmoid
 from services.attribution.engine.running import Block
 from services.attribution.engine.towers import Towers
@@ -18,7 +18,9 @@ from services.attribution.engine.trunk import Trunk
 _SAMPLE = 4
 
 
-def compiled(program: ExportedProgram, checkpoint: Checkpoint) -> AblationProgram:
+def compiled(
+    program: ExportedProgram, checkpoint: Checkpoint, limits: Limits | None = None
+) -> AblationProgram:
     """Return the ablation program of a checkpoint."""
     graph, output = lowered(program), checkpoint.output
     plain = without_sigmoid(graph) if output is Output.PROBABILITY else None
@@ -27,7 +29,7 @@ def compiled(program: ExportedProgram, checkpoint: Checkpoint) -> AblationProgra
     graph, dependencies = _split(graph, checkpoint.schema)
     with torch.inference_mode():
         trunks = _trunks(graph, dependencies, checkpoint.schema)
-    return AblationProgram(checkpoint, graph, trunks, output)
+    return AblationProgram(checkpoint, graph, trunks, output, limits or Limits())
 
 
 def _split(graph: Graph, schema: Schema) -> tuple[Graph, Dependencies]:

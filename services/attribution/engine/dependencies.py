@@ -76,6 +76,7 @@ class Dependencies:
     def __init__(self, graph: Graph, schema: Schema) -> None:
         self.sets = FeatureSets()
         self.labels: dict[int, Value] = {}
+        self._features: dict[int, int] = {}
         self.unknown: list[Step] = []
         """Steps that no rule covers."""
         for index, labels in zip(graph.inputs, self._of_inputs(schema), strict=True):
@@ -86,6 +87,11 @@ class Dependencies:
 
     def features(self, index: int) -> int:
         """Return the features that reach a step anywhere, as bits."""
+        if index not in self._features:
+            self._features[index] = self._features_of(index)
+        return self._features[index]
+
+    def _features_of(self, index: int) -> int:
         bits = 0
         for labels in tensors_in(self.labels.get(index)):
             for label in np.unique(labels.numpy()):
@@ -341,7 +347,7 @@ _RULES: dict[str, Callable[[_Call], Value]] = {
     **dict.fromkeys(operators.REDUCTIONS, _reduction),
     **dict.fromkeys(operators.ALONG, _along),
     **dict.fromkeys(("layer_norm", "native_layer_norm"), _layer_norm),
-    "batch_norm_inference": _cast,
+    **dict.fromkeys(("batch_norm", "batch_norm_inference"), _cast),
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), _matmul),
     "embedding": _embedding,

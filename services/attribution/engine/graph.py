@@ -138,7 +138,8 @@ def lowered(program: ExportedProgram) -> Graph:
     Raises:
         CheckpointRefused: the batch dimension is fixed, or the program answers more than a vector.
     """
-    functional = program.run_decompositions({})
+    has_effects = any(_has_effect(node) for node in program.graph.nodes)
+    functional = program.run_decompositions({}) if has_effects else program
     return _Lowering(functional).graph()
 
 
@@ -254,6 +255,14 @@ class _Lowering:
 
 def _is_check(node: fx.Node) -> bool:
     return _operator_name(node).partition(".")[0] in _DROPPED
+
+
+def _has_effect(node: fx.Node) -> bool:
+    """Whether an operator writes into its arguments, or is not an operator of a fixed schema."""
+    if node.op != "call_function" or node.target is operator.getitem or _is_check(node):
+        return False
+    is_operator = isinstance(node.target, torch._ops.OpOverload)
+    return node.target._schema.is_mutable if is_operator else "val" not in node.meta
 
 
 def _is_first_of(node: fx.Node) -> bool:

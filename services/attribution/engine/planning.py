@@ -7,6 +7,7 @@ from services.attribution.engine.graph import Step
 from services.attribution.engine.joins import JOINS
 from services.attribution.engine.pairs import Pairs
 from services.attribution.engine.running import Block, StructuredPart
+from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.structure import Delta, NoStructure
 from services.attribution.engine.trunk import Trunk, joint_steps
 
@@ -29,12 +30,13 @@ def plan(trunk: Trunk, block: Block, pairs: Pairs) -> None:
     trunk.dense = [s for s in kept if s.index not in early]
     if trial.without:
         trunk.rerun(trial.reasons)
+    trunk.fuse()
 
 
 class _Trial:
     def __init__(self, trunk: Trunk, block: Block, pairs: Pairs) -> None:
         self.trunk = trunk
-        self.part = StructuredPart(trunk, block, pairs)
+        self.part = StructuredPart(trunk, block, pairs, Scratch())
         self.known = self.part.known
         self.structural: set[int] = set()
         self.without: set[int] = set()

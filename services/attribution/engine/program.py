@@ -1,6 +1,8 @@
 """A compiled checkpoint: logits and exact logit deltas of every ablation."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,27 +16,42 @@ from services.attribution.domain.example import Examples
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.running import Block, run
+from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.trunk import Trunk
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much work is done at once."""
+    """How much work is done at once, and by how many threads. No answer depends on it."""
 
+    workers: int = 1
     block_rows: int = 64
     chunk_pairs: int = 512
 
 
-@dataclass(frozen=True)
 class AblationProgram:
     """The graph, and for each class of features the way to the logit."""
 
-    checkpoint: Checkpoint
-    graph: Graph
-    trunks: Sequence[Trunk]
-    output: Output
-    """What the graph answers."""
-    limits: Limits = Limits()
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        graph: Graph,
+        trunks: Sequence[Trunk],
+        output: Output,
+        limits: Limits,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self.graph = graph
+        self.trunks = trunks
+        self._output = output
+        self.limits = limits
+        self._workers = ThreadPoolExecutor(limits.workers, initializer=_one_thread_each)
+        self._own = threading.local()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint whose features are ablated."""
+        return self._checkpoint
 
     def ablate(self, examples: Examples) -> Ablations:
         """Return the logits and by how much each ablation changes them.
@@ -42,45 +59,58 @@ class AblationProgram:
         Raises:
             NotFinite: the prediction for an example, ablated or not, is NaN or infinite.
         """
-        present = presence(examples)
-        deltas = np.zeros(present.shape, dtype=np.float32)
-        logits = np.empty(examples.count, dtype=np.float32)
-        for start in range(0, examples.count, self.limits.block_rows):
-            rows = slice(start, min(start + self.limits.block_rows, examples.count))
-            logits[rows] = self._ablate_block(examples, rows, present[:, rows], deltas[:, rows])
-        check_finite(logits, "as it is")
-        for j, feature in enumerate(self.checkpoint.schema.features):
-            check_finite(deltas[j], f"with {feature.name!r} ablated")
-        return _sparse(logits, deltas)
+        work = _Work(examples, self.limits.block_rows)
+        list(self._workers.map(lambda rows: self._ablate_block(work, rows), work.blocks))
+        check_finite(work.logits, "as it is")
+        for j, feature in enumerate(self._checkpoint.schema.features):
+            check_finite(work.deltas[j], f"with {feature.name!r} ablated")
+        return _sparse(work.logits, work.deltas)
 
-    def _ablate_block(
-        self,
-        examples: Examples,
-        rows: slice,
-        present: NDArray[np.bool_],
-        deltas: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        arguments = [torch.from_numpy(np.ascontiguousarray(a[rows])) for a in examples.arguments()]
+    def _ablate_block(self, work: "_Work", rows: slice) -> None:
         with torch.inference_mode():
-            block = Block(self.graph.run(arguments), rows.stop - rows.start)
-            for trunk in self.trunks:
-                features = trunk.features
-                pairs = pairs_of(present[list(features)], features)
-                if pairs.count:
-                    change = run(trunk, block, pairs, self.limits.chunk_pairs)
-                    change = self._of_logits(block.values[self.graph.output][pairs.rows], change)
-                    deltas[pairs.owners.numpy(), pairs.rows.numpy()] = change.numpy()
+            block = Block(self.graph.run(work.arguments(rows)), rows.stop - rows.start)
             output: Tensor = block.values[self.graph.output]
-            return np.asarray(self._logits(output).numpy())
+            work.logits[rows] = self._logits(output).numpy()
+            for trunk in self.trunks:
+                pairs = pairs_of(work.present[list(trunk.features), rows], trunk.features)
+                if pairs.count:
+                    change = run(trunk, block, pairs, self.limits.chunk_pairs, self._scratch())
+                    change = self._of_logits(output[pairs.rows], change)
+                    work.deltas[pairs.owners, rows.start + pairs.rows] = change.numpy()
+
+    def _scratch(self) -> Scratch:
+        if not hasattr(self._own, "scratch"):
+            self._own.scratch = Scratch()
+        scratch: Scratch = self._own.scratch
+        return scratch
 
     def _logits(self, output: Tensor) -> Tensor:
-        return torch.logit(output) if self.output is Output.PROBABILITY else output
+        return torch.logit(output) if self._output is Output.PROBABILITY else output
 
     def _of_logits(self, output: Tensor, change: Tensor) -> Tensor:
-        """Return the change of the logit, given the output's: `log(1 + dp / p) - log(1 - dp / q)`."""
-        if self.output is Output.LOGIT:
+        """Return a logit's change, given the output's: `log(1 + dp / p) - log(1 - dp / (1 - p))`."""
+        if self._output is Output.LOGIT:
             return change
         return torch.log1p(change / output) - torch.log1p(-change / (1 - output))
+
+
+class _Work:
+    """A batch and what is known of its answer."""
+
+    def __init__(self, examples: Examples, block_rows: int) -> None:
+        self._arguments = examples.arguments()
+        self.present = presence(examples)
+        self.deltas = np.zeros(self.present.shape, dtype=np.float32)
+        self.logits = np.empty(examples.count, dtype=np.float32)
+        starts = range(0, examples.count, block_rows)
+        self.blocks = [slice(s, min(s + block_rows, examples.count)) for s in starts]
+
+    def arguments(self, rows: slice) -> list[Tensor]:
+        return [torch.from_numpy(np.ascontiguousarray(a[rows])) for a in self._arguments]
+
+
+def _one_thread_each() -> None:
+    torch.set_num_threads(1)
 
 
 def _sparse(logits: NDArray[np.float32], deltas: NDArray[np.float32]) -> Ablations:

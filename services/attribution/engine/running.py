@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
+from services.attribution.engine.fused import relu_linear
 from services.attribution.engine.graph import Ref, Step, Value
 from services.attribution.engine.joins import JOINS, Site
 from services.attribution.engine.pairs import Pairs
+from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.structure import Columns, Delta, Layout, Own, columns_of, plain
 from services.attribution.engine.trunk import Trunk
 
@@ -29,8 +31,9 @@ class Block:
 class StructuredPart:
     """The deltas of joint steps for all pairs of a block."""
 
-    def __init__(self, trunk: Trunk, block: Block, pairs: Pairs) -> None:
+    def __init__(self, trunk: Trunk, block: Block, pairs: Pairs, scratch: Scratch) -> None:
         self._trunk = trunk
+        self._scratch = scratch
         self._block = block
         self._pairs = pairs
         self._towers: dict[int, Delta] = {}
@@ -52,13 +55,20 @@ class StructuredPart:
         """
         trunk, block = self._trunk, self._block
         site = Site(
-            step, trunk.graph, self._pairs, block.rows, block.values, self.delta, trunk.memory
+            step,
+            trunk.graph,
+            self._pairs,
+            block.rows,
+            block.values,
+            self.delta,
+            self._scratch,
+            trunk.memory,
         )
         return JOINS[step.operator](site)
 
     def written_out(self, step: Step) -> Any:
         """Return a step's delta by its rule for written-out deltas."""
-        part = DensePart(self._trunk, self._block, self._pairs)
+        part = DensePart(self._trunk, self._block, self._pairs, self._scratch)
         for index in step.inputs:
             known = self.known.get(index)
             if isinstance(known, Delta):
@@ -101,8 +111,9 @@ class StructuredPart:
 class DensePart:
     """Written-out deltas of joint steps for some pairs."""
 
-    def __init__(self, trunk: Trunk, block: Block, pairs: Pairs) -> None:
+    def __init__(self, trunk: Trunk, block: Block, pairs: Pairs, scratch: Scratch) -> None:
         self._trunk = trunk
+        self._scratch = scratch
         self._block = block
         self._pairs = pairs
         rows = pairs.rows
@@ -113,7 +124,24 @@ class DensePart:
     def run(self) -> None:
         """Work through the dense steps."""
         for step in self._trunk.dense:
-            self.known[step.index] = self.by_rule(step)
+            relu = self._trunk.fused.get(step.index)
+            if relu is None:
+                self.known[step.index] = self.by_rule(step)
+            else:
+                self.known[step.index] = self._fused(step, relu)
+
+    def _fused(self, step: Step, relu: int) -> Tensor:
+        """Return the delta of a linear step that follows a ReLU."""
+        trunk = self._trunk
+        first = trunk.graph.step(relu)
+        assert first is not None
+        index = first.inputs[0]
+        key = ("transposed", step.index)
+        if key not in trunk.memory:
+            trunk.memory[key] = trunk.graph.constants[step.arguments[1].index].t().contiguous()
+        value: Tensor = self._take(self._block.values[index])
+        delta: Tensor = self.known.pop(index)
+        return relu_linear(step.index, delta, value, trunk.memory[key], self._scratch)
 
     def by_rule(self, step: Step) -> Value:
         """Return a step's delta.
@@ -187,21 +215,21 @@ class DensePart:
         return torch.where(mine, delta[self._rows], 0.0)
 
 
-def run(trunk: Trunk, block: Block, pairs: Pairs, chunk: int) -> Tensor:
+def run(trunk: Trunk, block: Block, pairs: Pairs, chunk: int, scratch: Scratch) -> Tensor:
     """Return the change of the output for every pair, `[pairs]`."""
-    structured = StructuredPart(trunk, block, pairs)
+    structured = StructuredPart(trunk, block, pairs, scratch)
     structured.run()
     written = {i: _dense(structured.delta(i), trunk, i) for i in trunk.written()}
     output = trunk.graph.output
     if output in written:
         return written[output].reshape(-1)
     answer = torch.empty(pairs.count)
-    reference = _reference(trunk, block, chunk) if trunk.again else None
+    reference = _reference(trunk, block, chunk, scratch) if trunk.again else None
     chunks = _fixed_chunks(pairs, chunk) if trunk.again else _row_chunks(pairs, block.rows, chunk)
     for positions in chunks:
         some = pairs.take(positions) if trunk.again else pairs.pick(positions)
-        part = DensePart(trunk, block, some)
-        part.known = {i: t.index_select(0, positions) for i, t in written.items()}
+        part = DensePart(trunk, block, some, scratch)
+        part.known = {i: _picked(i, t, positions, scratch) for i, t in written.items()}
         part.run()
         if reference is None:
             answer[positions] = part.known[output].reshape(-1)
@@ -215,6 +243,13 @@ def _dense(delta: Delta | None, trunk: Trunk, index: int) -> Tensor:
     shape = trunk.graph.shape_of(index)
     assert shape is not None
     return delta.dense().reshape(delta.pairs.count, *shape)
+
+
+def _picked(index: int, delta: Tensor, positions: Tensor, scratch: Scratch) -> Tensor:
+    """Return the deltas of some pairs."""
+    rows = delta.reshape(len(delta), -1)
+    picked = scratch.matrix(("picked", index), len(positions), rows.shape[1])
+    return torch.index_select(rows, 0, positions, out=picked).view(-1, *delta.shape[1:])
 
 
 def _row_chunks(pairs: Pairs, rows: int, chunk: int) -> Iterator[Tensor]:
@@ -234,12 +269,12 @@ def _fixed_chunks(pairs: Pairs, chunk: int) -> Iterator[Tensor]:
         yield torch.arange(start, min(start + chunk, pairs.count))
 
 
-def _reference(trunk: Trunk, block: Block, chunk: int) -> Tensor:
+def _reference(trunk: Trunk, block: Block, chunk: int, scratch: Scratch) -> Tensor:
     """Return the output for every row, computed in chunks of the same shape as the pairs."""
     answer = torch.empty(block.rows)
     for start in range(0, block.rows, chunk):
         rows = torch.arange(start, min(start + chunk, block.rows))
-        part = DensePart(trunk, block, Pairs((), (0,), rows, torch.full_like(rows, -1)))
+        part = DensePart(trunk, block, Pairs((), (0,), rows, torch.full_like(rows, -1)), scratch)
         answer[rows] = _again(trunk, part, len(rows), chunk)
     return answer
 

@@ -30,6 +30,8 @@ class Trunk:
     """Those of them that a join rule covers, by index."""
     dense: list[Step] = field(default_factory=list)
     """Done chunk by chunk on written-out deltas."""
+    fused: dict[int, int] = field(default_factory=dict)
+    """Dense linear steps that take a ReLU's answer alone, and the ReLU: done as one."""
     again: list[Step] = field(default_factory=list)
     """Run again on ablated values."""
     reasons: dict[int, str] = field(default_factory=dict)
@@ -42,13 +44,37 @@ class Trunk:
         """Return the features, as bits."""
         return self.towers.among
 
+    def fuse(self) -> None:
+        """Find the ReLUs that a single linear step follows."""
+        inside = {s.index: s for s in self.dense}
+        for step in self.dense:
+            relu = inside.get(step.inputs[0])
+            if relu is None or relu.operator != "relu" or not self._is_plain_linear(step):
+                continue
+            is_only = len(self.graph.users(relu.index)) == 1
+            if is_only and len(self.graph.users(relu.inputs[0])) == 1 and relu.shape is not None:
+                self.fused[step.index] = relu.index
+        skipped = set(self.fused.values())
+        self.dense = [s for s in self.dense if s.index not in skipped]
+
+    def _is_plain_linear(self, step: Step) -> bool:
+        if step.operator != "linear" or step.shape is None or len(step.shape) != 1:
+            return False
+        return step.arguments[1].index in self.graph.constants
+
     def written(self) -> list[int]:
         """Return the structured steps whose deltas others want written out."""
         inside = {s.index for s in self.structured}
-        wanted = [i for s in (*self.dense, *self.again) for i in s.inputs if i in inside]
+        later = [*self.dense, *self.again, *(self._step(i) for i in self.fused.values())]
+        wanted = [i for s in later for i in s.inputs if i in inside]
         if self.graph.output in inside:
             wanted.append(self.graph.output)
         return list(dict.fromkeys(wanted))
+
+    def _step(self, index: int) -> Step:
+        step = self.graph.step(index)
+        assert step is not None
+        return step
 
     def rerun(self, reasons: dict[int, str]) -> None:
         """Run the given steps, and all that follows from them, again on ablated values."""

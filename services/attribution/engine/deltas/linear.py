@@ -91,8 +91,10 @@ def fill(call: Call) -> Tensor:
 
 def batch_norm(call: Call) -> Tensor:
     """Batch normalisation with frozen statistics: a scale per channel (dimension 1)."""
-    delta = call.delta(0)
-    weight, variance, epsilon = call.option(1, "weight"), call.constant(4), call.constant(6)
+    delta, weight, variance = call.delta(0), call.option(1, "weight"), call.constant(4)
+    epsilon = call.constant(7 if call.step.operator == "batch_norm" else 6)
+    if call.step.operator == "batch_norm" and call.constant(5):
+        raise NoRule("statistics of the batch")
     scale = torch.rsqrt(variance + epsilon)
     scale = scale if weight is None else scale * weight
     return delta * scale.reshape([-1] + [1] * (delta.dim() - 2))
@@ -151,5 +153,5 @@ RULES = {
     "where": choose,
     "masked_fill": fill,
     "dropout": move,
-    "batch_norm_inference": batch_norm,
+    **dict.fromkeys(("batch_norm", "batch_norm_inference"), batch_norm),
 }

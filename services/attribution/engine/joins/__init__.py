@@ -21,7 +21,7 @@ JOINS: dict[str, Join] = {
     "add": products.add,
     "sub": products.subtract,
     "mul": products.multiply,
-    "batch_norm_inference": products.batch_norm,
+    **dict.fromkeys(("batch_norm", "batch_norm_inference"), products.batch_norm),
     "layer_norm": norm.layer_norm,
     "native_layer_norm": norm.layer_norm,
     "bmm": dots.pairwise,

@@ -59,7 +59,7 @@ def _mapped(site: Site, delta: Delta, matrix: Tensor) -> Delta:
         if width > 2 * delta.width and _is_spread(site):
             return Delta(delta.pairs, width, (Term(amounts, matrix),))
         return plain(delta.pairs, amounts @ matrix)
-    answer = torch.empty((delta.pairs.count, width), dtype=matrix.dtype)
+    answer = site.scratch.matrix(("mapped", site.step.index), delta.pairs.count, width)
     if delta.own is None:
         answer.zero_()
     else:

@@ -39,7 +39,11 @@ def batch_norm(site: Site) -> Delta:
     """A scale per element, if rows are vectors."""
     if site.step.shape is None or len(site.step.shape) != 1:
         raise NoStructure("channels")
-    weight, variance, epsilon = site.constant(1), site.constant(4), site.constant(6)
+    is_composite = site.step.operator == "batch_norm"
+    if is_composite and site.constant(5):
+        raise NoStructure("statistics of the batch")
+    weight, variance = site.constant(1), site.constant(4)
+    epsilon = site.constant(7 if is_composite else 6)
     scale = torch.rsqrt(variance + epsilon)
     scale = scale if weight is None else scale * weight
     return _scaled(site, site.changing(0), scale.unsqueeze(0))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from services.attribution.engine.graph import Graph, Ref, Step, Value
 from services.attribution.engine.pairs import Pairs
+from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.structure import Delta, NoStructure
 
 
@@ -23,6 +24,7 @@ class Site:
     """Of all steps, for the block's rows."""
     delta: Callable[[int], Delta | None]
     """The change of an earlier step; None: no feature in play reaches it."""
+    scratch: Scratch
     memory: dict[Any, Any]
     """Derived from constants alone, by step: filled when first needed."""
 

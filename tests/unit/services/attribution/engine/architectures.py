@@ -55,7 +55,7 @@ class Counts:
         )
 
 
-def make_schema(counts: Counts = Counts()) -> Schema:  # noqa: B008
+def make_schema(counts: Counts = Counts()) -> Schema:
     """Numeric and categorical features packed, the others with inputs of their own."""
     inputs: list[InputSpec] = []
     features: list[Feature] = []
