@@ -161,24 +161,25 @@ class Courier:
                 self.answer_count += 1
                 self._warned = set() if self.is_broken else self._warned
                 self.is_broken = False
+                self.is_hopeless = self.is_hopeless and error is not None
+            # Before the lock goes: who waits for an answer has to see its failure too.
+            if isinstance(error, SchemaMismatch) or (error and error.reason == "INVALID_REQUEST"):
+                self._fail(error)
+            elif isinstance(error, NotAllowed | NotFound):
+                self._fail_to_start(error)
             self.changed.notify_all()
-        if error is None:
-            return
-        self.warn_once(error.reason or error.code, f"{self._callee}: {error}")
-        if isinstance(error, SchemaMismatch) or error.reason == "INVALID_REQUEST":
-            self._fail(error)
-        elif isinstance(error, NotAllowed | NotFound):
-            self._fail_to_start(error)
+        if error is not None:
+            self.warn_once(error.reason or error.code, f"{self._callee}: {error}")
 
     def _note_break(self, error: ServiceError) -> None:
-        if self._is_done:
-            return
-        self.warn_once(error.code, f"{error}; trying again")
-        if isinstance(error, InvalidRequest | NotAllowed | NotFound):
-            self._fail_to_start(error)
         with self.changed:
+            if self._is_done:
+                return
             self.is_broken = True
+            if isinstance(error, InvalidRequest | NotAllowed | NotFound):
+                self._fail_to_start(error)
             self.changed.notify_all()
+        self.warn_once(error.code, f"{error}; trying again")
 
     def _fail_to_start(self, error: ServiceError) -> None:
         # After the first acceptance the same error is an outage of ours: no reason to stop a

@@ -20,8 +20,8 @@ _DIGEST_LENGTH = 12
 def models_table(models: Iterable[ModelSummary]) -> Table:
     """One row a model: its latest window, and what was ingested."""
     table = _table(
-        "model",
-        "checkpoint",
+        "=model",
+        "=checkpoint",
         "latest window",
         "state",
         "#considered",
@@ -51,7 +51,7 @@ def models_table(models: Iterable[ModelSummary]) -> Table:
 def windows_table(windows: Iterable[Window]) -> Table:
     """One row a window."""
     table = _table(
-        "window",
+        "=window",
         "start (UTC)",
         "state",
         "#considered",
@@ -59,7 +59,7 @@ def windows_table(windows: Iterable[Window]) -> Table:
         "calibration",
         "#expected",
         "#observed",
-        "checkpoint",
+        "=checkpoint",
     )
     for window in windows:
         known = window.HasField("calibration")
@@ -80,24 +80,27 @@ def windows_table(windows: Iterable[Window]) -> Table:
 def comparison_lines(comparison: Comparison) -> list[str]:
     """Return what was compared, and the verdict."""
     anomaly, control = comparison.anomaly, comparison.control
-    lines = [
-        f"anomaly {anomaly.name}: calibration {words.calibration(anomaly)}",
-        f"control {control.name}: calibration {words.calibration(control)}"
-        f" ({words.selection(comparison.control_selection)})",
-        f"checkpoint {anomaly.checkpoint_digest[:_DIGEST_LENGTH]}; shift = GFI(anomaly) - "
-        "GFI(control), GFI = coverage x median of non-zero |LFI|",
-        f"verdict: {words.verdict(comparison)}",
-    ]
+    lines = [f"anomaly {anomaly.name}: calibration {words.calibration(anomaly)}"]
+    if control.name:
+        how = words.selection(comparison.control_selection)
+        lines.append(f"control {control.name}: calibration {words.calibration(control)} ({how})")
+    else:
+        lines.append("control: none was found")
     if comparison.control_note:
-        lines.insert(2, f"note: {comparison.control_note}")
-    return lines
+        lines.append(f"note: {comparison.control_note}")
+    digest = anomaly.checkpoint_digest[:_DIGEST_LENGTH]
+    lines.append(
+        f"checkpoint {digest}; shift = GFI(anomaly) - GFI(control), "
+        "GFI = coverage x median of non-zero |LFI|"
+    )
+    return [*lines, f"verdict: {words.verdict(comparison)}"]
 
 
 def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
     """One row a feature, by absolute shift."""
     table = _table(
         "#rank",
-        "feature",
+        "=feature",
         "kind",
         "#shift",
         "#95 % interval",
@@ -128,7 +131,13 @@ def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
 def incidents_table(incidents: Iterable[Incident]) -> Table:
     """One row an incident."""
     table = _table(
-        "incident", "model", "state", "opened (UTC)", "calibration", "first suspect", "mitigations"
+        "=incident",
+        "=model",
+        "state",
+        "opened (UTC)",
+        "calibration",
+        "first suspect",
+        "mitigations",
     )
     for incident in incidents:
         shifts: Sequence[FeatureShift] = incident.comparison.shifts
@@ -147,7 +156,7 @@ def incidents_table(incidents: Iterable[Incident]) -> Table:
 def mitigations_table(mitigations: Iterable[Mitigation]) -> Table:
     """One row a mitigation: what it does, what was previewed and what came of it."""
     table = _table(
-        "mitigation",
+        "=mitigation",
         "state",
         "does",
         "previewed calibration",
@@ -179,7 +188,7 @@ def timeline_table(timeline: Iterable[TimelineEntry]) -> Table:
 
 def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
     """One row a checkpoint."""
-    table = _table("checkpoint", "trained until (UTC)", "#features", "digest")
+    table = _table("=checkpoint", "trained until (UTC)", "#features", "digest")
     for checkpoint in checkpoints:
         table.add_row(
             checkpoint.name,
@@ -199,11 +208,13 @@ def checks_table(checks: Iterable[Check]) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    """Return an empty table. Columns that begin with # hold numbers."""
+    """Return an empty table. `#` begins a column of numbers, `=` one of names, kept whole."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        is_number = column.startswith("#")
         table.add_column(
-            column.removeprefix("#"), justify="right" if is_number else "left", overflow="fold"
+            column.lstrip("#="),
+            justify="right" if column.startswith("#") else "left",
+            overflow="fold",
+            no_wrap=column.startswith("="),
         )
     return table
