@@ -1,17 +1,21 @@
-"""From an exported program to an ablation program."""
+"""From an exported program to an ablation program that has been checked."""
 
 import torch
 from torch.export import ExportedProgram
 
 from services.attribution.domain.checkpoint import Checkpoint, Output, Schema
+from services.attribution.domain.errors import CheckpointRefused, NotFinite
 from services.attribution.domain.probe import probe_examples
+from services.attribution.engine import explanation, taint
 from services.attribution.engine.dependencies import Dependencies
+from services.attribution.engine.explanation import Explanation
 from services.attribution.engine.graph import Graph, lowered
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.planning import plan
 from services.attribution.engine.program import AblationProgram, Limits
 from services.attribution.engine.rewrites import split_concatenations, without_sigmoid
 from services.attribution.engine.running import Block
+from services.attribution.engine.spotcheck import worst_error
 from services.attribution.engine.towers import Towers
 from services.attribution.engine.trunk import Trunk
 
@@ -21,31 +25,76 @@ _SAMPLE = 4
 def compiled(
     program: ExportedProgram, checkpoint: Checkpoint, limits: Limits | None = None
 ) -> AblationProgram:
-    """Return the ablation program of a checkpoint."""
+    """Return the ablation program of a checkpoint, spot-checked against brute force.
+
+    A program that does not pass is compiled again without any rule, and says so in its explanation.
+
+    Raises:
+        CheckpointRefused: the program mixes rows, has a fixed batch size, or answers made-up
+            examples with no finite number.
+    """
     graph, output = lowered(program), checkpoint.output
     plain = without_sigmoid(graph) if output is Output.PROBABILITY else None
     if plain is not None:
         graph, output = plain, Output.LOGIT
-    graph, dependencies = _split(graph, checkpoint.schema)
+    sample = probe_examples(checkpoint.schema, _SAMPLE)
     with torch.inference_mode():
-        trunks = _trunks(graph, dependencies, checkpoint.schema)
-    return AblationProgram(checkpoint, graph, trunks, output, limits or Limits())
+        taint.check_rows_apart(graph, sample)
+    distrust: str | None = None
+    for _ in range(2):
+        made = _made(graph, checkpoint, output, limits or Limits(), distrust)
+        try:
+            error = worst_error(made, made.graph, sample)
+        except NotFinite as wrong:
+            raise CheckpointRefused(f"scoring made-up examples: {wrong}") from wrong
+        if error <= 1:
+            return made
+        distrust = f"deltas differ from brute force by {error:.3g} times the tolerance"
+    raise CheckpointRefused(f"ablation cannot be trusted: {distrust}")
 
 
-def _split(graph: Graph, schema: Schema) -> tuple[Graph, Dependencies]:
-    dependencies = Dependencies(graph, schema)
+def _made(
+    graph: Graph, checkpoint: Checkpoint, output: Output, limits: Limits, distrust: str | None
+) -> AblationProgram:
+    schema = checkpoint.schema
+    with torch.inference_mode():
+        graph, dependencies = _analysed(graph, schema, distrust is None)
+        wrong = taint.contradictions(graph, dependencies, probe_examples(schema, _SAMPLE, seed=1))
+        if wrong:
+            distrust = f"features reach {', '.join(wrong[:3])} against the analysis"
+            dependencies = Dependencies(graph, schema, trusted=False)
+        trunks = _trunks(graph, dependencies, schema, distrust)
+    made = _explained(graph, dependencies, schema, trunks, distrust)
+    return AblationProgram(checkpoint, graph, trunks, output, limits, made)
+
+
+def _explained(
+    graph: Graph,
+    dependencies: Dependencies,
+    schema: Schema,
+    trunks: list[Trunk],
+    distrust: str | None,
+) -> Explanation:
+    count = len(schema.features)
+    return explanation.explain(graph, trunks, count, dependencies.unknown, distrust)
+
+
+def _analysed(graph: Graph, schema: Schema, trusted: bool) -> tuple[Graph, Dependencies]:
+    dependencies = Dependencies(graph, schema, trusted=trusted)
     everything = (1 << len(schema.features)) - 1
 
     def is_joint(index: int) -> bool:
         return not dependencies.is_tower(index, everything)
 
-    split = split_concatenations(graph, is_joint)
+    split = split_concatenations(graph, is_joint) if trusted else graph
     if len(split.steps) == len(graph.steps):
         return graph, dependencies
     return split, Dependencies(split, schema)
 
 
-def _trunks(graph: Graph, dependencies: Dependencies, schema: Schema) -> list[Trunk]:
+def _trunks(
+    graph: Graph, dependencies: Dependencies, schema: Schema, distrust: str | None
+) -> list[Trunk]:
     row = schema.baseline_row()
     baseline = graph.run([torch.from_numpy(row[s.name]).unsqueeze(0) for s in schema.inputs])
     sample = probe_examples(schema, _SAMPLE)
@@ -55,7 +104,8 @@ def _trunks(graph: Graph, dependencies: Dependencies, schema: Schema) -> list[Tr
     for features in _classes(graph, dependencies, len(schema.features)):
         towers = Towers(graph, dependencies, baseline, sum(1 << j for j in features))
         trunk = Trunk(features, graph, dependencies, towers)
-        plan(trunk, Block(values, sample.count), pairs_of(present[list(features)], features))
+        pairs = pairs_of(present[list(features)], features)
+        plan(trunk, Block(values, sample.count), pairs, distrust)
         trunks.append(trunk)
     return trunks
 

@@ -6,6 +6,7 @@ operator that no rule covers makes every element depend on whatever reaches any 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,9 @@ class FeatureSets:
 class Dependencies:
     """Labels of every step's row, `[1, *shape]`; lists of labels where it answers a list."""
 
-    def __init__(self, graph: Graph, schema: Schema) -> None:
+    def __init__(self, graph: Graph, schema: Schema, *, trusted: bool = True) -> None:
+        """With `trusted` off, no rule is used: all that follows an input depends on everything."""
+        self._trusted = trusted
         self.sets = FeatureSets()
         self.labels: dict[int, Value] = {}
         self._features: dict[int, int] = {}
@@ -83,7 +86,25 @@ class Dependencies:
             self.labels[index] = labels
         constants = {i: _unlabelled(value) for i, value in graph.constants.items()}
         for step in graph.steps:
-            self.labels[step.index] = _labels_of(step, self, constants, graph.constants)
+            self.labels[step.index] = self._labels(step, constants, graph.constants)
+
+    def _labels(
+        self, step: Step, unlabelled: Mapping[int, Value], constants: Mapping[int, Value]
+    ) -> Value:
+        if step.is_batch_size:
+            return 1
+        environment = {i: self.labels.get(i, unlabelled.get(i)) for i in step.inputs}
+        rule = _rule_of(step) if self._trusted or step.overload == "python" else None
+        labels = None
+        if rule is not None:
+            arguments = list(resolved(step.arguments, environment))
+            with suppress(RuntimeError, TypeError, IndexError, ValueError, _NotCovered):
+                labels = rule(_Call(step, arguments, self.sets, constants))
+        if labels is not None:
+            return labels
+        if any(isinstance(v, Tensor) for v in environment.values()):
+            self.unknown.append(step)
+        return _everything(step, list(environment.values()), self.sets)
 
     def features(self, index: int) -> int:
         """Return the features that reach a step anywhere, as bits."""
@@ -97,6 +118,15 @@ class Dependencies:
             for label in np.unique(labels.numpy()):
                 bits |= self.sets.bits[int(label)]
         return bits
+
+    def reached(self, index: int, features: Sequence[int]) -> Tensor:
+        """Return which elements of a step's row each feature reaches, bool [features, *shape]."""
+        labels = tensors_in(self.labels[index])[0]
+        distinct, inverse = torch.unique(labels, return_inverse=True)
+        table = torch.tensor(
+            [[bool(self.sets.bits[int(d)] >> j & 1) for d in distinct] for j in features]
+        )
+        return table[:, inverse[0]]
 
     def owners(self, index: int, among: int) -> NDArray[np.int64] | None:
         """Return the one feature (among those given as bits) of each element of a step's row.
@@ -148,31 +178,6 @@ def _unlabelled(value: Value) -> Value:
     if isinstance(value, Tensor):
         return torch.zeros(value.shape, dtype=torch.int64)
     return [_unlabelled(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _labels_of(
-    step: Step,
-    dependencies: Dependencies,
-    unlabelled: Mapping[int, Value],
-    constants: Mapping[int, Value],
-) -> Value:
-    """Return a step's labels by the rule for its operator, or by none."""
-    if step.is_batch_size:
-        return 1
-    known = {**unlabelled, **dependencies.labels} if len(step.inputs) > 64 else None
-    environment = known or {i: dependencies.labels.get(i, unlabelled.get(i)) for i in step.inputs}
-    rule = _rule_of(step)
-    if rule is not None:
-        arguments = list(resolved(step.arguments, environment))
-        try:
-            labels = rule(_Call(step, arguments, dependencies.sets, constants))
-        except (RuntimeError, TypeError, IndexError, ValueError, _NotCovered):
-            labels = None
-        if labels is not None:
-            return labels
-    if any(isinstance(v, Tensor) for v in environment.values()):
-        dependencies.unknown.append(step)
-    return _everything(step, [environment[i] for i in step.inputs], dependencies.sets)
 
 
 class _NotCovered(Exception):

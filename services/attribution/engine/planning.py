@@ -14,9 +14,15 @@ from services.attribution.engine.trunk import Trunk, joint_steps
 _FLOATS = (torch.float32, torch.float64)
 
 
-def plan(trunk: Trunk, block: Block, pairs: Pairs) -> None:
-    """Fill in a trunk's steps; the block and its pairs are a sample to try rules on."""
+def plan(trunk: Trunk, block: Block, pairs: Pairs, distrust: str | None = None) -> None:
+    """Fill in a trunk's steps; the block and its pairs are a sample to try rules on.
+
+    `distrust`, if given, says why no rule may be used.
+    """
     trunk.joint = joint_steps(trunk.graph, trunk.dependencies, trunk.towers)
+    if distrust is not None:
+        trunk.rerun({s.index: distrust for s in trunk.joint})
+        return
     trial = _Trial(trunk, block, pairs)
     for step in trunk.joint:
         trial.attempt(step)

@@ -13,6 +13,7 @@ from torch import Tensor
 from services.attribution.domain.ablation import Ablations, check_finite
 from services.attribution.domain.checkpoint import Checkpoint, Output
 from services.attribution.domain.example import Examples
+from services.attribution.engine.explanation import Explanation
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.running import Block, run
@@ -39,12 +40,14 @@ class AblationProgram:
         trunks: Sequence[Trunk],
         output: Output,
         limits: Limits,
+        explanation: Explanation,
     ) -> None:
         self._checkpoint = checkpoint
         self.graph = graph
         self.trunks = trunks
         self._output = output
         self.limits = limits
+        self.explanation = explanation
         self._workers = ThreadPoolExecutor(limits.workers, initializer=_one_thread_each)
         self._own = threading.local()
 
@@ -70,7 +73,7 @@ class AblationProgram:
         with torch.inference_mode():
             block = Block(self.graph.run(work.arguments(rows)), rows.stop - rows.start)
             output: Tensor = block.values[self.graph.output]
-            work.logits[rows] = self._logits(output).numpy()
+            work.logits[rows] = self.logits_of(output).numpy()
             for trunk in self.trunks:
                 pairs = pairs_of(work.present[list(trunk.features), rows], trunk.features)
                 if pairs.count:
@@ -84,7 +87,8 @@ class AblationProgram:
         scratch: Scratch = self._own.scratch
         return scratch
 
-    def _logits(self, output: Tensor) -> Tensor:
+    def logits_of(self, output: Tensor) -> Tensor:
+        """Return the logits of what the graph answers."""
         return torch.logit(output) if self._output is Output.PROBABILITY else output
 
     def _of_logits(self, output: Tensor, change: Tensor) -> Tensor:
