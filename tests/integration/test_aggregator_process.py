@@ -1,0 +1,115 @@
+"""The aggregator as a process of its own: killed, started again, stopped."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aftershock.v1 import aggregator_service_pb2 as pb
+from tests.unit.services.aggregator.served import (
+    NAME,
+    TIMEOUT,
+    calling,
+    hour_of_blocks,
+    ingest,
+    report,
+    watched,
+)
+from tests.unit.services.aggregator.worlds import NOON, hours
+from tests.valkey import ValkeyServer
+
+BROKEN = (1.0, 0.5, 5.0)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that serves."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+
+@contextmanager
+def started(url: str, folder: Path) -> Iterator[Running]:
+    address_file = folder / "address"
+    address_file.unlink(missing_ok=True)
+    settings = {
+        "REDIS_URL": url,
+        "ADDRESS_FILE": str(address_file),
+        "EXIT_WITH_PARENT": "true",
+        "SWEEP_SECONDS": "0.2",
+        "RESAMPLES": "100",
+    }
+    environment = {f"AFTERSHOCK_AGGREGATOR_{key}": value for key, value in settings.items()}
+    process = subprocess.Popen([sys.executable, "-m", "services.aggregator"], env=environment)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not address_file.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield Running(process, address_file.read_text())
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_kill_at_any_time_loses_and_repeats_nothing(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """Each hour is sent to a process that dies while or right after it is told of it."""
+    starts = [*hours(2), NOON]
+    for number, start in enumerate(starts):
+        is_last = start == NOON
+        with started(valkey.url, tmp_path) as running:
+            async with calling(running.address) as stub:
+                blocks = hour_of_blocks(start, number, BROKEN if is_last else (1.0, 0.5, 0.1))
+                await ingest(stub, blocks)
+                await report(stub, start, observed=600 if is_last else 1000)
+                await asyncio.sleep(0.01 * number)
+                running.process.send_signal(signal.SIGKILL)
+                running.process.wait()
+    with started(valkey.url, tmp_path) as running:
+        async with calling(running.address) as stub:
+            events = await watched(stub, len(starts))
+            again = await ingest(stub, hour_of_blocks(NOON, 2, BROKEN))
+            listed = await stub.ListWindows(pb.ListWindowsRequest(parent=NAME), timeout=TIMEOUT)
+    assert [event.window.start_time.ToDatetime().hour for event in events] == [10, 11, 12]
+    assert [event.HasField("comparison") for event in events] == [False, False, True]
+    assert events[-1].comparison.shifts[0].feature == "f2"
+    assert all(answer.receipt.duplicate for answer in again)
+    assert {(w.considered_count, w.displayed_count) for w in listed.windows} == {(1000, 1000)}
+    with valkey.connect() as client:
+        assert client.xlen("as:{ads_ctr}:shifts") == len(starts)
+
+
+async def test_sigterm_ends_it_cleanly_while_somebody_watches(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    with started(valkey.url, tmp_path) as running:
+        async with calling(running.address) as stub:
+            call = stub.WatchShifts(pb.WatchShiftsRequest(), timeout=TIMEOUT)
+            reading = asyncio.ensure_future(call.read())
+            await ingest(stub, hour_of_blocks(NOON, 1))
+            running.process.terminate()
+            assert await asyncio.to_thread(running.process.wait, 5) == 0
+            with pytest.raises(Exception, match="shuts down"):
+                await reading
+
+
+def test_it_carries_neither_torch_nor_arrow() -> None:
+    code = (
+        "import services.aggregator.__main__, sys;"
+        "print({'torch', 'pyarrow', 'sqlalchemy'} & set(sys.modules))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "set()"
