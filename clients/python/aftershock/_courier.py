@@ -10,6 +10,7 @@ import grpc
 from aftershock._backoff import Backoff
 from aftershock._errors import (
     AftershockError,
+    Conflict,
     InvalidRequest,
     NotAllowed,
     NotFound,
@@ -26,6 +27,9 @@ from aftershock.v1.attribution_service_pb2 import (
     ComputeLfiResponse,
 )
 from aftershock.v1.example_pb2 import ExampleBatch
+
+_HOPELESS = (InvalidRequest, NotAllowed, NotFound, Conflict)
+"""What a stream that never worked may end with, and waiting does not mend."""
 
 OpenStream = Callable[[Iterator[ComputeLfiRequest]], Any]
 """Starts ComputeLfi with requests; returns the call, an iterator of responses."""
@@ -176,7 +180,7 @@ class Courier:
             if self._is_done:
                 return
             self.is_broken = True
-            if isinstance(error, InvalidRequest | NotAllowed | NotFound):
+            if isinstance(error, _HOPELESS) or error.code == "UNIMPLEMENTED":
                 self._fail_to_start(error)
             self.changed.notify_all()
         self.warn_once(error.code, f"{error}; trying again")

@@ -17,11 +17,13 @@ import pytest
 from aftershock import (
     Client,
     ConfigurationError,
+    Conflict,
     ExampleLog,
     InvalidExamples,
     NotAllowed,
     NotFound,
     SchemaMismatch,
+    ServerFailure,
     Unavailable,
 )
 from aftershock.v1.attribution_service_pb2 import Delivery
@@ -35,7 +37,13 @@ from services.chassis.errors import (
     Overloaded,
 )
 from tests.unit.clients.aftershock.conftest import Platform
-from tests.unit.clients.aftershock.recording import Attribution, Deliveries, Served, refusal
+from tests.unit.clients.aftershock.recording import (
+    Attribution,
+    Deliveries,
+    Runbook,
+    Served,
+    refusal,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -52,6 +60,10 @@ class NoCheckpoint(Exception):
     pass
 
 
+class NoAggregator(Exception):
+    pass
+
+
 TABLE: ErrorTable = {
     WrongDataType: ErrorStatus(
         grpc.StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_WRONG_DATA_TYPE
@@ -59,6 +71,9 @@ TABLE: ErrorTable = {
     NotFinite: ErrorStatus(grpc.StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_NOT_FINITE),
     NoCheckpoint: ErrorStatus(
         grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_CHECKPOINT_NOT_FOUND
+    ),
+    NoAggregator: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
     ),
 }
 WRONG = refusal(WrongDataType("feature 'hour' came as string, the schema wants a number"), TABLE)
@@ -152,6 +167,7 @@ def test_bad_values_are_counted_and_the_pipeline_goes_on(
     [
         (NoCheckpoint("no checkpoint of models/ads_ctr is loaded"), NotFound),
         (Forbidden("reader may not call ComputeLfi"), NotAllowed),
+        (NoAggregator("no aggregator is configured"), Conflict),
     ],
 )
 def test_what_waiting_does_not_mend_fails_at_the_first_batch(
@@ -162,6 +178,15 @@ def test_what_waiting_does_not_mend_fails_at_the_first_batch(
     with pytest.raises(expected), client.examples(timeout=600.0) as log:
         log.send(batch(), event_time=NOON)
     assert (log.stats.accepted, log.stats.pending) == (0, 0)
+
+
+def test_an_address_of_another_service_fails_at_the_first_batch() -> None:
+    served = Served(Runbook())
+    with Client(served.address, model="ads_ctr") as client:
+        log = client.examples(timeout=600.0)
+        with pytest.raises(ServerFailure, match="attribution service"):
+            send_hours(log, 1)
+    served.kill()
 
 
 def test_examples_that_cannot_be_encoded_are_not_sent(platform: Platform, client: Client) -> None:
