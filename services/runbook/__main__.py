@@ -1,6 +1,9 @@
 """Starts the runbook service."""
 
 import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +18,16 @@ from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
 from services.runbook.act import Act
-from services.runbook.adapters import flag_sync_servicer
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.expirer import Expirer
+from services.runbook.adapters.flag_sync_servicer import (
+    FLAG_SYNC,
+    FlagSyncServicer,
+    add_flag_sync_to_server,
+)
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
 from services.runbook.adapters.grpc_previewer import GrpcPreviewer
@@ -35,13 +42,14 @@ from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.adapters.system_clock import SystemClock
-from services.runbook.adapters.worker import Worker
+from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.adapters.yaml_policies import YamlPolicies
 from services.runbook.approve import Approve
+from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.work import WorkKind
 from services.runbook.expire import Expire
 from services.runbook.open import Open
-from services.runbook.ports import Previewer
+from services.runbook.ports import Clock, KilledFeatures, PolicySource, Previewer, Store
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
 from services.runbook.revert import Revert
@@ -77,93 +85,121 @@ def main() -> None:
     """Migrate the database and serve until SIGTERM or SIGINT."""
     settings = RunbookSettings()
     configure_logging(settings)
+    try:
+        policies = YamlPolicies(settings.policies, CelConditions())
+    except InvalidPolicy as error:
+        sys.exit(str(error))
     engine = open_engine(settings.database_url)
     upgrade(engine)
     try:
-        asyncio.run(_serve(settings, SqlTransactions(engine)))
+        asyncio.run(_serve(settings, policies, SqlTransactions(engine)))
     finally:
         engine.dispose()
 
 
-async def _serve(settings: RunbookSettings, transactions: SqlTransactions) -> None:
+@dataclass(frozen=True)
+class _Parts:
+    """What the service is wired from."""
+
+    settings: RunbookSettings
+    store: Store
+    changes: ChangeSignal
+    killed: KilledFeatures
+    board: FlagBoard
+    policies: PolicySource
+    clock: Clock
+    aggregator: grpc.aio.Channel
+    attribution: grpc.aio.Channel | None
+
+
+async def _serve(
+    settings: RunbookSettings, policies: PolicySource, transactions: SqlTransactions
+) -> None:
     changes = ChangeSignal()
-    clock = SystemClock()
-    store = SqlStore(transactions, changes)
     killed = SqlKilledFeatures(transactions)
-    board = FlagBoard(killed)
-    policies = YamlPolicies(settings.policies, CelConditions())
-    metadata = call_metadata(settings)
-    aggregator = open_channel(settings.aggregator_address, settings)
-    lease = timedelta(seconds=settings.lease_seconds)
-
-    propose = Propose(
-        store=store,
-        policies=policies,
-        previewer=_previewer(settings, aggregator),
-        clock=clock,
-        approval_time=timedelta(minutes=settings.approval_minutes),
-    )
-    act = Act(
-        store=store,
-        actuator=DryRun() if settings.dry_run else FlagdSync(killed, board),
-        policies=policies,
-        watermarks=GrpcWatermarks(aggregator, metadata),
-        clock=clock,
-        most_attempts=settings.most_attempts,
-        patience=settings.lease_seconds / 2,
-    )
-    verify = Verify(store, policies, clock)
-    # A preview may take its time; what an expert decided does not wait behind it.
-    proposer = Worker(store, clock, changes, {WorkKind.PROPOSE: propose}, lease)
-    actor = Worker(
-        store,
-        clock,
-        changes,
-        {WorkKind.APPLY: act, WorkKind.REVERT: act, WorkKind.VERIFY: verify},
-        lease,
-    )
-    listener = Listener(store, GrpcShiftFeed(aggregator, metadata), Open(store, clock))
-    servicer = RunbookServicer(
-        store=store,
+    attribution = settings.attribution_address
+    parts = _Parts(
+        settings=settings,
+        store=SqlStore(transactions, changes),
         changes=changes,
-        approve=Approve(store, clock),
-        reject=Reject(store, clock),
-        revert=Revert(store, clock),
+        killed=killed,
+        board=FlagBoard(killed),
+        policies=policies,
+        clock=SystemClock(),
+        aggregator=open_channel(settings.aggregator_address, settings),
+        attribution=open_channel(attribution, settings) if attribution else None,
     )
-    flags = flag_sync_servicer.FlagSyncServicer(board)
-
-    def register(server: grpc.aio.Server) -> None:
-        add_RunbookServiceServicer_to_server(servicer, server)
-        flag_sync_servicer.add_flag_sync_to_server(flags, server)
-
     service = Service(
-        names=[
-            pb.DESCRIPTOR.services_by_name["RunbookService"].full_name,
-            flag_sync_servicer.SERVICE,
-        ],
-        register=register,
+        names=[pb.DESCRIPTOR.services_by_name["RunbookService"].full_name, FLAG_SYNC],
+        register=lambda server: _register(parts, server),
         errors=ERRORS,
         access=ACCESS,
-        background=[
-            listener.run,
-            proposer.run,
-            actor.run,
-            Expirer(Expire(store, clock)).run,
-            board.follow,
-            changes.close_when_cancelled,
-        ],
+        background=_background(parts),
     )
     try:
         await serve(service, settings)
     finally:
-        await aggregator.close()
+        for channel in filter(None, (parts.aggregator, parts.attribution)):
+            await channel.close()
 
 
-def _previewer(settings: RunbookSettings, aggregator: grpc.aio.Channel) -> Previewer:
-    if settings.attribution_address is None:
-        return NoPreviewer("no attribution service is configured")
-    attribution = open_channel(settings.attribution_address, settings)
-    return GrpcPreviewer(aggregator, attribution, call_metadata(settings))
+def _register(parts: _Parts, server: grpc.aio.Server) -> None:
+    servicer = RunbookServicer(
+        store=parts.store,
+        changes=parts.changes,
+        approve=Approve(parts.store, parts.clock),
+        reject=Reject(parts.store, parts.clock),
+        revert=Revert(parts.store, parts.clock),
+    )
+    add_RunbookServiceServicer_to_server(servicer, server)
+    add_flag_sync_to_server(FlagSyncServicer(parts.board), server)
+
+
+def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
+    store, clock = parts.store, parts.clock
+    feed = GrpcShiftFeed(parts.aggregator, call_metadata(parts.settings))
+    act, verify = _act(parts), Verify(store, parts.policies, clock)
+    # A preview may take its time; what an expert decided does not wait behind it.
+    lanes: Sequence[WorkTable] = (
+        {WorkKind.PROPOSE: _propose(parts)},
+        {WorkKind.APPLY: act, WorkKind.REVERT: act, WorkKind.VERIFY: verify},
+    )
+    lease = timedelta(seconds=parts.settings.lease_seconds)
+    workers = [Worker(store, clock, parts.changes, table, lease) for table in lanes]
+    return [
+        Listener(store, feed, Open(store, clock)).run,
+        *(worker.run for worker in workers),
+        Expirer(Expire(store, clock)).run,
+        parts.board.follow,
+        parts.changes.close_when_cancelled,
+    ]
+
+
+def _propose(parts: _Parts) -> Propose:
+    metadata = call_metadata(parts.settings)
+    previewer: Previewer = NoPreviewer("no attribution service is configured")
+    if parts.attribution is not None:
+        previewer = GrpcPreviewer(parts.aggregator, parts.attribution, metadata)
+    return Propose(
+        store=parts.store,
+        policies=parts.policies,
+        previewer=previewer,
+        clock=parts.clock,
+        approval_time=timedelta(minutes=parts.settings.approval_minutes),
+    )
+
+
+def _act(parts: _Parts) -> Act:
+    settings = parts.settings
+    return Act(
+        store=parts.store,
+        actuator=DryRun() if settings.dry_run else FlagdSync(parts.killed, parts.board),
+        policies=parts.policies,
+        watermarks=GrpcWatermarks(parts.aggregator, call_metadata(settings)),
+        clock=parts.clock,
+        most_attempts=settings.most_attempts,
+        patience=settings.lease_seconds / 2,
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ class CelCondition:
         """Evaluate it. Raises ConditionFailed where that is no yes and no no."""
         try:
             answer = self.program.execute(dict(facts))
-        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+        except Exception as error:
+            # The evaluator raises whatever the operation would in Python.
             raise ConditionFailed(f"{self.expression!r} has no answer: {error}") from error
         if not isinstance(answer, bool):
             raise ConditionFailed(f"{self.expression!r} is {answer!r}, neither true nor false")

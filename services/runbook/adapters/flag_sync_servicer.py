@@ -21,7 +21,7 @@ from aftershock.v1.flag_sync_pb2 import (
 )
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard
 
-SERVICE = "flagd.sync.v1.FlagSyncService"
+FLAG_SYNC = "flagd.sync.v1.FlagSyncService"
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -74,7 +74,7 @@ def add_flag_sync_to_server(servicer: FlagSyncServicer, server: grpc.aio.Server)
             FlagMetadataResponse.SerializeToString,
         ),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(FLAG_SYNC, handlers),))
 
 
 def _selected(request: FlagSyncRequest | FlagFetchRequest, context: _Context) -> str:

@@ -1,5 +1,6 @@
 """Incidents in miniature, and a runbook to play them on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from services.runbook.domain.evidence import (
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import Mitigation
-from services.runbook.domain.plan import MitigationKind
+from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     PROPOSE_IF_FIELDS,
@@ -216,6 +217,40 @@ class KnownWatermarks:
     async def latest(self, model: str) -> datetime | None:
         """Answer as recorded."""
         return self.times.get(model)
+
+
+@dataclass
+class Unreliable:
+    """An actuator that fails as told, by moment: `plan`, `apply`, `applied`, `revert`."""
+
+    failures: dict[str, list[BaseException]] = field(default_factory=dict)
+    inner: Actuator = field(default_factory=DryRun)
+    calls: Counter[str] = field(default_factory=Counter)
+
+    async def plan(self, plan: Plan) -> Change:
+        """Plan, or fail."""
+        self._at("plan")
+        return await self.inner.plan(plan)
+
+    async def apply(self, key: str, plan: Plan, change: Change) -> None:
+        """Apply, or fail before or after."""
+        self._at("apply")
+        await self.inner.apply(key, plan, change)
+        self._at("applied")
+
+    async def observe(self, plan: Plan) -> Settings:
+        """Observe."""
+        return await self.inner.observe(plan)
+
+    async def revert(self, key: str, plan: Plan, change: Change) -> None:
+        """Revert, or fail."""
+        self._at("revert")
+        await self.inner.revert(key, plan, change)
+
+    def _at(self, moment: str) -> None:
+        self.calls[moment] += 1
+        if errors := self.failures.get(moment):
+            raise errors.pop(0)
 
 
 class Runbook:

@@ -1,8 +1,6 @@
 """Actions happen once, whatever goes wrong in between."""
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -13,38 +11,7 @@ from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import KILLED, SERVED, Change, Plan, Settings
 from services.runbook.domain.work import WorkKind
-from tests.unit.services.runbook.builders import BROKEN, Runbook, event, rules
-
-
-@dataclass
-class Unreliable:
-    """An actuator that fails as told, by moment: `plan`, `apply`, `applied`, `revert`."""
-
-    failures: dict[str, list[BaseException]] = field(default_factory=dict)
-    inner: DryRun = field(default_factory=DryRun)
-    calls: Counter[str] = field(default_factory=Counter)
-
-    async def plan(self, plan: Plan) -> Change:
-        self._at("plan")
-        return await self.inner.plan(plan)
-
-    async def apply(self, key: str, plan: Plan, change: Change) -> None:
-        self._at("apply")
-        await self.inner.apply(key, plan, change)
-        self._at("applied")
-
-    async def observe(self, plan: Plan) -> Settings:
-        return await self.inner.observe(plan)
-
-    async def revert(self, key: str, plan: Plan, change: Change) -> None:
-        self._at("revert")
-        await self.inner.revert(key, plan, change)
-
-    def _at(self, moment: str) -> None:
-        self.calls[moment] += 1
-        if errors := self.failures.get(moment):
-            raise errors.pop(0)
-
+from tests.unit.services.runbook.builders import BROKEN, Runbook, Unreliable, event, rules
 
 DOWN: list[BaseException] = [ActuatorUnavailable(f"down {attempt}") for attempt in range(3)]
 

@@ -1,0 +1,204 @@
+"""The real OpenFeature flagd provider, in-process resolver, follows the runbook's flags."""
+# ruff: noqa: ASYNC110 - the provider lives on threads of its own
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from openfeature.contrib.provider.flagd import FlagdProvider
+from openfeature.contrib.provider.flagd.config import ResolverType
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.exception import FlagNotFoundError
+
+from aftershock.v1.flag_sync_pb2 import (
+    FlagFetchRequest,
+    FlagFetchResponse,
+    FlagMetadataRequest,
+    FlagMetadataResponse,
+)
+from services.chassis.server import Service, bind, build_server
+from services.chassis.settings import ServiceSettings
+from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
+from services.runbook.adapters.flag_sync_servicer import (
+    FLAG_SYNC,
+    FlagSyncServicer,
+    add_flag_sync_to_server,
+)
+from services.runbook.adapters.sql_engine import open_engine
+from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
+from services.runbook.adapters.sql_schema import upgrade
+from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
+from services.runbook.ports import KilledFeatures
+from tests.unit.services.runbook.builders import MODEL
+
+KEY = "aftershock.kill.ads_ctr.user_embedding"
+PLAN = Plan("INC-1", MODEL, MitigationKind.KILL_SWITCH, ("user_embedding",))
+CHANGE = Change({"user_embedding": SERVED}, {"user_embedding": KILLED})
+MITIGATION = "incidents/INC-1/mitigations/1"
+
+
+class Served:
+    """Killed features in SQLite, and whichever server serves them now."""
+
+    def __init__(self, killed: KilledFeatures) -> None:
+        self.killed = killed
+        self.address = "127.0.0.1:0"
+        self._server: grpc.aio.Server | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    async def start(self) -> None:
+        """Serve as a fresh process would: at the address of the one before."""
+        board = FlagBoard(self.killed)
+        self.actuator = FlagdSync(self.killed, board)
+        settings = ServiceSettings(listen=self.address)
+        service = Service(
+            names=[FLAG_SYNC],
+            register=lambda server: add_flag_sync_to_server(FlagSyncServicer(board), server),
+            errors={},
+            access={},
+        )
+        self._server = build_server(service, settings)
+        self.address = bind(self._server, settings)
+        await self._server.start()
+        self._following = asyncio.create_task(board.follow())
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        assert self._following is not None
+        self._following.cancel()
+        await self._server.stop(None)
+
+    async def kill(self) -> None:
+        await self.actuator.apply(MITIGATION, PLAN, CHANGE)
+
+    async def restore(self) -> None:
+        await self.actuator.revert(MITIGATION, PLAN, CHANGE)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[KilledFeatures]:
+    engine = open_engine(f"sqlite:///{tmp_path}/runbook.sqlite")
+    upgrade(engine)
+    yield SqlKilledFeatures(SqlTransactions(engine))
+    engine.dispose()
+
+
+@pytest.fixture
+async def served(killed: KilledFeatures) -> AsyncIterator[Served]:
+    runbook = Served(killed)
+    await runbook.start()
+    yield runbook
+    await runbook.stop()
+
+
+class ModelServer:
+    """A model server that asks the provider before it serves a feature."""
+
+    def __init__(self, port: int, selector: str | None = None) -> None:
+        self.provider = FlagdProvider(
+            resolver_type=ResolverType.IN_PROCESS,
+            host="127.0.0.1",
+            port=port,
+            tls=False,
+            deadline_ms=20_000,
+            retry_backoff_ms=50,
+            retry_backoff_max_ms=100,
+            selector=selector,
+        )
+
+    def is_killed(self, key: str = KEY) -> bool:
+        try:
+            return bool(self.provider.resolve_boolean_details(key, False).value)
+        except FlagNotFoundError:
+            return False
+
+    async def sees(self, killed: bool) -> None:
+        async with asyncio.timeout(20):
+            while self.is_killed() is not killed:
+                await asyncio.sleep(0.01)
+
+
+@contextmanager
+def started(server: ModelServer) -> Iterator[ModelServer]:
+    try:
+        yield server
+    finally:
+        server.provider.shutdown()
+
+
+async def connected(port: int, selector: str | None = None) -> ModelServer:
+    server = ModelServer(port, selector)
+    await asyncio.to_thread(server.provider.initialize, EvaluationContext())
+    return server
+
+
+async def test_a_kill_reaches_the_provider_and_goes_again(served: Served) -> None:
+    with started(await connected(served.port)) as server:
+        assert not server.is_killed()
+        await served.kill()
+        await server.sees(killed=True)
+        await served.restore()
+        await server.sees(killed=False)
+
+
+async def test_a_new_subscriber_gets_the_current_state(served: Served) -> None:
+    await served.kill()
+    with started(await connected(served.port)) as server:
+        assert server.is_killed()
+
+
+async def test_a_selector_leaves_other_models_out(served: Served) -> None:
+    await served.kill()
+    with started(await connected(served.port, "feed_rank")) as other:
+        assert not other.is_killed()
+    with started(await connected(served.port, "ads_ctr")) as same:
+        assert same.is_killed()
+
+
+async def test_a_restart_never_un_kills(served: Served) -> None:
+    with started(await connected(served.port)) as server:
+        await served.kill()
+        await server.sees(killed=True)
+        await served.stop()
+        assert server.is_killed()
+        await served.start()
+        await served.restore()
+        await server.sees(killed=False)
+
+
+async def test_many_subscribers_follow(served: Served) -> None:
+    servers = await asyncio.gather(*(connected(served.port) for _ in range(10)))
+    try:
+        await served.kill()
+        await asyncio.gather(*(server.sees(killed=True) for server in servers))
+    finally:
+        for server in servers:
+            server.provider.shutdown()
+
+
+async def test_the_methods_that_the_provider_does_not_call(served: Served) -> None:
+    await served.kill()
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        fetch = channel.unary_unary(
+            f"/{FLAG_SYNC}/FetchAllFlags",
+            FlagFetchRequest.SerializeToString,
+            FlagFetchResponse.FromString,
+        )
+        assert KEY in (await fetch(FlagFetchRequest(), timeout=20)).flag_configuration
+        selected = await fetch(FlagFetchRequest(selector="models/feed"), timeout=20)
+        assert KEY not in selected.flag_configuration
+        describe = channel.unary_unary(
+            f"/{FLAG_SYNC}/GetMetadata",
+            FlagMetadataRequest.SerializeToString,
+            FlagMetadataResponse.FromString,
+        )
+        answer = await describe(FlagMetadataRequest(), timeout=20)
+        assert dict(answer.metadata.items()) == {"source": "aftershock"}

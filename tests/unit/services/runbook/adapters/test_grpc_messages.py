@@ -1,0 +1,92 @@
+"""The contract's messages and the domain's nouns say the same."""
+
+from dataclasses import replace
+
+import pytest
+
+from aftershock.v1 import incident_pb2, shift_pb2, window_pb2
+from services.runbook.adapters.grpc_messages import event_from, incident_message
+from services.runbook.domain.evidence import Verdict
+from services.runbook.domain.incident import opened
+from services.runbook.domain.mitigation import MitigationState, propose
+from services.runbook.domain.plan import MitigationKind, Plan
+from services.runbook.domain.preview import MissingPreview, Preview
+from tests.unit.services.runbook.builders import BROKEN, HEALTHY, MODEL, WALL_TIME, event
+from tests.unit.services.runbook.stand_ins import event_message
+
+
+def test_there_and_back() -> None:
+    seen = event(1, BROKEN)
+    assert event_from(event_message(seen)) == seen
+
+
+def test_a_healthy_window_has_no_comparison() -> None:
+    seen = event(1, HEALTHY)
+    assert seen.comparison is None
+    assert event_from(event_message(seen)) == seen
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_is_the_contracts(verdict: Verdict) -> None:
+    seen = event(1, BROKEN, verdict=verdict)
+    assert event_from(event_message(seen)) == seen
+
+
+def test_an_event_that_breaks_the_contract_is_refused() -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        event_from(shift_pb2.ShiftEvent(model=MODEL, window=window_pb2.Window(name="w")))
+    unknown = event_message(event(1, BROKEN))
+    unknown.comparison.verdict = shift_pb2.VERDICT_UNSPECIFIED
+    with pytest.raises(ValueError, match="UNSPECIFIED"):
+        event_from(unknown)
+
+
+def test_an_incident_without_a_comparison() -> None:
+    bare = opened("INC-1", replace(event(1, HEALTHY), comparison=None), WALL_TIME)
+    message = incident_message(bare)
+    assert not message.HasField("comparison")
+    assert not message.HasField("close_time")
+    assert message.state == incident_pb2.INCIDENT_STATE_OPEN
+
+
+def test_a_mitigation_tells_its_story() -> None:
+    mitigation = propose(
+        mitigation_id="1",
+        plan=Plan("INC-1", MODEL, MitigationKind.KILL_SWITCH, ("user_embedding",)),
+        preview=Preview(1.03, 0.99, 1.07, 2000),
+        proposer="policy:threshold",
+        time=WALL_TIME,
+        expire_time=WALL_TIME,
+        reason="policy threshold",
+    )
+    incident = opened("INC-1", event(1, BROKEN), WALL_TIME).with_proposal(mitigation)
+    (proposed,) = incident_message(incident).mitigations
+    assert proposed.name == "incidents/INC-1/mitigations/1"
+    assert proposed.state == incident_pb2.MITIGATION_STATE_PROPOSED
+    assert proposed.kind == incident_pb2.MITIGATION_KIND_KILL_SWITCH
+    assert proposed.preview.calibration == 1.03
+    assert proposed.plan_hash == mitigation.plan.hash
+    assert (proposed.proposer, proposed.approver) == ("policy:threshold", "")
+    assert not proposed.HasField("apply_time")
+    for state in (MitigationState.APPROVED, MitigationState.APPLYING, MitigationState.APPLIED):
+        incident = incident.moved("1", state, actor="ada", time=WALL_TIME, reason="because")
+    (applied,) = incident_message(incident).mitigations
+    assert applied.approver == "ada"
+    assert applied.apply_time.ToDatetime(tzinfo=WALL_TIME.tzinfo) == WALL_TIME
+    assert applied.etag != proposed.etag
+    assert applied.reason == "because"
+
+
+def test_a_missing_preview_says_why() -> None:
+    mitigation = propose(
+        mitigation_id="1",
+        plan=Plan("INC-1", MODEL, MitigationKind.KILL_SWITCH, ("user_embedding",)),
+        preview=MissingPreview("the sample has expired"),
+        proposer="policy:threshold",
+        time=WALL_TIME,
+        expire_time=WALL_TIME,
+        reason="",
+    )
+    incident = opened("INC-1", event(1, BROKEN), WALL_TIME).with_proposal(mitigation)
+    preview = incident_message(incident).mitigations[0].preview
+    assert preview == incident_pb2.Preview(missing_reason="the sample has expired")

@@ -1,0 +1,109 @@
+"""Rules from YAML, and what is said of mistakes in them."""
+
+from pathlib import Path
+
+import pytest
+
+from services.runbook.adapters.cel_conditions import CelConditions
+from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.policy import Case, Mode, Rules
+from tests.unit.services.runbook.builders import MODEL, comparison, shift
+
+DEFAULT = Path(__file__).parents[5] / "deploy" / "policies" / "threshold.yaml"
+POLICY = """
+policies:
+  - name: {name}
+    mode: observe
+    action: kill_switch
+    when: "true"
+    features: shift.rank == 1
+    propose_if: "true"
+"""
+
+
+def rules(path: Path) -> Rules:
+    return YamlPolicies(path, CelConditions()).current()
+
+
+def test_the_default_policy_selects_the_one_broken_feature() -> None:
+    default = rules(DEFAULT)
+    (policy,) = default.policies
+    assert policy.mode is Mode.SUGGEST
+    assert default.verification_windows == 2
+    shifts = [
+        shift("user_embedding", 1, 1.18, z=60.0),
+        shift("item_embedding", 2, 0.2, z=11.0),
+        shift("age", 3, 0.004, z=1.0),
+    ]
+    case = Case(MODEL, comparison(1, shifts=shifts), 1, frozenset())
+    assert policy.select(case) == ("user_embedding",)
+
+
+def test_the_default_policy_selects_two_that_stand_alone() -> None:
+    shifts = [shift("v3", 1, 1.18, z=60.0), shift("v2", 2, 0.63, z=30.0), shift("age", 3, 0.01)]
+    case = Case(MODEL, comparison(1, shifts=shifts), 1, frozenset())
+    assert rules(DEFAULT).policies[0].select(case) == ("v3", "v2")
+
+
+def test_a_folder_is_read_in_order(tmp_path: Path) -> None:
+    (tmp_path / "20.yaml").write_text(POLICY.format(name="second"))
+    (tmp_path / "10.yml").write_text(POLICY.format(name="first"))
+    (tmp_path / "30.yaml").write_text(
+        "guard_rails: {never_kill: [bid], most_features_at_once: 1}\nverification: {windows: 3}"
+    )
+    (tmp_path / "notes.txt").write_text("not a policy")
+    read = rules(tmp_path)
+    assert [policy.name for policy in read.policies] == ["first", "second"]
+    assert read.guard_rails.never_kill == ("bid",)
+    assert read.guard_rails.most_features_at_once == 1
+    assert read.verification_windows == 3
+
+
+def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    assert rules(tmp_path).policies == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("policies: [", "no YAML"),
+        ("- a", "the whole file"),
+        ("polices: []", "polices: Extra inputs"),
+        ("policies: [{name: a}]", r"policies\[0\].mode: Field required"),
+        (POLICY.format(name="A b"), r"policies\[0\].name"),
+        (POLICY.format(name="a").replace("observe", "act"), r"policies\[0\].mode"),
+        (POLICY.format(name="a").replace("kill_switch", "pray"), r"policies\[0\].action"),
+        (
+            POLICY.format(name="a").replace("shift.rank == 1", "shift.rnk == 1"),
+            r"policies\[0\].features: 'shift.rnk == 1' uses rnk",
+        ),
+        (
+            POLICY.format(name="a").replace('when: "true"', "when: preview.available"),
+            r"policies\[0\].when: .* uses preview",
+        ),
+        (POLICY.format(name="a") + POLICY.format(name="a")[11:], r"policies\[1\].name: a is taken"),
+        ("guard_rails: {most_features_at_once: 0}", "guard_rails.most_features_at_once"),
+        ("verification: {windows: none}", "verification.windows"),
+    ],
+)
+def test_mistakes_are_told_with_file_and_path(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidPolicy, match=complaint) as refusal:
+        rules(file)
+    assert str(file) in str(refusal.value)
+
+
+def test_guard_rails_are_given_once(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("guard_rails: {never_kill: [bid]}")
+    with pytest.raises(InvalidPolicy, match=r"a.yaml and .*b.yaml: guard_rails"):
+        rules(tmp_path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.yaml"):
+        with pytest.raises(InvalidPolicy, match="no policy file"):
+            rules(path)

@@ -1,0 +1,161 @@
+"""An aggregator and an attribution service that answer as recorded, on real gRPC."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aftershock.v1 import aggregator_service_pb2 as aggregator_pb
+from aftershock.v1 import attribution_service_pb2 as attribution_pb
+from aftershock.v1 import shift_pb2
+from aftershock.v1.aggregator_service_pb2_grpc import (
+    AggregatorServiceServicer,
+    add_AggregatorServiceServicer_to_server,
+)
+from aftershock.v1.attribution_service_pb2_grpc import (
+    AttributionServiceServicer,
+    add_AttributionServiceServicer_to_server,
+)
+from aftershock.v1.checkpoint_pb2 import Checkpoint
+from services.runbook.adapters.grpc_messages import incident_message
+from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.incident import opened
+from tests.unit.services.runbook.builders import BROKEN, DIGEST, MODEL, WALL_TIME, comparison
+
+# ruff: noqa: N802 - the names are the contract's
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def event_message(event: ShiftEvent) -> shift_pb2.ShiftEvent:
+    """Return the event as the aggregator sends it."""
+    compared = event.comparison or replace(comparison(0), anomaly=event.window)
+    evidence = opened("INC-1", replace(event, comparison=compared), WALL_TIME)
+    sent = incident_message(evidence).comparison
+    return shift_pb2.ShiftEvent(
+        cursor=event.cursor,
+        model=event.model,
+        window=sent.anomaly,
+        comparison=sent if event.comparison else None,
+    )
+
+
+@dataclass
+class Aggregator(AggregatorServiceServicer):
+    """Publishes the events it is given; keeps a sample unless told otherwise."""
+
+    events: list[shift_pb2.ShiftEvent] = field(default_factory=list)
+    watches: list[dict[str, str]] = field(default_factory=list)
+    latest: dict[str, datetime] = field(default_factory=dict)
+    keeps_samples: bool = True
+    breaks_after: int | None = None
+    """End the stream after that many events, once."""
+    _published: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def publish(self, *events: shift_pb2.ShiftEvent) -> None:
+        """Add events to the streams under way."""
+        async with self._published:
+            self.events += events
+            self._published.notify_all()
+
+    async def WatchShifts(
+        self, request: aggregator_pb.WatchShiftsRequest, context: _Context
+    ) -> AsyncIterator[aggregator_pb.WatchShiftsResponse]:
+        self.watches.append(dict(request.cursors))
+        cursors = [event.cursor for event in self.events]
+        after = request.cursors.get(MODEL)
+        position = cursors.index(after) + 1 if after in cursors else 0
+        sent = 0
+        while True:
+            async with self._published:
+                await self._published.wait_for(lambda: len(self.events) > position)  # noqa: B023
+            yield aggregator_pb.WatchShiftsResponse(event=self.events[position])
+            position, sent = position + 1, sent + 1
+            if self.breaks_after == sent:
+                self.breaks_after = None
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the aggregator restarts")
+
+    async def GetWindowSample(
+        self, request: aggregator_pb.GetWindowSampleRequest, context: _Context
+    ) -> aggregator_pb.GetWindowSampleResponse:
+        if not self.keeps_samples:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no sample of {request.window}")
+        return aggregator_pb.GetWindowSampleResponse(
+            checkpoint_digest=DIGEST, arrow_streams=[b"examples"] * 100
+        )
+
+    async def ListModels(
+        self, request: aggregator_pb.ListModelsRequest, context: _Context
+    ) -> aggregator_pb.ListModelsResponse:
+        if not request.page_token:
+            other = aggregator_pb.ModelSummary(name="models/other")
+            return aggregator_pb.ListModelsResponse(models=[other], next_page_token="more")
+        summaries = []
+        for model, time in self.latest.items():
+            newest = Timestamp()
+            newest.FromDatetime(time)
+            summaries.append(aggregator_pb.ModelSummary(name=model, latest_event_time=newest))
+        return aggregator_pb.ListModelsResponse(models=summaries)
+
+
+@dataclass
+class Attribution(AttributionServiceServicer):
+    """Predicts that any mitigation mends everything."""
+
+    ratio: float = 1 / BROKEN
+    digest: str = DIGEST
+    previews: list[attribution_pb.PreviewMitigationRequest] = field(default_factory=list)
+
+    async def ListCheckpoints(
+        self, request: attribution_pb.ListCheckpointsRequest, context: _Context
+    ) -> attribution_pb.ListCheckpointsResponse:
+        if not request.page_token:
+            newer = Checkpoint(name=f"{MODEL}/checkpoints/newer", digest="b" * 64)
+            return attribution_pb.ListCheckpointsResponse(
+                checkpoints=[newer], next_page_token="more"
+            )
+        older = Checkpoint(name=f"{MODEL}/checkpoints/older", digest=self.digest)
+        return attribution_pb.ListCheckpointsResponse(checkpoints=[older])
+
+    async def PreviewMitigation(
+        self, request: attribution_pb.PreviewMitigationRequest, context: _Context
+    ) -> attribution_pb.PreviewMitigationResponse:
+        self.previews.append(request)
+        return attribution_pb.PreviewMitigationResponse(
+            example_count=2000,
+            mean_prediction=0.4,
+            mitigated_mean_prediction=0.4 * self.ratio,
+            ratio_standard_error=0.01,
+            checkpoint_digest=self.digest,
+        )
+
+
+def an_aggregator(*events: ShiftEvent) -> Aggregator:
+    """Return an aggregator that has published these events."""
+    return Aggregator([event_message(event) for event in events])  # type: ignore[abstract]
+
+
+def an_attribution() -> Attribution:
+    """Return an attribution service."""
+    return Attribution()  # type: ignore[abstract]
+
+
+@asynccontextmanager
+async def serving(*servicers: Aggregator | Attribution, port: int = 0) -> AsyncIterator[str]:
+    """Serve the stand-ins on loopback and give their address."""
+    server = grpc.aio.server()
+    for servicer in servicers:
+        if isinstance(servicer, Aggregator):
+            add_AggregatorServiceServicer_to_server(servicer, server)
+        else:
+            add_AttributionServiceServicer_to_server(servicer, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{bound}"
+    finally:
+        await server.stop(None)
