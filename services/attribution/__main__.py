@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from services.attribution.adapters.grpc_servicer import AttributionServicer
 from services.attribution.adapters.grpc_sink import GrpcSink
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.load import Load
 from services.attribution.plain_ablation import PlainAblation
 from services.chassis.channel import call_metadata, open_channel
@@ -52,7 +54,10 @@ def main() -> None:
     configure_logging(settings)
     torch.set_num_threads(settings.threads)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference") as inference:
-        asyncio.run(_serve(settings, inference))
+        try:
+            asyncio.run(_serve(settings, inference))
+        except CheckpointRefused as error:
+            sys.exit(f"a checkpoint that is to be loaded at start is refused: {error}")
 
 
 async def _serve(settings: AttributionSettings, inference: Executor) -> None:

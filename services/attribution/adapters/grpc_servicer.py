@@ -164,7 +164,7 @@ def _page_token(name: str) -> str:
 
 def _last_name(page_token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(page_token.encode()).decode()
+        return base64.b64decode(page_token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest(
             [("page_token", "not a next_page_token of an earlier response")]
