@@ -139,7 +139,9 @@ def test_a_wrong_dtype_later_fails_at_the_next_send_or_at_the_end(
         send_hours(client.examples(), 2)
     with client.examples() as log:
         log.send(batch(), event_time=NOON)
+        platform.attribution.answering.clear()
         log.send(batch(), event_time=NOON + timedelta(hours=1))
+        platform.attribution.answering.set()
         eventually(lambda: log.stats.refused)
         with pytest.raises(SchemaMismatch):
             log.send(batch(), event_time=NOON)
