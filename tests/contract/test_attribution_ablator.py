@@ -1,0 +1,91 @@
+"""What every Ablator does, on models with every kind of join."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from services.attribution.adapters.torch_predictor import TorchPredictor
+from services.attribution.domain.errors import NotFinite
+from services.attribution.engine.compiler import compiled
+from services.attribution.plain_ablation import PlainAblation
+from services.attribution.ports import Ablator
+from tests.checkpoints import SCHEMA, SMALL_MODELS, random_examples
+from tests.unit.services.attribution.predictors import small_predictor
+
+ABLATORS: dict[str, Callable[[TorchPredictor], Ablator]] = {
+    "plain": lambda predictor: PlainAblation(predictor, 256),
+    "engine": lambda predictor: compiled(predictor.program, predictor.checkpoint),
+}
+EXAMPLES = random_examples(count=150, seed=21)
+
+
+@pytest.fixture(params=SMALL_MODELS, scope="module")
+def predictor(request: pytest.FixtureRequest) -> TorchPredictor:
+    return small_predictor(request.param)
+
+
+@pytest.fixture(params=ABLATORS, scope="module")
+def ablator(request: pytest.FixtureRequest, predictor: TorchPredictor) -> Ablator:
+    return ABLATORS[request.param](predictor)
+
+
+def test_logits_are_the_predictors(ablator: Ablator, predictor: TorchPredictor) -> None:
+    assert ablator.checkpoint is predictor.checkpoint
+    expected = predictor.logits(EXAMPLES)
+    assert ablator.ablate(EXAMPLES).logits == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_deltas_are_those_of_brute_force(ablator: Ablator, predictor: TorchPredictor) -> None:
+    deltas = ablator.ablate(EXAMPLES).dense()
+    before = predictor.logits(EXAMPLES).astype(np.float64)
+    for j, feature in enumerate(SCHEMA.features):
+        after = predictor.logits(EXAMPLES.ablated([feature])).astype(np.float64)
+        assert deltas[:, j] == pytest.approx(after - before, rel=1e-4, abs=5e-6)
+
+
+def test_an_absent_feature_has_no_entry(ablator: Ablator) -> None:
+    deltas = ablator.ablate(EXAMPLES).dense()
+    present = np.stack([EXAMPLES.present(f) for f in SCHEMA.features], axis=1)
+    assert not deltas[~present].any()
+
+
+def test_entries_are_sorted_and_typed(ablator: Ablator) -> None:
+    result = ablator.ablate(EXAMPLES)
+    assert result.offsets.dtype == result.example_indices.dtype == np.uint32
+    assert len(result.offsets) == len(SCHEMA.features) + 1
+    assert result.offsets[-1] == len(result.deltas) == len(result.example_indices)
+    for start, end in zip(result.offsets[:-1], result.offsets[1:], strict=True):
+        assert (np.diff(result.example_indices[start:end].astype(int)) > 0).all()
+    assert (result.deltas != 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 29])
+def test_entries_do_not_depend_on_the_size_of_the_batch(ablator: Ablator, size: int) -> None:
+    whole = ablator.ablate(EXAMPLES).dense() != 0
+    for start in range(0, 29, size):
+        rows = np.arange(start, start + size)
+        part = ablator.ablate(EXAMPLES.take(rows)).dense() != 0
+        assert np.array_equal(part, whole[rows])
+
+
+def test_entries_do_not_depend_on_the_order_of_the_batch(ablator: Ablator) -> None:
+    order = np.random.default_rng(2).permutation(EXAMPLES.count)
+    shuffled = ablator.ablate(EXAMPLES.take(order)).dense() != 0
+    assert np.array_equal(shuffled, (ablator.ablate(EXAMPLES).dense() != 0)[order])
+
+
+def test_examples_are_left_alone(ablator: Ablator) -> None:
+    examples = random_examples(count=9, seed=4)
+    ablator.ablate(examples)
+    untouched = random_examples(count=9, seed=4)
+    for name, array in examples.arrays.items():
+        assert np.array_equal(array, untouched.arrays[name])
+
+
+def test_a_prediction_that_is_no_number_is_refused(ablator: Ablator) -> None:
+    examples = random_examples(count=9, seed=4)
+    examples.arrays["price"][4] = np.float32(np.inf)
+    examples.arrays["poster"][4] = np.float32(-np.inf)
+    with pytest.raises(NotFinite, match="example 4"):
+        ablator.ablate(examples)
