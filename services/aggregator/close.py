@@ -12,7 +12,7 @@ class Close:
     """Summarises a window and lets its panes go.
 
     Its blocks are final and the summary is a function of them, so a repetition, a crash halfway or
-    a second replica changes nothing.
+    a second replica changes nothing. Corrupt panes are left out: history has to go on.
     """
 
     windows: WindowReader
@@ -26,4 +26,4 @@ class Close:
             WindowNotFound: nothing is kept of it.
         """
         window = await self.windows.window(model, start)
-        return await self.keeper.close(window, await self.measure(window))
+        return await self.keeper.close(window, await self.measure.whatever_is_intact(window))

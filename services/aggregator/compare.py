@@ -51,32 +51,29 @@ class Compare:
             chosen = _explicit(anomaly, control)
         else:
             chosen = choose_control(anomaly, earlier, control, self.fewest_examples)
-        ranking, history_count = await self._rank(anomaly, chosen.window, earlier)
+        control_summary = await self.measure(chosen.window)
+        anomaly_summary = await self.measure(anomaly)
+        checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
+        history = await self._history(anomaly, earlier)
+        lag = abs(start - chosen.window.interval.start)
+        pairs = pair_up([window for window, _ in history], lag)
+
+        def rank() -> Ranking:
+            past = [summary for _, summary in history]
+            noise = historical_noise(control_summary, past, pairs)
+            return rank_shifts(checkpoint.features, control_summary, anomaly_summary, noise)
+
+        ranking = await asyncio.to_thread(rank)
         significant = ranking.significant_count
         return Comparison(
             control=chosen,
             anomaly=anomaly,
-            verdict=decide(chosen.window, anomaly, significant, self.fewest_examples),
+            verdict=decide(control_summary, anomaly_summary, significant, self.fewest_examples),
             feature_count=len(ranking.shifts),
             significant_count=significant,
             shifts=ranking.shifts[:top_k],
-            history_count=history_count,
+            history_count=len(pairs),
         )
-
-    async def _rank(
-        self, anomaly: Window, control: Window, earlier: Sequence[Window]
-    ) -> tuple[Ranking, int]:
-        checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
-        history = await self._history(anomaly, earlier)
-        lag = abs(anomaly.interval.start - control.interval.start)
-        pairs = pair_up([window for window, _ in history], lag)
-        summaries = await self.measure(control), await self.measure(anomaly)
-
-        def rank() -> Ranking:
-            noise = historical_noise(summaries[0], [summary for _, summary in history], pairs)
-            return rank_shifts(checkpoint.features, *summaries, noise)
-
-        return await asyncio.to_thread(rank), len(pairs)
 
     async def _history(
         self, anomaly: Window, earlier: Sequence[Window]
@@ -91,7 +88,11 @@ class Compare:
         ][: self.history_windows]
         healthy.reverse()
         summaries = await self.windows.summaries(healthy)
-        return [(w, s) for w, s in zip(healthy, summaries, strict=True) if s is not None]
+        return [
+            (window, summary)
+            for window, summary in zip(healthy, summaries, strict=True)
+            if summary is not None and summary.example_count
+        ]
 
 
 def _explicit(anomaly: Window, control: Window) -> Control:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.summary import Summary, summarise
 from services.aggregator.domain.window import Window
 from services.aggregator.ports import WindowReader
@@ -20,14 +21,21 @@ class Measure:
         """Return the window's summary. An open window's changes with the next block.
 
         Raises:
-            CorruptValue: the stored summary does not match its checksum.
+            CorruptValue: the stored summary does not match its checksum, or no pane does.
         """
+        summary = await self.whatever_is_intact(window)
+        if window.example_count and not summary.example_count:
+            raise CorruptValue(f"every pane of {window.name}")
+        return summary
+
+    async def whatever_is_intact(self, window: Window) -> Summary:
+        """Return the window's summary without the panes that are corrupt."""
         summary = await self.windows.summary(window)
         if summary is not None:
             return summary
         panes = await self.windows.panes(window)
-        # Another replica may have closed it and let the panes go since we looked.
-        summary = None if panes else await self.windows.summary(window)
+        # If another replica has closed it since, it may have taken the panes from under us.
+        summary = await self.windows.summary(window)
         if summary is not None:
             return summary
         feature_count = panes[0].feature_count if panes else 0

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from services.aggregator.close import Close
 from services.aggregator.detect import Detect
@@ -10,6 +11,7 @@ from services.aggregator.domain.errors import WindowNotFound
 from services.aggregator.ports import WindowKeeper, Work
 
 _LEASE = timedelta(seconds=10)
+_Verb = Callable[[str, datetime], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -25,34 +27,36 @@ class Sweep:
     detect: Detect
 
     async def __call__(self, model: str) -> None:
-        """Do what there is to do for the model, unless another replica is at it."""
-        while work := await self.keeper.work(model):
-            verb, starts = self._first(work)
-            for start in starts:
+        """Do what there is to do for the model, unless another replica is at it.
+
+        Raises:
+            Exception: what the first window that could not be dealt with raised; the others were.
+        """
+        if not await self.keeper.work(model):
+            return
+        failures: list[Exception] = []
+        # An anomalous window may need an earlier one as control, so all close before one is judged.
+        steps: Sequence[tuple[Callable[[Work], Sequence[datetime]], _Verb]] = (
+            (attrgetter("closable"), self.close),
+            (attrgetter("evaluable"), self.detect),
+            (attrgetter("expired"), self.keeper.forget),
+        )
+        for pick, verb in steps:
+            for start in pick(await self.keeper.work(model)):
                 if not await self.keeper.acquire(model, _LEASE):
                     return
-                await self._do(verb, model, start)
+                failures += await self._failure(verb, model, start)
         await self.keeper.release(model)
+        if failures:
+            raise failures[0]
 
-    def _first(
-        self, work: Work
-    ) -> tuple[Callable[[str, datetime], Awaitable[object]], Sequence[datetime]]:
-        # An anomalous window may need an earlier one as control, so all close before one is judged;
-        # and none is forgotten unjudged.
-        if work.closable:
-            return self.close, work.closable
-        if work.evaluable:
-            return self.detect, work.evaluable
-        return self.keeper.forget, work.expired
-
-    async def _do(
-        self,
-        verb: Callable[[str, datetime], Awaitable[object]],
-        model: str,
-        start: datetime,
-    ) -> None:
+    async def _failure(self, verb: _Verb, model: str, start: datetime) -> Sequence[Exception]:
+        """Return what went wrong with one window, so that it does not hold up the others."""
         try:
             await verb(model, start)
         except WindowNotFound:
             # Its retention ran out while its name was still listed.
             await self.keeper.forget(model, start)
+        except Exception as error:
+            return [error]
+        return []

@@ -101,6 +101,21 @@ async def test_a_damaged_pane_is_left_out_and_its_window_closes(
     assert [round(importance.coverage, 1) for importance in answer.importances] == [0.8] * 3
 
 
+async def test_a_window_of_damaged_panes_alone_closes_and_is_said_to_be_damaged(
+    stub: Client, behind: redis.Redis
+) -> None:
+    await ingest(stub, hour_of_blocks(NOON, 1)[:1])
+    first: Any = behind.lindex(f"{WINDOW_KEY}:panes", 0)
+    behind.lset(f"{WINDOW_KEY}:panes", 0, flip(first))  # type: ignore[arg-type]
+    await report(stub, NOON)
+    await watched(stub, 1)
+    call = stub.GetGfi(pb.GetGfiRequest(window=NOON_NAME), timeout=TIMEOUT)
+    assert (await refused(call)).code == grpc.StatusCode.DATA_LOSS
+    await store_hour(stub, NOON + HOUR, 2, observed=600)
+    _, event = await watched(stub, 2)
+    assert not event.HasField("comparison")
+
+
 async def test_a_damaged_summary_is_said_to_be(stub: Client, behind: redis.Redis) -> None:
     for number, start in enumerate((NOON - HOUR, NOON)):
         await store_hour(stub, start, number)

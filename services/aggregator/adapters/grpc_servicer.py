@@ -10,7 +10,6 @@ import grpc
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceServicer
-from aftershock.v1.importance_pb2 import LfiBlock
 from aftershock.v1.shift_pb2 import ControlSelection as ControlSelectionMessage
 from services.aggregator.adapters import outgoing
 from services.aggregator.adapters.grpc_errors import ERRORS
@@ -18,6 +17,7 @@ from services.aggregator.adapters.incoming import block_of, checkpoint_of, model
 from services.aggregator.adapters.metrics import BLOCKS
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
 from services.aggregator.compare import Compare
+from services.aggregator.domain.block import Block
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.window import Window, parse_window_name
 from services.aggregator.ingest import Ingest
@@ -135,11 +135,10 @@ class AggregatorServicer(AggregatorServiceServicer):
                 )
 
     async def _answer(self, request: pb.IngestLfiRequest) -> pb.IngestLfiResponse:
-        block: LfiBlock = request.block
+        block = request.block
         response = pb.IngestLfiResponse(block_id=block.block_id)
         try:
-            check(request)
-            receipt = await self.ingest(model_of(block.model), lambda: block_of(block))
+            receipt = await self.ingest(model_of(block.model), lambda: _read(request))
         except Exception as error:
             BLOCKS.labels("refused").inc()
             if not is_expected(error, ERRORS):
@@ -158,3 +157,8 @@ class AggregatorServicer(AggregatorServiceServicer):
             return self.selection
         name = ControlSelectionMessage.Name(request.control_selection)
         return ControlSelection[name.removeprefix("CONTROL_SELECTION_")]
+
+
+def _read(request: pb.IngestLfiRequest) -> Block:
+    check(request)
+    return block_of(request.block)

@@ -68,7 +68,15 @@ class RedisCheckpoints:
     async def models(self) -> Sequence[str]:
         """Return the names of all models, sorted."""
         names = sorted(name.decode() for name in await ask(self._client.smembers(MODELS)))
-        return [name for name in names if await self._is_kept(name)]
+        pipeline = self._client.pipeline(transaction=False)
+        for name in names:
+            pipeline.exists(ModelKeys(name).meta)
+        kept = await ask(pipeline.execute())
+        return [
+            name
+            for name, is_kept in zip(names, kept, strict=True)
+            if is_kept or await self._came_back(name)
+        ]
 
     async def model(self, model: str) -> ModelState:
         """Return the state of one."""
@@ -97,13 +105,10 @@ class RedisCheckpoints:
             return None
         return checkpoint_of(pb.Checkpoint.FromString(payload))
 
-    async def _is_kept(self, model: str) -> bool:
-        meta = ModelKeys(model).meta
-        if await ask(self._client.exists(meta)):
-            return True
+    async def _came_back(self, model: str) -> bool:
+        """Take the model off the list, unless it was registered in the meantime."""
         await ask(self._client.srem(MODELS, model))
-        # It may have been registered between the two.
-        if await ask(self._client.exists(meta)):
-            await ask(self._client.sadd(MODELS, model))
-            return True
-        return False
+        if not await ask(self._client.exists(ModelKeys(model).meta)):
+            return False
+        await ask(self._client.sadd(MODELS, model))
+        return True

@@ -1,5 +1,6 @@
 """Blocks and outcomes into Redis, each in one atomic step."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
@@ -49,7 +50,7 @@ class RedisIntake:
         """Put a block into its window, once, and advance the watermark."""
         keys = ModelKeys(block.model)
         of_window = keys.window(window.start)
-        wanted = block.arrow_stream and self.sample.most_examples
+        pane, arrow = await asyncio.to_thread(self._pack, block)
         answer = await _append(
             self.client,
             [
@@ -62,8 +63,7 @@ class RedisIntake:
                 *(block.block_id, block.digest, block.method.value, block.population.value),
                 *(block.example_count, window_id(window.start), micros(window.start)),
                 *(micros(window.end), micros(block.event_time), self._lateness, self._retention),
-                *(pack_pane(block.pane), seal(block.arrow_stream) if wanted else b""),
-                *(priority_of(block.block_id), self.sample.most_examples),
+                *(pane, arrow, priority_of(block.block_id), self.sample.most_examples),
                 int(self.sample.retention.total_seconds()),
             ],
         )
@@ -91,6 +91,10 @@ class RedisIntake:
     async def refuse(self, model: str) -> None:
         """Count a block that was refused before it came here."""
         await _refuse(self.client, [ModelKeys(model).meta], [])
+
+    def _pack(self, block: Block) -> tuple[bytes, bytes]:
+        is_sampled = block.arrow_stream and self.sample.most_examples
+        return pack_pane(block.pane), seal(block.arrow_stream) if is_sampled else b""
 
     @property
     def _lateness(self) -> int:

@@ -1,5 +1,6 @@
 """What is kept of windows in Redis."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class RedisWindows:
         panes: list[Pane] = []
         first = 0
         while values := await ask(self.client.lrange(key, first, first + _PANES_AT_ONCE - 1)):
-            panes.extend(pane for value in values if (pane := _intact_pane(value, key)) is not None)
+            panes += await asyncio.to_thread(_intact_panes, values, key)
             first += _PANES_AT_ONCE
         return panes
 
@@ -126,6 +127,10 @@ def starts_of(ids: Sequence[bytes]) -> list[datetime]:
 
 def _keys(window: Window) -> WindowKeys:
     return ModelKeys(window.model).window(window.interval.start)
+
+
+def _intact_panes(values: Sequence[bytes], key: str) -> list[Pane]:
+    return [pane for value in values if (pane := _intact_pane(value, key)) is not None]
 
 
 def _intact_pane(value: bytes, key: str) -> Pane | None:

@@ -27,12 +27,14 @@ class Sweeper:
     at_once: int
     """Models that are swept at the same time."""
     _woken: set[str] = field(default_factory=set, init=False)
+    _failed: set[str] = field(default_factory=set, init=False)
     _bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def wake(self, model: str) -> None:
-        """Sweep the model as soon as possible."""
-        self._woken.add(model)
-        self._bell.set()
+        """Sweep the model as soon as possible; one that has just failed waits for its turn."""
+        if model not in self._failed:
+            self._woken.add(model)
+            self._bell.set()
 
     async def run(self) -> None:
         """Sweep until cancelled; what fails is logged and tried again."""
@@ -40,6 +42,7 @@ class Sweeper:
         loop = asyncio.get_running_loop()
         while True:
             round_ends = loop.time() + self.interval_seconds
+            self._failed.clear()
             await self._sweep_all(await self._models(), slots)
             while (left := round_ends - loop.time()) > 0:
                 await self._sweep_all(await self._woken_within(left), slots)
@@ -69,6 +72,7 @@ class Sweeper:
                 with SWEEP_SECONDS.time():
                     await self.sweep(model)
             except Exception as error:
+                self._failed.add(model)
                 _log_failure(f"cannot sweep {model}", error)
 
 

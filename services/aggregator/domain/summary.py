@@ -22,6 +22,11 @@ class Summary:
     coverage: NDArray[np.float64]
     standard_error: NDArray[np.float64]
 
+    @property
+    def example_count(self) -> int:
+        """Examples of both populations."""
+        return self.considered_count + self.displayed_count
+
 
 def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: int) -> Summary:
     """Return importances, coverages and bootstrap standard errors of a window's panes.

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from services.aggregator.domain.window import Window
+from services.aggregator.domain.summary import Summary
 
 
 class Verdict(Enum):
@@ -14,7 +14,7 @@ class Verdict(Enum):
 
 
 def decide(
-    control: Window, anomaly: Window, significant_count: int, fewest_examples: int
+    control: Summary, anomaly: Summary, significant_count: int, fewest_examples: int
 ) -> Verdict:
     """Return the verdict; with fewer examples in either window than asked for there is none."""
     if min(control.example_count, anomaly.example_count) < fewest_examples:

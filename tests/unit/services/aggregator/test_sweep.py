@@ -1,15 +1,19 @@
 """Windows close, are judged and are forgotten, once, whoever does it and whatever fails."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from services.aggregator.adapters.memory_windows import MemoryWindows
+from services.aggregator.domain.block import Pane
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.summary import summarise
 from services.aggregator.domain.verdict import Verdict
-from services.aggregator.domain.window import window_name
+from services.aggregator.domain.window import Window, window_name
 from tests.unit.services.aggregator.worlds import (
     HOUR,
     MODEL,
@@ -152,6 +156,34 @@ async def test_what_another_replica_is_at_is_left_to_it(aggregator: Aggregator) 
     await other.release(MODEL)
     await aggregator.sweep()(MODEL)
     assert len(await aggregator.events()) == 1
+
+
+class Damaged(MemoryWindows):
+    """Cannot read the panes of one window."""
+
+    async def panes(self, window: Window) -> Sequence[Pane]:
+        if window.interval.start == NOON - HOUR:
+            raise ValueError("unreadable")
+        return await super().panes(window)
+
+
+@dataclass(frozen=True)
+class DamagedStore(MemoryStore):
+    @property
+    def windows(self) -> MemoryWindows:
+        return Damaged(self.records)
+
+
+async def test_a_window_that_fails_does_not_hold_up_the_others() -> None:
+    aggregator = Aggregator(DamagedStore())
+    await aggregator.store.checkpoints.register(checkpoint())
+    for number, start in enumerate((NOON - 2 * HOUR, NOON - HOUR, NOON)):
+        await aggregator.store_hour(start, number)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="unreadable"):
+            await aggregator.sweep()(MODEL)
+    told = [event.window.interval.start for event in await aggregator.events()]
+    assert told == [NOON - 2 * HOUR, NOON]
 
 
 async def test_old_windows_are_forgotten_after_they_were_told(aggregator: Aggregator) -> None:
