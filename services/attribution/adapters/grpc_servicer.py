@@ -4,11 +4,11 @@ import asyncio
 import base64
 import binascii
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
@@ -27,13 +27,12 @@ from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.validation import check
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Result = TypeVar("_Result")
 _DEFAULT_PAGE = 100
 
 
 @dataclass(frozen=True)
 class AttributionServicer(pb_grpc.AttributionServiceServicer):
-    """Translates requests to use cases; whatever computes, computes on `inference`."""
+    """Translates requests to use cases."""
 
     checkpoints: CheckpointRepository
     load: Load
@@ -77,7 +76,8 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             ]
             return preview(samples, request.features)
 
-        result = await self._computed(compute)
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self.inference, compute)
         return pb.PreviewMitigationResponse(
             example_count=result.example_count,
             mean_prediction=result.mean_prediction,
@@ -118,7 +118,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         """Load a checkpoint."""
         folder = Path(request.folder)
         try:
-            scorer = await self._computed(lambda: self.load(folder))
+            scorer = await asyncio.to_thread(self.load, folder)
         except CheckpointRefused as error:
             raise CheckpointRefused(str(error), field="folder") from error
         return pb.LoadCheckpointResponse(checkpoint=checkpoint_message(scorer.checkpoint))
@@ -153,9 +153,6 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             to_caller=to_caller,
             inference=self.inference,
         )
-
-    async def _computed(self, function: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self.inference, function)
 
 
 def _page_token(name: str) -> str:

@@ -183,6 +183,7 @@ class Checkpoint:
                 f"{self.name} has seen data until {self.trained_until.isoformat()}, and these "
                 f"examples are of {event_time.isoformat()}: importances of training data say "
                 "nothing about an anomaly; use a checkpoint that was trained before",
+                field="batch.event_time",
             )
 
 
