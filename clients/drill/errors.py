@@ -1,10 +1,10 @@
 """What can go wrong in the drill's world.
 
-    DrillError
-    +-- DataUnavailableError   the data set cannot be had
-    +-- DataDigestError        a download is not the pinned file
-    +-- EncodingError          a logged value does not fit the feature's kind
-    +-- CheckpointError        a checkpoint folder cannot be read safely
+DrillError
++-- DataUnavailableError   the data set cannot be had
++-- DataDigestError        a download is not the pinned file
++-- EncodingError          a logged value does not fit the feature's kind
++-- CheckpointError        a checkpoint folder cannot be read safely
 """
 
 

@@ -46,9 +46,7 @@ class Events:
 
     def first(self, rows: int) -> "Events":
         """The timeline as it stood after its first `rows` events."""
-        return Events(
-            self.user[:rows], self.item[:rows], self.rating[:rows], self.seconds[:rows]
-        )
+        return Events(self.user[:rows], self.item[:rows], self.rating[:rows], self.seconds[:rows])
 
 
 @dataclass(frozen=True)
