@@ -45,17 +45,15 @@ class Compare:
             CheckpointMismatch: the control was scored by another checkpoint or method.
             CorruptValue: a summary does not match its checksum.
         """
-        start, length = anomaly.interval.start, anomaly.interval.end - anomaly.interval.start
-        earlier = await self.windows.windows(anomaly.model, start, _WEEK // length + 1)
-        if isinstance(control, Window):
-            chosen = _explicit(anomaly, control)
-        else:
-            chosen = choose_control(anomaly, earlier, control, self.fewest_examples)
+        interval = anomaly.interval
+        within_a_week = _WEEK // (interval.end - interval.start) + 1
+        earlier = await self.windows.windows(anomaly.model, interval.start, within_a_week)
+        chosen = self._choose(anomaly, control, earlier)
         control_summary = await self.measure(chosen.window)
         anomaly_summary = await self.measure(anomaly)
         checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
         history = await self._history(anomaly, earlier)
-        lag = abs(start - chosen.window.interval.start)
+        lag = abs(interval.start - chosen.window.interval.start)
         pairs = pair_up([window for window, _ in history], lag)
 
         def rank() -> Ranking:
@@ -75,6 +73,24 @@ class Compare:
             history_count=len(pairs),
         )
 
+    def _choose(
+        self, anomaly: Window, control: Window | ControlSelection, earlier: Sequence[Window]
+    ) -> Control:
+        if isinstance(control, ControlSelection):
+            return choose_control(anomaly, earlier, control, self.fewest_examples)
+        if control.name == anomaly.name:
+            raise NoControl(
+                f"{anomaly.name} cannot be its own control: name another window",
+                field="control_window",
+            )
+        if not control.is_comparable(anomaly):
+            raise CheckpointMismatch(
+                f"{control.name} and {anomaly.name} were not scored by the same checkpoint with "
+                "the same method: their importances are not comparable",
+                field="control_window",
+            )
+        return Control(control, selection=None, note="")
+
     async def _history(
         self, anomaly: Window, earlier: Sequence[Window]
     ) -> list[tuple[Window, Summary]]:
@@ -93,17 +109,3 @@ class Compare:
             for window, summary in zip(healthy, summaries, strict=True)
             if summary is not None and summary.example_count
         ]
-
-
-def _explicit(anomaly: Window, control: Window) -> Control:
-    if control.name == anomaly.name:
-        raise NoControl(
-            f"{anomaly.name} cannot be its own control: name another window", field="control_window"
-        )
-    if not control.is_comparable(anomaly):
-        raise CheckpointMismatch(
-            f"{control.name} and {anomaly.name} were not scored by the same checkpoint with the "
-            "same method: their importances are not comparable",
-            field="control_window",
-        )
-    return Control(control, selection=None, note="")
