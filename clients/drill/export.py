@@ -1,12 +1,13 @@
 """A checkpoint folder as docs/reference/checkpoint.md describes it: written here, read back here.
 
-Reading proves the folder harmless first, with the same rules as the attribution service: the
-digest must match, and every pickled member of the archive must load with `weights_only=True`.
+Reading proves the folder harmless first: the digest must match, the archive must hold a plain
+program and nothing else, and its one pickled member must load with `weights_only=True`.
 """
 
 import hashlib
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,12 @@ FORMAT_VERSION = 1
 MANIFEST, PROGRAM = "manifest.json", "model.pt2"
 THRESHOLD = 0.5
 EXAMPLE_ROWS = 3
-PLAIN_MEMBERS = (".json", "version", "byteorder", "archive_format", "serialization_id")
+SAMPLE_INPUTS = "data/sample_inputs/model.pt"
+PLAIN_MEMBER = re.compile(
+    r"models/model\.json|archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
+    r"|data/weights/(weight_\d+|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json)"
+)
 
 
 @dataclass(frozen=True)
@@ -115,21 +121,23 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def require_harmless(path: Path) -> None:
-    """Raises CheckpointError unless every pickled member loads with `weights_only=True`."""
+    """Raises CheckpointError if reading the program could run code that it brings along."""
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            content = archive.read(name)
-            if name.endswith(PLAIN_MEMBERS) or not _pickled(content):
-                continue
-            try:
-                torch.load(io.BytesIO(content), weights_only=True)
-            except Exception as error:
-                raise CheckpointError(f"{path}: {name} would run code when read") from error
+        for member in archive.namelist():
+            name, content = member.partition("/")[2], archive.read(member)
+            if name == SAMPLE_INPUTS:
+                _require_tensors(path, content)
+            elif not PLAIN_MEMBER.fullmatch(name):
+                raise CheckpointError(f"{path}: {name!r} is no part of a plain program")
+            elif name.endswith("_config.json") and b'"use_pickle": true' in content:
+                raise CheckpointError(f"{path}: {name!r} asks for pickled weights")
 
 
-def _pickled(content: bytes) -> bool:
-    """Weights are raw bytes; whatever torch.load would take is a ZIP file or a bare pickle."""
-    return content.startswith((b"PK", b"\x80"))
+def _require_tensors(path: Path, content: bytes) -> None:
+    try:
+        torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path}: {SAMPLE_INPUTS!r} would run code when read") from error
 
 
 def _describe(feature: Feature, column: int | None) -> dict[str, Any]:

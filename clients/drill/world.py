@@ -113,7 +113,7 @@ def _digest() -> str:
 
 
 def _write(world: World, path: Path) -> None:
-    """Whole or not at all: readers of the same cache never see half a file."""
+    """Whole or not at all, so that readers never see half a file; worlds of older code go."""
     table = world.examples.append_column(LABEL, pa.array(world.labels)).append_column(
         TIMESTAMP, pa.array(world.timestamps)
     )
@@ -122,6 +122,9 @@ def _write(world: World, path: Path) -> None:
         part = Path(folder) / path.name
         pq.write_table(table.replace_schema_metadata({SCHEMA_KEY: schema}), part)
         part.replace(path)
+    for outdated in path.parent.glob("world-*.parquet"):
+        if outdated != path:
+            outdated.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> World:
