@@ -61,8 +61,8 @@ def hours_of(world: World, rows: int) -> Iterator[Hour]:
 class Replay:
     """Scores hours with the world's model server and logs them through the SDK.
 
-    Of each hour, `considered` examples drawn at random are logged as considered and the `displayed`
-    ones with the highest predictions as displayed. Outcomes are known for all.
+    Whatever the world's users considered was displayed to them, and its outcome is known. So both
+    populations are drawn at random from the hour's examples, and outcomes are reported for all.
     """
 
     world: World
@@ -80,12 +80,10 @@ class Replay:
         """
         served = self._served(hour, corruption)
         predictions = self.server.predict(served)
-        rng = np.random.default_rng(hour.first)
-        sampled = rng.choice(len(predictions), self.considered, replace=False)
-        self._log(served, np.sort(sampled), "considered", hour)
+        rows = np.random.default_rng(hour.first).permutation(len(predictions))
+        self._log(served, rows[: self.considered], "considered", hour)
         tick()
-        shown = np.argsort(-predictions, kind="stable")[: self.displayed]
-        self._log(served, np.sort(shown), "displayed", hour)
+        self._log(served, rows[-self.displayed :], "displayed", hour)
         tick()
         self.client.outcomes(
             start=hour.start,

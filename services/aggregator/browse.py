@@ -1,9 +1,10 @@
 """What readers ask of models and windows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.aggregator.domain.block import Population
 from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.errors import (
     InvalidPosition,
@@ -106,15 +107,17 @@ class GetWindowSample:
 
     windows: WindowReader
 
-    async def __call__(self, model: str, start: datetime) -> tuple[Window, Sequence[bytes]]:
-        """Return the window and its kept Arrow streams.
+    async def __call__(
+        self, model: str, start: datetime, populations: Collection[Population]
+    ) -> tuple[Window, Sequence[bytes]]:
+        """Return the window and the kept Arrow streams of the populations.
 
         Raises:
             WindowNotFound: nothing is kept of the window.
-            SampleNotRetained: none of its examples are.
+            SampleNotRetained: none of these examples are.
         """
         window = await self.windows.window(model, start)
-        streams = await self.windows.sample(window)
+        streams = await self.windows.sample(window, populations)
         if not streams:
             raise SampleNotRetained(window.name)
         return window, streams

@@ -5,12 +5,12 @@ effect. All raise the chassis' DependencyUnavailable when the store cannot be re
 Overloaded when it has no room.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.aggregator.domain.block import Block, Pane
+from services.aggregator.domain.block import Block, Pane, Population
 from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.shift import ShiftEvent
@@ -114,8 +114,8 @@ class WindowReader(Protocol):
     async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
         """Return the windows' summaries in their order, None for what is missing or corrupt."""
 
-    async def sample(self, window: Window) -> Sequence[bytes]:
-        """Return the Arrow streams that were kept of the window's examples, empty if none are."""
+    async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
+        """Return the Arrow streams that were kept of the populations, empty if none are."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from services.attribution.adapters.grpc_sink import GrpcSink
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
 from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.engine.compiler import compiled
 from services.attribution.load import Load
-from services.attribution.plain_ablation import PlainAblation
 from services.chassis.channel import call_metadata, open_channel
 from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
@@ -64,7 +64,7 @@ async def _serve(settings: AttributionSettings, inference: Executor) -> None:
     checkpoints = MemoryCheckpoints()
     source = TorchCheckpoints(
         settings.checkpoint_roots,
-        compiled=lambda predictor: PlainAblation(predictor, settings.block_examples),
+        compiled=lambda predictor: compiled(predictor.program, predictor.checkpoint),
     )
     load = Load(source, checkpoints)
     for folder in settings.load:

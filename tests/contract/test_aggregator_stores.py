@@ -241,7 +241,7 @@ class TestWindows:
         for number in range(6):
             await append(registered, number, f"b{number}", arrow_stream=f"a{number}".encode())
         window = await registered.windows.window(MODEL, NOON)
-        kept = sorted(await registered.windows.sample(window))
+        kept = sorted(await registered.windows.sample(window, tuple(Population)))
         # The two of lowest SHA-256; each block has 1,000 examples and 2,000 are kept.
         assert kept == [b"a2", b"a5"]
 
@@ -253,14 +253,17 @@ class TestWindows:
                 arrow_stream=f"a{number}".encode(),
             )
             await registered.intake.append(made, hour_of(NOON))
-        kept = await registered.windows.sample(await registered.windows.window(MODEL, NOON))
-        assert len(kept) == 2
-        assert b"a5" in kept
+        window = await registered.windows.window(MODEL, NOON)
+        assert await registered.windows.sample(window, [Population.DISPLAYED]) == [b"a5"]
+        [considered] = await registered.windows.sample(window, [Population.CONSIDERED])
+        assert considered != b"a5"
+        both = await registered.windows.sample(window, tuple(Population))
+        assert set(both) == {b"a5", considered}
 
     async def test_without_kept_examples_have_an_empty_sample(self, registered: Store) -> None:
         await append(registered)
         window = await registered.windows.window(MODEL, NOON)
-        assert await registered.windows.sample(window) == []
+        assert await registered.windows.sample(window, tuple(Population)) == []
 
     async def test_have_no_summary_before_they_close(self, registered: Store) -> None:
         await append(registered)
@@ -365,7 +368,7 @@ class TestKeeper:
         await keeper.forget(MODEL, NOON)
         with pytest.raises(WindowNotFound):
             await registered.windows.window(MODEL, NOON)
-        assert await registered.windows.sample(window) == []
+        assert await registered.windows.sample(window, tuple(Population)) == []
         assert NOON not in [
             w.interval.start for w in await registered.windows.windows(MODEL, None, 9)
         ]

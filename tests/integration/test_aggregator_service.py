@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from aftershock.v1.example_pb2 import Population as PopulationMessage
 from aftershock.v1.importance_pb2 import LfiBlock
 from aftershock.v1.shift_pb2 import ControlSelection, Verdict
 from aftershock.v1.window_pb2 import Window, WindowState
@@ -269,6 +270,9 @@ class TestReading:
         answer = await stub.GetWindowSample(request, timeout=TIMEOUT)
         assert answer.checkpoint_digest == GOOD.digest
         assert list(answer.arrow_streams) == [b"arrow"]
+        request.population = PopulationMessage.POPULATION_DISPLAYED
+        seen = await refused(stub.GetWindowSample(request, timeout=TIMEOUT))
+        assert seen.reason == "SAMPLE_NOT_RETAINED"
 
     async def test_a_sample_that_is_off_is_not_kept(self, valkey: ValkeyServer) -> None:
         async with served(valkey.url, sample_examples=0) as stub:

@@ -13,7 +13,13 @@ from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceServicer
 from aftershock.v1.shift_pb2 import ControlSelection as ControlSelectionMessage
 from services.aggregator.adapters import outgoing
 from services.aggregator.adapters.grpc_errors import ERRORS
-from services.aggregator.adapters.incoming import block_of, checkpoint_of, model_of, report_of
+from services.aggregator.adapters.incoming import (
+    block_of,
+    checkpoint_of,
+    model_of,
+    populations_of,
+    report_of,
+)
 from services.aggregator.adapters.metrics import BLOCKS
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
 from services.aggregator.compare import Compare
@@ -117,7 +123,9 @@ class AggregatorServicer(AggregatorServiceServicer):
         self, request: pb.GetWindowSampleRequest, _: _Context
     ) -> pb.GetWindowSampleResponse:
         """Hand out the kept examples of a window."""
-        window, streams = await self.get_window_sample(*parse_window_name(request.window))
+        model, start = parse_window_name(request.window)
+        populations = populations_of(request.population)
+        window, streams = await self.get_window_sample(model, start, populations)
         return pb.GetWindowSampleResponse(checkpoint_digest=window.digest, arrow_streams=streams)
 
     async def WatchShifts(  # noqa: N802 - the contract's name

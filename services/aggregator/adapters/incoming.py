@@ -1,5 +1,6 @@
 """Messages of the contract as the domain's nouns."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import numpy as np
@@ -60,6 +61,12 @@ def checkpoint_of(message: CheckpointMessage) -> Checkpoint:
         trained_until=time_of(message.trained_until, "checkpoint.trained_until"),
         features=tuple(Feature(f.name, _kind_of(f.kind)) for f in message.features),
     )
+
+
+def populations_of(value: PopulationMessage.ValueType) -> Collection[Population]:
+    """Return the population that is asked for, or both where none is."""
+    asked = _POPULATIONS.get(value)
+    return tuple(Population) if asked is None else (asked,)
 
 
 def block_of(message: LfiBlock) -> Block:

@@ -1,13 +1,13 @@
 """Windows in this process's memory: reading them, and moving them through their life."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from services.aggregator.adapters.memory_records import MemoryRecords
-from services.aggregator.domain.block import Pane
+from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import WindowNotFound
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Window, window_name
@@ -47,10 +47,11 @@ class MemoryWindows:
         """Return the windows' summaries, None for what is missing."""
         return [await self.summary(window) for window in windows]
 
-    async def sample(self, window: Window) -> Sequence[bytes]:
-        """Return the Arrow streams that were kept of the window's examples."""
+    async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
+        """Return the Arrow streams that were kept of the populations."""
         record = self.records.known(window.model, window.interval.start)
-        return [batch.arrow_stream for batch in record.sample] if record else []
+        kept = record.sample if record else []
+        return [batch.arrow_stream for batch in kept if batch.population in populations]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,11 @@ class WindowKeys:
     @property
     def sample_orders(self) -> tuple[str, str]:
         """Kept batches, considered and displayed."""
-        return f"{self.sample}:considered", f"{self.sample}:displayed"
+        return self.sample_order("considered"), self.sample_order("displayed")
+
+    def sample_order(self, population: str) -> str:
+        """Kept batches of one population."""
+        return f"{self.sample}:{population}"
 
     @property
     def all(self) -> tuple[str, ...]:

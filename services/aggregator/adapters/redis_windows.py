@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from services.aggregator.adapters.metrics import CORRUPT_VALUES
 from services.aggregator.adapters.packing import unpack_pane, unpack_summary, unseal
 from services.aggregator.adapters.redis_client import ask
 from services.aggregator.adapters.redis_keys import ModelKeys, WindowKeys, from_micros, micros
-from services.aggregator.domain.block import Method, Pane
+from services.aggregator.domain.block import Method, Pane, Population
 from services.aggregator.domain.calibration import HealthyBand, calibrate
 from services.aggregator.domain.errors import CorruptValue, WindowNotFound
 from services.aggregator.domain.summary import Summary
@@ -76,11 +76,16 @@ class RedisWindows:
         values = await ask(self.client.mget(keys)) if keys else []
         return [_intact_summary(value, key) for value, key in zip(values, keys, strict=True)]
 
-    async def sample(self, window: Window) -> Sequence[bytes]:
-        """Return the Arrow streams that were kept of the window's examples."""
-        key = _keys(window).sample
-        kept = await ask(self.client.hgetall(key))
-        return [unseal(kept[name], key) for name in sorted(kept) if name.startswith(_BATCH)]
+    async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
+        """Return the Arrow streams that were kept of the populations."""
+        keys = _keys(window)
+        names: list[bytes] = []
+        for population in populations:
+            members = await ask(self.client.zrange(keys.sample_order(population.value), 0, -1))
+            names += [_BATCH + member.partition(b":")[2] for member in members]
+        # A batch may have made room for another in between: then it is missing here.
+        kept = await ask(self.client.hmget(keys.sample, names)) if names else []
+        return [unseal(value, keys.sample) for value in kept if value is not None]
 
     async def _read(self, model: str, starts: Sequence[datetime]) -> list[Window]:
         """Return those of the windows that are kept."""

@@ -8,6 +8,7 @@ from aftershock.v1.aggregator_service_pb2 import GetWindowSampleRequest, GetWind
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
 from aftershock.v1.attribution_service_pb2 import ListCheckpointsRequest, PreviewMitigationRequest
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
+from aftershock.v1.example_pb2 import Population
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.preview import JointAblation
 
@@ -54,15 +55,24 @@ class GrpcPreviewer:
         )
 
     async def _sample(self, window: str) -> GetWindowSampleResponse:
+        """Return kept examples: displayed ones, whose outcomes make up calibration, if any are."""
         try:
-            sample = await self._aggregator.GetWindowSample(
-                GetWindowSampleRequest(window=window), timeout=_SECONDS, metadata=self._metadata
-            )
+            return await self._sample_of(window, Population.POPULATION_DISPLAYED)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise _unavailable("the aggregator", error) from error
+        try:
+            return await self._sample_of(window, Population.POPULATION_CONSIDERED)
         except grpc.aio.AioRpcError as error:
             raise _unavailable("the aggregator", error) from error
-        if not sample.arrow_streams:
-            raise PreviewUnavailable("the aggregator kept no examples of the window")
-        return sample
+
+    async def _sample_of(
+        self, window: str, population: Population.ValueType
+    ) -> GetWindowSampleResponse:
+        request = GetWindowSampleRequest(window=window, population=population)
+        return await self._aggregator.GetWindowSample(
+            request, timeout=_SECONDS, metadata=self._metadata
+        )
 
     async def _checkpoint(self, model: str, digest: str) -> str:
         """Return the name of the checkpoint that scored the window: the newest may be another."""

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from aftershock.v1 import checkpoint_pb2 as aftershock_dot_v1_dot_checkpoint__pb2
+from aftershock.v1 import example_pb2 as aftershock_dot_v1_dot_example__pb2
 from aftershock.v1 import importance_pb2 as aftershock_dot_v1_dot_importance__pb2
 from aftershock.v1 import shift_pb2 as aftershock_dot_v1_dot_shift__pb2
 from aftershock.v1 import window_pb2 as aftershock_dot_v1_dot_window__pb2
@@ -30,7 +31,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aftershock/v1/aggregator_service.proto\x12\raftershock.v1\x1a\x1e\x61\x66tershock/v1/checkpoint.proto\x1a\x1e\x61\x66tershock/v1/importance.proto\x1a\x19\x61\x66tershock/v1/shift.proto\x1a\x1a\x61\x66tershock/v1/window.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x92\x01\n\x10IngestLfiRequest\x12;\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.CheckpointH\x00R\ncheckpoint\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x17.aftershock.v1.LfiBlockH\x00R\x05\x62lockB\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x9e\x01\n\x11IngestLfiResponse\x12\x19\n\x08\x62lock_id\x18\x01 \x01(\tR\x07\x62lockId\x12\x38\n\x07receipt\x18\x02 \x01(\x0b\x32\x1c.aftershock.v1.IngestReceiptH\x00R\x07receipt\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"E\n\rIngestReceipt\x12\x16\n\x06window\x18\x01 \x01(\tR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe2\x03\n\x15ReportOutcomesRequest\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12)\n\nrequest_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\trequestId\x12\x41\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12,\n\x08\x65xpected\x18\x05 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x06 \x01(\x04R\x08observed:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x18report_outcomes.interval\x12!end_time must be after start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.end_time > this.start_time\"e\n\x16ReportOutcomesResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"[\n\x11ListModelsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\xe6\x02\n\x0cModelSummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.aftershock.v1.CheckpointR\ncheckpoint\x12:\n\rlatest_window\x18\x03 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x0clatestWindow\x12\x1f\n\x0b\x62lock_count\x18\x04 \x01(\x04R\nblockCount\x12\x32\n\x15\x64uplicate_block_count\x18\x05 \x01(\x04R\x13\x64uplicateBlockCount\x12.\n\x13refused_block_count\x18\x06 \x01(\x04R\x11refusedBlockCount\x12\x46\n\x11latest_event_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0flatestEventTime\"q\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32\x1b.aftershock.v1.ModelSummaryR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n\x12ListWindowsRequest\x12<\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"n\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x15.aftershock.v1.WindowR\x07windows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n\rGetGfiRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\"\x83\x01\n\x0eGetGfiResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x42\n\x0bimportances\x18\x02 \x03(\x0b\x32 .aftershock.v1.FeatureImportanceR\x0bimportances\"\xdf\x02\n\x15\x43ompareWindowsRequest\x12X\n\x07\x61nomaly\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x07\x61nomaly\x12g\n\x0e\x63ontrol_window\x18\x02 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$H\x00R\rcontrolWindow\x12X\n\x11\x63ontrol_selection\x18\x03 \x01(\x0e\x32\x1f.aftershock.v1.ControlSelectionB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00R\x10\x63ontrolSelection\x12\x1e\n\x05top_k\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01R\x04topKB\t\n\x07\x63ontrol\"S\n\x16\x43ompareWindowsResponse\x12\x39\n\ncomparison\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ComparisonR\ncomparison\"p\n\x16GetWindowSampleRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\"k\n\x17GetWindowSampleResponse\x12+\n\x11\x63heckpoint_digest\x18\x01 \x01(\tR\x10\x63heckpointDigest\x12#\n\rarrow_streams\x18\x02 \x03(\x0cR\x0c\x61rrowStreams\"\xd9\x01\n\x12WatchShiftsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12H\n\x07\x63ursors\x18\x02 \x03(\x0b\x32..aftershock.v1.WatchShiftsRequest.CursorsEntryR\x07\x63ursors\x1a:\n\x0c\x43ursorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"F\n\x13WatchShiftsResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ShiftEventR\x05\x65vent2\xcf\x05\n\x11\x41ggregatorService\x12R\n\tIngestLfi\x12\x1f.aftershock.v1.IngestLfiRequest\x1a .aftershock.v1.IngestLfiResponse(\x01\x30\x01\x12]\n\x0eReportOutcomes\x12$.aftershock.v1.ReportOutcomesRequest\x1a%.aftershock.v1.ReportOutcomesResponse\x12Q\n\nListModels\x12 .aftershock.v1.ListModelsRequest\x1a!.aftershock.v1.ListModelsResponse\x12T\n\x0bListWindows\x12!.aftershock.v1.ListWindowsRequest\x1a\".aftershock.v1.ListWindowsResponse\x12\x45\n\x06GetGfi\x12\x1c.aftershock.v1.GetGfiRequest\x1a\x1d.aftershock.v1.GetGfiResponse\x12]\n\x0e\x43ompareWindows\x12$.aftershock.v1.CompareWindowsRequest\x1a%.aftershock.v1.CompareWindowsResponse\x12`\n\x0fGetWindowSample\x12%.aftershock.v1.GetWindowSampleRequest\x1a&.aftershock.v1.GetWindowSampleResponse\x12V\n\x0bWatchShifts\x12!.aftershock.v1.WatchShiftsRequest\x1a\".aftershock.v1.WatchShiftsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aftershock/v1/aggregator_service.proto\x12\raftershock.v1\x1a\x1e\x61\x66tershock/v1/checkpoint.proto\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1e\x61\x66tershock/v1/importance.proto\x1a\x19\x61\x66tershock/v1/shift.proto\x1a\x1a\x61\x66tershock/v1/window.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x92\x01\n\x10IngestLfiRequest\x12;\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.CheckpointH\x00R\ncheckpoint\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x17.aftershock.v1.LfiBlockH\x00R\x05\x62lockB\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x9e\x01\n\x11IngestLfiResponse\x12\x19\n\x08\x62lock_id\x18\x01 \x01(\tR\x07\x62lockId\x12\x38\n\x07receipt\x18\x02 \x01(\x0b\x32\x1c.aftershock.v1.IngestReceiptH\x00R\x07receipt\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"E\n\rIngestReceipt\x12\x16\n\x06window\x18\x01 \x01(\tR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe2\x03\n\x15ReportOutcomesRequest\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12)\n\nrequest_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\trequestId\x12\x41\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12,\n\x08\x65xpected\x18\x05 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x06 \x01(\x04R\x08observed:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x18report_outcomes.interval\x12!end_time must be after start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.end_time > this.start_time\"e\n\x16ReportOutcomesResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"[\n\x11ListModelsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\xe6\x02\n\x0cModelSummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.aftershock.v1.CheckpointR\ncheckpoint\x12:\n\rlatest_window\x18\x03 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x0clatestWindow\x12\x1f\n\x0b\x62lock_count\x18\x04 \x01(\x04R\nblockCount\x12\x32\n\x15\x64uplicate_block_count\x18\x05 \x01(\x04R\x13\x64uplicateBlockCount\x12.\n\x13refused_block_count\x18\x06 \x01(\x04R\x11refusedBlockCount\x12\x46\n\x11latest_event_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0flatestEventTime\"q\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32\x1b.aftershock.v1.ModelSummaryR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n\x12ListWindowsRequest\x12<\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"n\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x15.aftershock.v1.WindowR\x07windows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n\rGetGfiRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\"\x83\x01\n\x0eGetGfiResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x42\n\x0bimportances\x18\x02 \x03(\x0b\x32 .aftershock.v1.FeatureImportanceR\x0bimportances\"\xdf\x02\n\x15\x43ompareWindowsRequest\x12X\n\x07\x61nomaly\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x07\x61nomaly\x12g\n\x0e\x63ontrol_window\x18\x02 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$H\x00R\rcontrolWindow\x12X\n\x11\x63ontrol_selection\x18\x03 \x01(\x0e\x32\x1f.aftershock.v1.ControlSelectionB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00R\x10\x63ontrolSelection\x12\x1e\n\x05top_k\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01R\x04topKB\t\n\x07\x63ontrol\"S\n\x16\x43ompareWindowsResponse\x12\x39\n\ncomparison\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ComparisonR\ncomparison\"\xb5\x01\n\x16GetWindowSampleRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12\x43\n\npopulation\x18\x02 \x01(\x0e\x32\x19.aftershock.v1.PopulationB\x08\xbaH\x05\x82\x01\x02\x10\x01R\npopulation\"k\n\x17GetWindowSampleResponse\x12+\n\x11\x63heckpoint_digest\x18\x01 \x01(\tR\x10\x63heckpointDigest\x12#\n\rarrow_streams\x18\x02 \x03(\x0cR\x0c\x61rrowStreams\"\xd9\x01\n\x12WatchShiftsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12H\n\x07\x63ursors\x18\x02 \x03(\x0b\x32..aftershock.v1.WatchShiftsRequest.CursorsEntryR\x07\x63ursors\x1a:\n\x0c\x43ursorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"F\n\x13WatchShiftsResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ShiftEventR\x05\x65vent2\xcf\x05\n\x11\x41ggregatorService\x12R\n\tIngestLfi\x12\x1f.aftershock.v1.IngestLfiRequest\x1a .aftershock.v1.IngestLfiResponse(\x01\x30\x01\x12]\n\x0eReportOutcomes\x12$.aftershock.v1.ReportOutcomesRequest\x1a%.aftershock.v1.ReportOutcomesResponse\x12Q\n\nListModels\x12 .aftershock.v1.ListModelsRequest\x1a!.aftershock.v1.ListModelsResponse\x12T\n\x0bListWindows\x12!.aftershock.v1.ListWindowsRequest\x1a\".aftershock.v1.ListWindowsResponse\x12\x45\n\x06GetGfi\x12\x1c.aftershock.v1.GetGfiRequest\x1a\x1d.aftershock.v1.GetGfiResponse\x12]\n\x0e\x43ompareWindows\x12$.aftershock.v1.CompareWindowsRequest\x1a%.aftershock.v1.CompareWindowsResponse\x12`\n\x0fGetWindowSample\x12%.aftershock.v1.GetWindowSampleRequest\x1a&.aftershock.v1.GetWindowSampleResponse\x12V\n\x0bWatchShifts\x12!.aftershock.v1.WatchShiftsRequest\x1a\".aftershock.v1.WatchShiftsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,48 +70,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPAREWINDOWSREQUEST'].fields_by_name['top_k']._serialized_options = b'\272H\006*\004\030\240\234\001'
   _globals['_GETWINDOWSAMPLEREQUEST'].fields_by_name['window']._loaded_options = None
   _globals['_GETWINDOWSAMPLEREQUEST'].fields_by_name['window']._serialized_options = b'\272H;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$'
+  _globals['_GETWINDOWSAMPLEREQUEST'].fields_by_name['population']._loaded_options = None
+  _globals['_GETWINDOWSAMPLEREQUEST'].fields_by_name['population']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._loaded_options = None
   _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_options = b'8\001'
   _globals['_WATCHSHIFTSREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_WATCHSHIFTSREQUEST'].fields_by_name['model']._serialized_options = b'\272H$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$'
-  _globals['_INGESTLFIREQUEST']._serialized_start=235
-  _globals['_INGESTLFIREQUEST']._serialized_end=381
-  _globals['_INGESTLFIRESPONSE']._serialized_start=384
-  _globals['_INGESTLFIRESPONSE']._serialized_end=542
-  _globals['_INGESTRECEIPT']._serialized_start=544
-  _globals['_INGESTRECEIPT']._serialized_end=613
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=616
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1098
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1100
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1201
-  _globals['_LISTMODELSREQUEST']._serialized_start=1203
-  _globals['_LISTMODELSREQUEST']._serialized_end=1294
-  _globals['_MODELSUMMARY']._serialized_start=1297
-  _globals['_MODELSUMMARY']._serialized_end=1655
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1657
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1770
-  _globals['_LISTWINDOWSREQUEST']._serialized_start=1773
-  _globals['_LISTWINDOWSREQUEST']._serialized_end=1927
-  _globals['_LISTWINDOWSRESPONSE']._serialized_start=1929
-  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2039
-  _globals['_GETGFIREQUEST']._serialized_start=2041
-  _globals['_GETGFIREQUEST']._serialized_end=2144
-  _globals['_GETGFIRESPONSE']._serialized_start=2147
-  _globals['_GETGFIRESPONSE']._serialized_end=2278
-  _globals['_COMPAREWINDOWSREQUEST']._serialized_start=2281
-  _globals['_COMPAREWINDOWSREQUEST']._serialized_end=2632
-  _globals['_COMPAREWINDOWSRESPONSE']._serialized_start=2634
-  _globals['_COMPAREWINDOWSRESPONSE']._serialized_end=2717
-  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_start=2719
-  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_end=2831
-  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_start=2833
-  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_end=2940
-  _globals['_WATCHSHIFTSREQUEST']._serialized_start=2943
-  _globals['_WATCHSHIFTSREQUEST']._serialized_end=3160
-  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_start=3102
-  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_end=3160
-  _globals['_WATCHSHIFTSRESPONSE']._serialized_start=3162
-  _globals['_WATCHSHIFTSRESPONSE']._serialized_end=3232
-  _globals['_AGGREGATORSERVICE']._serialized_start=3235
-  _globals['_AGGREGATORSERVICE']._serialized_end=3954
+  _globals['_INGESTLFIREQUEST']._serialized_start=264
+  _globals['_INGESTLFIREQUEST']._serialized_end=410
+  _globals['_INGESTLFIRESPONSE']._serialized_start=413
+  _globals['_INGESTLFIRESPONSE']._serialized_end=571
+  _globals['_INGESTRECEIPT']._serialized_start=573
+  _globals['_INGESTRECEIPT']._serialized_end=642
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=645
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1127
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1129
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1230
+  _globals['_LISTMODELSREQUEST']._serialized_start=1232
+  _globals['_LISTMODELSREQUEST']._serialized_end=1323
+  _globals['_MODELSUMMARY']._serialized_start=1326
+  _globals['_MODELSUMMARY']._serialized_end=1684
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1686
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1799
+  _globals['_LISTWINDOWSREQUEST']._serialized_start=1802
+  _globals['_LISTWINDOWSREQUEST']._serialized_end=1956
+  _globals['_LISTWINDOWSRESPONSE']._serialized_start=1958
+  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2068
+  _globals['_GETGFIREQUEST']._serialized_start=2070
+  _globals['_GETGFIREQUEST']._serialized_end=2173
+  _globals['_GETGFIRESPONSE']._serialized_start=2176
+  _globals['_GETGFIRESPONSE']._serialized_end=2307
+  _globals['_COMPAREWINDOWSREQUEST']._serialized_start=2310
+  _globals['_COMPAREWINDOWSREQUEST']._serialized_end=2661
+  _globals['_COMPAREWINDOWSRESPONSE']._serialized_start=2663
+  _globals['_COMPAREWINDOWSRESPONSE']._serialized_end=2746
+  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_start=2749
+  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_end=2930
+  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_start=2932
+  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_end=3039
+  _globals['_WATCHSHIFTSREQUEST']._serialized_start=3042
+  _globals['_WATCHSHIFTSREQUEST']._serialized_end=3259
+  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_start=3201
+  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_end=3259
+  _globals['_WATCHSHIFTSRESPONSE']._serialized_start=3261
+  _globals['_WATCHSHIFTSRESPONSE']._serialized_end=3331
+  _globals['_AGGREGATORSERVICE']._serialized_start=3334
+  _globals['_AGGREGATORSERVICE']._serialized_end=4053
 # @@protoc_insertion_point(module_scope)

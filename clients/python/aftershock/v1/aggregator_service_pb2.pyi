@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 import aftershock.v1.checkpoint_pb2
+import aftershock.v1.example_pb2
 import aftershock.v1.importance_pb2
 import aftershock.v1.shift_pb2
 import aftershock.v1.window_pb2
@@ -360,13 +361,17 @@ class GetWindowSampleRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     WINDOW_FIELD_NUMBER: builtins.int
+    POPULATION_FIELD_NUMBER: builtins.int
     window: builtins.str
+    population: aftershock.v1.example_pb2.Population.ValueType
+    """Of which the examples are. Unspecified: of both."""
     def __init__(
         self,
         *,
         window: builtins.str = ...,
+        population: aftershock.v1.example_pb2.Population.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["window", b"window"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["population", b"population", "window", b"window"]) -> None: ...
 
 Global___GetWindowSampleRequest: typing_extensions.TypeAlias = GetWindowSampleRequest
 
