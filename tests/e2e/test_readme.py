@@ -51,9 +51,9 @@ def played(platform: Platform) -> Iterator[dict[str, Any]]:
     batch = arrow_table(random_examples(count=300))
     scope: dict[str, Any] = {
         "source": [(batch, _HOUR + timedelta(minutes=5)), (batch, _HOUR + timedelta(minutes=9))],
-        "hour": _HOUR,
-        "timedelta": timedelta,
-        "predicted_clicks": 100.0,
+        "start": _HOUR,
+        "end": _HOUR + timedelta(hours=1),
+        "sum_of_predictions": 100.0,
         "clicks": 98,
     }
     with pytest.MonkeyPatch.context() as patch:

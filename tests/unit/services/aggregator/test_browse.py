@@ -1,6 +1,7 @@
 import pytest
 
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
+from services.aggregator.domain.block import Population
 from services.aggregator.domain.errors import (
     InvalidPosition,
     ModelNotFound,
@@ -51,7 +52,7 @@ async def test_what_is_not_there_is_said_to_be(aggregator: Aggregator) -> None:
     with pytest.raises(WindowNotFound):
         await GetGfi(store.checkpoints, store.windows, aggregator.measure)(MODEL, NOON)
     with pytest.raises(WindowNotFound):
-        await GetWindowSample(store.windows)(MODEL, NOON)
+        await GetWindowSample(store.windows)(MODEL, NOON, tuple(Population))
 
 
 async def test_a_window_with_outcomes_alone_has_no_importances(aggregator: Aggregator) -> None:
@@ -90,8 +91,8 @@ async def test_a_sample_is_handed_out_while_it_is_kept(aggregator: Aggregator) -
     get_sample = GetWindowSample(aggregator.store.windows)
     await aggregator.ingest(MODEL, lambda: block(lfis(1)))
     with pytest.raises(SampleNotRetained):
-        await get_sample(MODEL, NOON)
+        await get_sample(MODEL, NOON, tuple(Population))
     await aggregator.ingest(MODEL, lambda: block(lfis(2), "b2", arrow_stream=b"arrow"))
-    window, streams = await get_sample(MODEL, NOON)
+    window, streams = await get_sample(MODEL, NOON, tuple(Population))
     assert window.interval.start == NOON
     assert streams == [b"arrow"]
