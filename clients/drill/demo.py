@@ -39,6 +39,7 @@ HEALTHY_HOURS = 3 * HOURS_A_DAY + 1
 HOURS_AFTER = 3
 STATE_SECONDS = 30.0
 _POLL_SECONDS = 0.1
+_PAGE_WIDTH = 100
 
 
 class DemoFailed(Exception):
@@ -250,6 +251,11 @@ def _case(text: str) -> int | None:
     return number
 
 
+def _console() -> Console:
+    """Return the terminal, or a page as wide as the tables where there is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PAGE_WIDTH)
+
+
 def main() -> None:
     """Play the story; the last line is its summary, one JSON object."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
@@ -261,7 +267,7 @@ def main() -> None:
     arguments.ask = not arguments.yes and sys.stdin.isatty()
     started = time.monotonic()
     try:
-        story = play(arguments, Console(highlight=False))
+        story = play(arguments, _console())
     except DemoFailed as error:
         sys.exit(f"the demo failed: {error}")
     print(json.dumps(story.summary(time.monotonic() - started)), flush=True)

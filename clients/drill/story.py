@@ -66,7 +66,7 @@ class Story:
         self.ranked = [shift.feature for shift in comparison.shifts]
         table = Table(title="Ranked shifts", title_justify="left")
         table.add_column("rank", justify="right")
-        table.add_column("feature")
+        table.add_column("feature", no_wrap=True)
         for heading in ("GFI before", "GFI now", "z", "coverage", "rank by GFI"):
             table.add_column(heading, justify="right")
         for shift in comparison.shifts[:_TOP]:
