@@ -66,7 +66,7 @@ async def summary_of(store: Store, window: Window) -> Summary:
     return summarise(await store.windows.panes(window), 3, window.name, resamples=20)
 
 
-def content(panes: Sequence[Pane]) -> Sequence[object]:
+def content(panes: Sequence[Pane]) -> list[tuple[str, int, list[int], list[float]]]:
     return sorted(
         (p.population.value, p.example_count, p.offsets.tolist(), p.values.tolist()) for p in panes
     )
@@ -110,7 +110,10 @@ class TestIntake:
         assert window.calibration is None
         stored = content(await registered.windows.panes(window))
         displayed = block(lfis(2), population=Population.DISPLAYED)
-        assert stored == content([block(lfis(1)).pane, displayed.pane])
+        sent = content([block(lfis(1)).pane, displayed.pane])
+        for kept, given in zip(stored, sent, strict=True):
+            assert kept[:3] == given[:3]
+            assert kept[3] == pytest.approx(given[3], rel=1e-3)
         state = await registered.checkpoints.model(MODEL)
         assert state.watermark == state.latest_event_time == NOON
         assert (state.block_count, state.duplicate_count, state.refused_count) == (2, 0, 0)

@@ -1,4 +1,4 @@
-"""Panes and summaries as bytes, under a checksum.
+"""Values under a checksum, and summaries as such.
 
 A value is a CRC-32 and what it covers: a header, then arrays in little-endian order. The header
 begins with the format's version, so that a later one can be told apart.
@@ -10,15 +10,12 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.summary import Summary
 
 _CHECKSUM = struct.Struct("<I")
-_PANE = struct.Struct("<BBIII")  # version, population, examples, features, entries
 _SUMMARY = struct.Struct("<BIQQ")  # version, features, considered, displayed
 _VERSION = 1
-_POPULATIONS = (Population.CONSIDERED, Population.DISPLAYED)
 
 
 def seal(payload: bytes) -> bytes:
@@ -36,27 +33,6 @@ def unseal(value: bytes, name: str) -> bytes:
     if len(value) < _CHECKSUM.size or _CHECKSUM.unpack_from(value)[0] != zlib.crc32(payload):
         raise CorruptValue(name)
     return payload
-
-
-def pack_pane(pane: Pane) -> bytes:
-    """Return the pane as a sealed value."""
-    population = _POPULATIONS.index(pane.population)
-    counts = pane.example_count, pane.feature_count, len(pane.values)
-    header = _PANE.pack(_VERSION, population, *counts)
-    return seal(header + _bytes(pane.offsets, "<u4") + _bytes(pane.values, "<f4"))
-
-
-def unpack_pane(value: bytes, name: str) -> Pane:
-    """Return the pane of a sealed value; its arrays look into the value's bytes.
-
-    Raises:
-        CorruptValue: the value does not match its checksum.
-    """
-    payload = unseal(value, name)
-    _, population, examples, features, entries = _PANE.unpack_from(payload)
-    offsets = np.frombuffer(payload, "<u4", features + 1, _PANE.size)
-    values = np.frombuffer(payload, "<f4", entries, _PANE.size + offsets.nbytes)
-    return Pane(_POPULATIONS[population], examples, offsets, values)
 
 
 def pack_summary(summary: Summary) -> bytes:

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from redis.asyncio import Redis
 
-from services.aggregator.adapters.packing import pack_pane, seal
+from services.aggregator.adapters.packed_panes import pack_pane
+from services.aggregator.adapters.packing import seal
 from services.aggregator.adapters.redis_client import Script
 from services.aggregator.adapters.redis_keys import ModelKeys, micros
 from services.aggregator.domain.block import Block

@@ -9,7 +9,8 @@ from datetime import datetime
 from redis.asyncio import Redis
 
 from services.aggregator.adapters.metrics import CORRUPT_VALUES
-from services.aggregator.adapters.packing import unpack_pane, unpack_summary, unseal
+from services.aggregator.adapters.packed_panes import unpack_pane
+from services.aggregator.adapters.packing import unpack_summary, unseal
 from services.aggregator.adapters.redis_client import ask
 from services.aggregator.adapters.redis_keys import ModelKeys, WindowKeys, from_micros, micros
 from services.aggregator.domain.block import Method, Pane, Population

@@ -4,28 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.aggregator.adapters.packing import (
-    pack_pane,
     pack_summary,
     seal,
-    unpack_pane,
     unpack_summary,
     unseal,
 )
-from services.aggregator.domain.block import Population
 from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.summary import Summary
-from tests.unit.services.aggregator.worlds import block, lfis
 
-PANE = block(lfis(1), population=Population.DISPLAYED).pane
 SUMMARY = Summary(3, 4, np.array([0.1, 2.0]), np.array([0.5, 1.0]), np.array([1e-9, 0.0]))
-
-
-def test_a_pane_is_read_back() -> None:
-    kept = unpack_pane(pack_pane(PANE), "pane")
-    assert (kept.population, kept.example_count) == (PANE.population, PANE.example_count)
-    assert np.array_equal(kept.offsets, PANE.offsets)
-    assert np.array_equal(kept.values, PANE.values)
-    assert kept.values.dtype == np.float32
 
 
 def test_a_summary_is_read_back() -> None:
@@ -33,10 +20,6 @@ def test_a_summary_is_read_back() -> None:
     assert (kept.considered_count, kept.displayed_count) == (3, 4)
     for name in ("gfi", "coverage", "standard_error"):
         assert np.array_equal(getattr(kept, name), getattr(SUMMARY, name))
-
-
-def test_a_pane_takes_four_bytes_an_entry_and_four_a_feature() -> None:
-    assert len(pack_pane(PANE)) <= 4 * (len(PANE.values) + PANE.feature_count) + 24
 
 
 @given(st.binary(max_size=64), st.data())
@@ -53,4 +36,4 @@ def test_any_change_of_a_value_is_noticed(payload: bytes, data: st.DataObject) -
 @pytest.mark.parametrize("length", [0, 3, 10])
 def test_a_value_that_was_cut_is_noticed(length: int) -> None:
     with pytest.raises(CorruptValue):
-        unpack_pane(pack_pane(PANE)[:length], "pane")
+        unseal(seal(b"a payload")[:length], "value")
