@@ -44,7 +44,7 @@ class FusedVectors(nn.Module):
         """Return the numeric values [B, n] and, in one tensor [B, features, width], the vectors."""
         by_name = dict(zip([s.name for s in self.schema.inputs], inputs, strict=True))
         split = [self.categorical, self.lists, self.weighted]
-        categories, lists, weighted = self.offsets.split(split)
+        categories, lists, weighted = torch.split(self.offsets, split)
         single = self.table(by_name["categories"] + categories)
         ids = torch.stack([by_name[f"l{j}"] for j in range(self.lists)], dim=1)
         used = (ids != 0).unsqueeze(-1).to(torch.float32)

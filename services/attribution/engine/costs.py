@@ -53,6 +53,6 @@ def _structured(trunk: Trunk, step: Step) -> float:
 
 def _owned(trunk: Trunk) -> float:
     """Return how many elements a feature owns on average where features first meet."""
-    layouts = [v for k, v in trunk.memory.items() if k[0] == "tower" and isinstance(v, Layout)]
+    layouts = trunk.memory.of_kind(Layout)
     counts = [layout.count(j) for layout in layouts[:1] for j in layout.columns]
     return sum(counts) / len(counts) if counts else 1.0

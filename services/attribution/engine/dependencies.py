@@ -29,6 +29,7 @@ class FeatureSets:
         self.bits: list[int] = [0]
         self._position = {0: NONE}
         self._unions: dict[tuple[int, int], int] = {}
+        self._members: NDArray[np.bool_] | None = None
 
     def label(self, bits: int) -> int:
         """Return the label of a set."""
@@ -39,7 +40,8 @@ class FeatureSets:
 
     def union(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the labels of elementwise unions, after broadcasting."""
-        a, b = torch.broadcast_tensors(first, second)
+        shape = np.broadcast_shapes(first.shape, second.shape)
+        a, b = first.expand(shape), second.expand(shape)
         if bool((b == NONE).all()):
             return a.clone()
         pairs, inverse = np.unique(
@@ -64,6 +66,17 @@ class FeatureSets:
         for label in np.unique(labels):
             bits |= self.bits[int(label)]
         return self.label(bits)
+
+    def members(self, count: int) -> NDArray[np.bool_]:
+        """Return which of the first `count` features are in each set, bool [count, sets]."""
+        if self._members is None or self._members.shape[1] != len(self.bits):
+            width = (max(self.bits).bit_length() + 8) // 8
+            packed = b"".join(bits.to_bytes(width, "little") for bits in self.bits)
+            rows = np.frombuffer(packed, dtype=np.uint8).reshape(len(self.bits), width)
+            unpacked = np.unpackbits(rows, axis=1, bitorder="little")
+            self._members = np.ascontiguousarray(unpacked.T.astype(np.bool_))
+        missing = max(0, count - len(self._members))
+        return np.pad(self._members, ((0, missing), (0, 0)))[:count]
 
     def _union(self, first: int, second: int) -> int:
         if (first, second) not in self._unions:
@@ -122,11 +135,8 @@ class Dependencies:
     def reached(self, index: int, features: Sequence[int]) -> Tensor:
         """Return which elements of a step's row each feature reaches, bool [features, *shape]."""
         labels = tensors_in(self.labels[index])[0]
-        distinct, inverse = torch.unique(labels, return_inverse=True)
-        table = torch.tensor(
-            [[bool(self.sets.bits[int(d)] >> j & 1) for d in distinct] for j in features]
-        )
-        return table[:, inverse[0]]
+        table = self.sets.members(max(features) + 1)[list(features)]
+        return torch.from_numpy(table[:, labels[0].numpy()])
 
     def owners(self, index: int, among: int) -> NDArray[np.int64] | None:
         """Return the one feature (among those given as bits) of each element of a step's row.
@@ -314,8 +324,7 @@ def _layer_norm(call: _Call) -> Value:
     labels = call.first
     count = len(call.arguments[1])
     dims = list(range(labels.dim() - count, labels.dim()))
-    joined = call.sets.over(labels, dims, keep=True).expand(labels.shape).clone()
-    return joined
+    return call.sets.over(labels, dims, keep=True).expand(labels.shape).clone()
 
 
 def _linear(call: _Call) -> Value:

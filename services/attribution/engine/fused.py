@@ -22,7 +22,8 @@ def relu_linear(
 ) -> Tensor:
     """Return the change of `relu(x) @ matrix`, overwriting the change of x.
 
-    `name` is the linear step's index, `value` is x, `[pairs, units]` or `[1, units]` if all pairs are of one row.
+    `name` is the linear step's index. `value` is x: `[pairs, units]`, or `[1, units]` if all pairs
+    are of one row.
     """
     if len(value) == 1 and matrix.shape[1] >= _NARROW:
         delta, value, matrix = _without_dead_units(delta, value, matrix, scratch)

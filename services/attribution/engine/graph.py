@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.engine.certainty import sure
 
 Value = Any
 """What a step answers: a tensor, a sequence of tensors or an integer."""
@@ -25,7 +26,8 @@ _FIRST_OF = {
 _DROPPED = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
 
 
-class Ref(NamedTuple):
+@dataclass(frozen=True)
+class Ref:
     """An argument that is another step's value."""
 
     index: int
@@ -164,8 +166,7 @@ class _Lowering:
                 self._constants[self._index[node]] = _attribute(self._program, str(node.target))
             elif node.op == "output":
                 self._read_output(node)
-        assert self._output is not None
-        output = self._index[self._output]
+        output = self._index[sure(self._output)]
         return Graph(
             steps=needed(self._steps, output),
             constants=self._constants,
@@ -261,8 +262,9 @@ def _has_effect(node: fx.Node) -> bool:
     """Whether an operator writes into its arguments, or is not an operator of a fixed schema."""
     if node.op != "call_function" or node.target is operator.getitem or _is_check(node):
         return False
-    is_operator = isinstance(node.target, torch._ops.OpOverload)
-    return node.target._schema.is_mutable if is_operator else "val" not in node.meta
+    if isinstance(node.target, torch._ops.OpOverload):
+        return bool(node.target._schema.is_mutable)
+    return "val" not in node.meta
 
 
 def _is_first_of(node: fx.Node) -> bool:

@@ -8,7 +8,7 @@ from services.attribution.engine.joins import JOINS
 from services.attribution.engine.pairs import Pairs
 from services.attribution.engine.running import Block, StructuredPart
 from services.attribution.engine.scratch import Scratch
-from services.attribution.engine.structure import Delta, NoStructure
+from services.attribution.engine.structure import NoStructure
 from services.attribution.engine.trunk import Trunk, joint_steps
 
 _FLOATS = (torch.float32, torch.float64)
@@ -72,15 +72,12 @@ class _Trial:
         reason = self._obstacle(step)
         if reason is None:
             try:
-                self.known[step.index] = self._written(step)
+                self.known[step.index] = self.part.written_out(step)
             except (NoRule, NoStructure, RuntimeError, TypeError, IndexError) as error:
                 reason = str(error)
         if reason is not None:
             self.without.add(step.index)
             self.reasons[step.index] = reason
-
-    def _written(self, step: Step) -> Delta:
-        return self.part.written_out(step)
 
     def _obstacle(self, step: Step) -> str | None:
         if step.operator not in RULES:
@@ -92,5 +89,3 @@ class _Trial:
         if step.dtype not in _FLOATS:
             return f"it answers {step.dtype}"
         return None
-
-

@@ -48,7 +48,9 @@ def split_concatenations(graph: Graph, is_joint: Callable[[int], bool]) -> Graph
     return replace(graph, steps=needed(steps, graph.output), constants=constants)
 
 
-def _parts(graph: Graph, step: Step, is_joint: Callable[[int], bool]) -> list[tuple[int, int]] | None:
+def _parts(
+    graph: Graph, step: Step, is_joint: Callable[[int], bool]
+) -> list[tuple[int, int]] | None:
     """Return index and width of each part of a linear step's concatenation worth splitting."""
     if step.operator != "linear" or step.shape is None or len(step.shape) != 1:
         return None

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
 from services.attribution.engine.fused import relu_linear
 from services.attribution.engine.graph import Ref, Step, Value
@@ -73,7 +74,7 @@ class StructuredPart:
             known = self.known.get(index)
             if isinstance(known, Delta):
                 shape = self._trunk.graph.shape_of(index)
-                assert shape is not None
+                shape = sure(shape)
                 part.known[index] = known.dense().reshape(self._pairs.count, *shape)
             elif known is not None:
                 part.known[index] = known
@@ -94,12 +95,7 @@ class StructuredPart:
     def _of_tower(self, index: int) -> Delta:
         trunk, block, pairs = self._trunk, self._block, self._pairs
         delta = trunk.towers.delta(index, block.values, block.rows).reshape(block.rows, -1)
-        key = ("tower", index)
-        if key not in trunk.memory:
-            owners = trunk.dependencies.owners(index, trunk.among)
-            assert owners is not None
-            trunk.memory[key] = _layout(owners.reshape(-1))
-        layout: Layout = trunk.memory[key]
+        layout = tower_layout(trunk, index)
         values = {
             feature: delta[:, layout.columns[feature]].index_select(0, pairs.rows[start:end])
             for feature, start, end in pairs.spans()
@@ -134,14 +130,15 @@ class DensePart:
         """Return the delta of a linear step that follows a ReLU."""
         trunk = self._trunk
         first = trunk.graph.step(relu)
-        assert first is not None
+        first = sure(first)
         index = first.inputs[0]
-        key = ("transposed", step.index)
-        if key not in trunk.memory:
-            trunk.memory[key] = trunk.graph.constants[step.arguments[1].index].t().contiguous()
+        weight: Tensor = trunk.graph.constants[step.arguments[1].index]
+        matrix: Tensor = trunk.memory.recall(
+            ("transposed", step.index), lambda: weight.t().contiguous()
+        )
         value: Tensor = self._take(self._block.values[index])
         delta: Tensor = self.known.pop(index)
-        return relu_linear(step.index, delta, value, trunk.memory[key], self._scratch)
+        return relu_linear(step.index, delta, value, matrix, self._scratch)
 
     def by_rule(self, step: Step) -> Value:
         """Return a step's delta.
@@ -161,7 +158,7 @@ class DensePart:
         towers = self._trunk.towers
         if not self._pairs.features or not towers.reaches(index):
             return value
-        layout = self._owners(index)
+        layout = tower_layout(self._trunk, index)
         ablated = towers.ablated(index, self._block.values, self._block.rows)
         flat, changed = value.reshape(len(value), -1), ablated.reshape(len(base), -1)
         for feature, start, end in self._pairs.spans():
@@ -170,15 +167,6 @@ class DensePart:
                 rows = self._pairs.rows[start:end]
                 flat[start:end, columns] = changed[:, columns].index_select(0, rows)
         return flat.reshape(value.shape)
-
-    def _owners(self, index: int) -> Layout:
-        key = ("tower", index)
-        if key not in self._trunk.memory:
-            owners = self._trunk.dependencies.owners(index, self._trunk.among)
-            assert owners is not None
-            self._trunk.memory[key] = _layout(owners.reshape(-1))
-        layout: Layout = self._trunk.memory[key]
-        return layout
 
     def _operand(self, argument: Any) -> Any:
         if isinstance(argument, list):
@@ -209,7 +197,7 @@ class DensePart:
             raise NoRule("it changes and is no float")
         delta = towers.delta(index, self._block.values, self._block.rows)
         owners = self._trunk.dependencies.owners(index, self._trunk.among)
-        assert owners is not None
+        owners = sure(owners)
         shape = [-1] + [1] * owners.ndim
         mine = torch.from_numpy(owners).unsqueeze(0) == self._pairs.owners.reshape(shape)
         return torch.where(mine, delta[self._rows], 0.0)
@@ -219,17 +207,18 @@ def run(trunk: Trunk, block: Block, pairs: Pairs, chunk: int, scratch: Scratch) 
     """Return the change of the output for every pair, `[pairs]`."""
     structured = StructuredPart(trunk, block, pairs, scratch)
     structured.run()
-    written = {i: _dense(structured.delta(i), trunk, i) for i in trunk.written()}
     output = trunk.graph.output
+    written = {i: sure(structured.delta(i)) for i in trunk.written()}
     if output in written:
-        return written[output].reshape(-1)
+        return written[output].dense().reshape(-1)
+    written = {i: d.ready() for i, d in written.items()}
     answer = torch.empty(pairs.count)
     reference = _reference(trunk, block, chunk, scratch) if trunk.again else None
     chunks = _fixed_chunks(pairs, chunk) if trunk.again else _row_chunks(pairs, block.rows, chunk)
     for positions in chunks:
         some = pairs.take(positions) if trunk.again else pairs.pick(positions)
         part = DensePart(trunk, block, some, scratch)
-        part.known = {i: _picked(i, t, positions, scratch) for i, t in written.items()}
+        part.known = {i: _picked(trunk, i, t, positions, scratch) for i, t in written.items()}
         part.run()
         if reference is None:
             answer[positions] = part.known[output].reshape(-1)
@@ -238,18 +227,17 @@ def run(trunk: Trunk, block: Block, pairs: Pairs, chunk: int, scratch: Scratch) 
     return answer
 
 
-def _dense(delta: Delta | None, trunk: Trunk, index: int) -> Tensor:
-    assert delta is not None
-    shape = trunk.graph.shape_of(index)
-    assert shape is not None
-    return delta.dense().reshape(delta.pairs.count, *shape)
-
-
-def _picked(index: int, delta: Tensor, positions: Tensor, scratch: Scratch) -> Tensor:
-    """Return the deltas of some pairs."""
-    rows = delta.reshape(len(delta), -1)
-    picked = scratch.matrix(("picked", index), len(positions), rows.shape[1])
-    return torch.index_select(rows, 0, positions, out=picked).view(-1, *delta.shape[1:])
+def _picked(trunk: Trunk, index: int, delta: Delta, positions: Tensor, scratch: Scratch) -> Tensor:
+    """Return the deltas of some pairs, written out."""
+    picked = scratch.matrix(("picked", index), len(positions), delta.width)
+    torch.index_select(sure(delta.base), 0, positions, out=picked)
+    rows = delta.pairs.rows[positions]
+    for term in delta.terms[1:]:
+        amounts, factor = term.amounts[positions], sure(term.factor)
+        if len(factor) > 1:
+            factor = factor[rows[:1]] if bool((rows == rows[0]).all()) else factor[rows]
+        picked.addcmul_(amounts, factor)
+    return picked.view(-1, *sure(trunk.graph.shape_of(index)))
 
 
 def _row_chunks(pairs: Pairs, rows: int, chunk: int) -> Iterator[Tensor]:
@@ -286,7 +274,9 @@ def _again(trunk: Trunk, part: DensePart, count: int, chunk: int) -> Tensor:
     environment: dict[int, Value] = {}
     for index in {i for step in trunk.again for i in step.inputs} - again:
         is_constant = index in constants
-        environment[index] = constants[index] if is_constant else _padded(part.ablated(index), chunk)
+        environment[index] = (
+            constants[index] if is_constant else _padded(part.ablated(index), chunk)
+        )
     for step in trunk.again:
         environment[step.index] = step.run(environment, chunk)
     output: Tensor = environment[trunk.graph.output]
@@ -298,6 +288,16 @@ def _padded(value: Tensor, chunk: int) -> Tensor:
     if missing == 0:
         return value
     return torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])
+
+
+def tower_layout(trunk: Trunk, index: int) -> Layout:
+    """Return which elements of a tower step each feature owns."""
+
+    def made() -> Layout:
+        return _layout(sure(trunk.dependencies.owners(index, trunk.among)).reshape(-1))
+
+    layout: Layout = trunk.memory.recall(("tower", index), made)
+    return layout
 
 
 def _layout(owners: np.ndarray) -> Layout:

@@ -35,6 +35,8 @@ class Term:
     """[rank, width], the same for all rows; None: the identity."""
     factor: Tensor | None = None
     """[rows or 1, width]; None: 1."""
+    is_uniform: bool = False
+    """Whether the matrix is a row of ones: one amount for all elements."""
 
     @property
     def is_plain(self) -> bool:
@@ -52,7 +54,7 @@ class Term:
     def scaled(self, factor: Tensor) -> "Term":
         """Return the change times a value per row, `[rows or 1, width]`."""
         joint = factor if self.factor is None else self.factor * factor
-        return Term(self.amounts, self.matrix, joint)
+        return Term(self.amounts, self.matrix, joint, self.is_uniform)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,16 @@ class Own:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of an unchanged value: a number per row times a factor that terms use as well."""
+
+    scale: Tensor | None
+    """[rows, 1]; None: 1."""
+    factor: Tensor
+    """[rows or 1, width]"""
+
+
+@dataclass(frozen=True)
 class Delta:
     """The change of a step for every pair."""
 
@@ -93,6 +105,8 @@ class Delta:
     width: int
     terms: Sequence[Term] = ()
     own: Own | None = None
+    parts: Sequence[Part] = ()
+    """What the unchanged value is made of, if a rule knows: their sum is the value."""
 
     @property
     def plain(self) -> Tensor | None:
@@ -100,6 +114,18 @@ class Delta:
         if self.own is None and len(self.terms) == 1 and self.terms[0].is_plain:
             return self.terms[0].amounts
         return None
+
+    @property
+    def base(self) -> Tensor | None:
+        """Return what is written out of the change, the other terms being one amount per pair."""
+        if self.own is not None or not self.terms or not self.terms[0].is_plain:
+            return None
+        is_rest_uniform = all(t.is_uniform and t.factor is not None for t in self.terms[1:])
+        return self.terms[0].amounts if is_rest_uniform else None
+
+    def ready(self) -> "Delta":
+        """Return the change in a form that has a base."""
+        return self if self.base is not None else plain(self.pairs, self.dense())
 
     def dense(self) -> Tensor:
         """Return the change written out, `[pairs, width]`."""
@@ -124,6 +150,20 @@ class Delta:
             change = term.at(slice(start, end), columns, rows)
             total = change if total is None else total + change
         return total
+
+
+def merged(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Return terms with those summed that are spread and scaled alike."""
+    alike: dict[tuple[int, int], Term] = {}
+    for term in terms:
+        key = (id(term.matrix), id(term.factor))
+        known = alike.get(key)
+        if known is None:
+            alike[key] = term
+        else:
+            total = known.amounts + term.amounts
+            alike[key] = Term(total, term.matrix, term.factor, term.is_uniform)
+    return tuple(alike.values())
 
 
 def plain(pairs: Pairs, change: Tensor) -> Delta:

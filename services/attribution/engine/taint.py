@@ -30,7 +30,8 @@ def check_rows_apart(graph: Graph, examples: Examples) -> None:
     scale = _TOLERANCE * (1 + float(whole.abs().max()))
     half = len(whole) // 2
     others = [_with_others(a, half) for a in arguments]
-    alone = torch.cat([graph.run([a[i : i + 1] for a in arguments])[graph.output] for i in range(half)])
+    singles = [[a[i : i + 1] for a in arguments] for i in range(half)]
+    alone = torch.cat([graph.run(single)[graph.output] for single in singles])
     mixed: Tensor = graph.run(others)[graph.output][:half]
     backwards: Tensor = graph.run([a.flip(0) for a in arguments])[graph.output].flip(0)
     for other, name in (
@@ -42,8 +43,8 @@ def check_rows_apart(graph: Graph, examples: Examples) -> None:
         if not difference <= scale:
             raise CheckpointRefused(
                 "the program's answer for an example depends on the other examples of its batch "
-                f"(it differs by {difference:.3g} when scored {name}): no example can be ablated on "
-                "its own; export the model in eval mode and without statistics over the batch"
+                f"(it differs by {difference:.3g} when scored {name}): no example can be ablated "
+                "on its own; export the model in eval mode and without statistics over the batch"
             )
 
 

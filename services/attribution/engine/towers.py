@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from services.attribution.engine import operators
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.graph import Graph, Ref, Step, Value
@@ -48,11 +49,12 @@ class Towers:
         rule = RULES.get(step.operator)
         if rule is not None and step.shape is not None and step.dtype in _FLOATS:
             try:
-                return rule(Call(step, self._operands(step, values, rows), rows))
+                change: Tensor = rule(Call(step, self._operands(step, values, rows), rows))
+                return change
             except NoRule:
                 pass
-        changed: Tensor = self.ablated(index, values, rows)
-        return changed - values[index]
+        changed: Tensor = self.ablated(index, values, rows) - values[index]
+        return changed
 
     def ablated(self, index: int, values: Mapping[int, Value], rows: int) -> Value:
         """Return each element with its feature ablated, computed in the shape of the values."""
@@ -76,7 +78,7 @@ class Towers:
         """Return which elements any of the features reaches, `[1, *shape]`; None: all."""
         if index not in self._masks:
             owners = self._dependencies.owners(index, self.among)
-            assert owners is not None
+            owners = sure(owners)
             reached = torch.from_numpy(owners >= 0).unsqueeze(0)
             self._masks[index] = None if bool(reached.all()) else reached
         return self._masks[index]

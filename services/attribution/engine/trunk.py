@@ -7,10 +7,11 @@ from the first step without a rule onwards, the trunk runs again on ablated valu
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.graph import Graph, Step
+from services.attribution.engine.memory import Memory
 from services.attribution.engine.towers import Towers
 
 
@@ -36,7 +37,7 @@ class Trunk:
     """Run again on ablated values."""
     reasons: dict[int, str] = field(default_factory=dict)
     """Why steps run again: the first ones, by index."""
-    memory: dict[Any, Any] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     """What joins derived from constants."""
 
     @property
@@ -72,9 +73,7 @@ class Trunk:
         return list(dict.fromkeys(wanted))
 
     def _step(self, index: int) -> Step:
-        step = self.graph.step(index)
-        assert step is not None
-        return step
+        return sure(self.graph.step(index))
 
     def rerun(self, reasons: dict[int, str]) -> None:
         """Run the given steps, and all that follows from them, again on ablated values."""

@@ -9,19 +9,15 @@ from services.attribution.engine.deltas.call import Call
 def relu(call: Call) -> Tensor:
     """`max(dx + min(x, 0), -max(x, 0))`: exact wherever the unit stays on."""
     value, delta = call.operand(0).value, call.delta(0)
-    return clipped(delta, value.clamp(max=0), -value.clamp(min=0))
-
-
-def clipped(delta: Tensor, below: Tensor, floor: Tensor) -> Tensor:
-    """Return `max(delta + below, floor)` without intermediate copies."""
-    total = torch.add(delta, below)
-    return torch.maximum(total, floor, out=total)
+    change: Tensor = torch.maximum(delta + value.clamp(max=0), -value.clamp(min=0))
+    return change
 
 
 def leaky_relu(call: Call) -> Tensor:
     """`s x + (1 - s) relu(x)`."""
     slope = call.option(1, "negative_slope", 0.01)
-    return slope * call.delta(0) + (1 - slope) * relu(call)
+    change: Tensor = slope * call.delta(0) + (1 - slope) * relu(call)
+    return change
 
 
 def clamp(call: Call) -> Tensor:
@@ -104,9 +100,33 @@ RULES = {
     "tanh": tanh,
     "silu": silu,
     **dict.fromkeys(
-        """gelu elu selu celu softplus mish softsign hardsigmoid hardswish abs sin cos atan erf
-        log_sigmoid rsqrt maximum minimum expm1 softmax _softmax log_softmax nan_to_num amax
-        amin""".split(),
+        [
+            "gelu",
+            "elu",
+            "selu",
+            "celu",
+            "softplus",
+            "mish",
+            "softsign",
+            "hardsigmoid",
+            "hardswish",
+            "abs",
+            "sin",
+            "cos",
+            "atan",
+            "erf",
+            "log_sigmoid",
+            "rsqrt",
+            "maximum",
+            "minimum",
+            "expm1",
+            "softmax",
+            "_softmax",
+            "log_softmax",
+            "nan_to_num",
+            "amax",
+            "amin",
+        ],
         difference,
     ),
 }

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Step
 
 
@@ -72,9 +73,7 @@ class Call:
 
     def delta(self, position: int) -> Tensor:
         """Return the change of an argument that has one."""
-        delta = self.operand(position).delta
-        assert delta is not None
-        return delta
+        return sure(self.operand(position).delta)
 
     def filled(self, delta: Tensor) -> Tensor:
         """Return a change broadcast to the step's own shape."""
@@ -83,11 +82,11 @@ class Call:
 
     def before(self) -> list[Any]:
         """Return the arguments before the change."""
-        return _each(self.arguments, lambda operand: operand.value)
+        return [_each(a, lambda operand: operand.value) for a in self.arguments]
 
     def after(self) -> list[Any]:
         """Return the arguments after the change."""
-        return _each(self.arguments, lambda operand: operand.changed)
+        return [_each(a, lambda operand: operand.changed) for a in self.arguments]
 
     def difference(self) -> Tensor:
         """Return the operator's answer after the change minus the one before."""

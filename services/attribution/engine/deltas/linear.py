@@ -1,4 +1,4 @@
-"""Operators that are linear in what changes: the change passes like the value, without constants."""
+"""Operators that are linear in what changes: a change passes like a value, without constants."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from services.attribution.engine import operators
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas.call import Call, NoRule, Operand
 
 
@@ -114,7 +115,7 @@ def _sum(call: Call, sign: int) -> Tensor:
     scale = sign * call.step.keywords.get("alpha", 1)
     first, second = _delta(call.arguments[0]), _delta(call.arguments[1])
     if second is None:
-        assert first is not None
+        first = sure(first)
         return call.filled(first)
     second = second if scale == 1 else second * scale
     return call.filled(second if first is None else first + second)

@@ -22,7 +22,11 @@ def pairwise(site: Site) -> Delta:
     """
     source = site.step.arguments[0]
     shape = site.graph.shape_of(source.index) if isinstance(source, Ref) else None
-    if shape is None or len(shape) != 2 or not _is_transposed(site.graph, site.step.arguments[1], source):
+    if (
+        shape is None
+        or len(shape) != 2
+        or not _is_transposed(site.graph, site.step.arguments[1], source)
+    ):
         raise NoStructure("not a product with the own transpose")
     delta = site.changing(0)
     own = delta.own

@@ -1,21 +1,35 @@
 """Linear maps of structured deltas: one small product per feature or per row."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.joins.site import Site
 from services.attribution.engine.structure import Columns, Delta, NoStructure, Own, Term, plain
 
 _SPREADS = frozenset({"mul", "add", "sub"})
+"""Users that keep a wide change as amounts and a matrix."""
+
+_CHUNKED = frozenset({"relu"})
+"""Users that write a change out chunk by chunk, where adding to it is cheap."""
+
+_COLUMNS_AT_ONCE = 128
+
+_PAIRS_AT_ONCE = 256
+
+_LARGEST_MAP = 1 << 15
+"""Elements of a row's own map: more would not fit the cache."""
+
+_NARROW = 4
+"""Up to this width a map per row is a vector for each column."""
 
 
 def linear(site: Site) -> Delta:
     """`x W^T + b`."""
     weight: Tensor = site.constant(1)
-    return _mapped(site, site.changing(0), weight.t())
+    return _mapped(site, site.changing(0), site.remembered("transposed", weight.t))
 
 
 def addmm(site: Site) -> Delta:
@@ -56,7 +70,7 @@ def _mapped(site: Site, delta: Delta, matrix: Tensor) -> Delta:
     amounts = delta.plain
     width = matrix.shape[1]
     if amounts is not None:
-        if width > 2 * delta.width and _is_spread(site):
+        if width > 2 * delta.width and _users_are(site, _SPREADS):
             return Delta(delta.pairs, width, (Term(amounts, matrix),))
         return plain(delta.pairs, amounts @ matrix)
     answer = site.scratch.matrix(("mapped", site.step.index), delta.pairs.count, width)
@@ -64,50 +78,73 @@ def _mapped(site: Site, delta: Delta, matrix: Tensor) -> Delta:
         answer.zero_()
     else:
         _add_own(site, delta.own, delta, matrix, answer)
-    for position, term in enumerate(delta.terms):
-        _add_term(site, position, term, delta, matrix, answer)
-    return plain(delta.pairs, answer)
+    later: list[Term] = []
+    can_wait = _users_are(site, _CHUNKED)
+    for term in delta.terms:
+        if can_wait and term.is_uniform:
+            later.append(_mapped_uniform(site, term, matrix))
+        else:
+            _add_term(site, term, delta, matrix, answer)
+    return Delta(delta.pairs, width, (Term(answer), *later))
 
 
-def _is_spread(site: Site) -> bool:
+def _users_are(site: Site, operators: frozenset[str]) -> bool:
     users = site.graph.users(site.step.index)
-    return bool(users) and all(user.operator in _SPREADS for user in users)
+    return bool(users) and all(user.operator in operators for user in users)
 
 
 def _add_own(site: Site, own: Own, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
     weights: dict[int, Tensor] = site.remembered(("own", id(own.layout)), dict)
-    rows = own.layout.columns
+    columns = own.layout.columns
     for feature, start, end in delta.pairs.spans():
-        if feature not in rows:
+        if feature not in columns:
             answer[start:end].zero_()
             continue
         if feature not in weights:
-            count = own.values[feature].shape[1]
-            weights[feature] = _part(matrix, own, feature, count)
+            weights[feature] = _part(matrix, own, feature)
         torch.mm(own.values[feature], weights[feature], out=answer[start:end])
 
 
-def _part(matrix: Tensor, own: Own, feature: int, count: int) -> Tensor:
+def _part(matrix: Tensor, own: Own, feature: int) -> Tensor:
     """Return what the values of a feature are multiplied by: `[values, width]`."""
     columns: Columns = own.layout.columns[feature]
     picked = matrix[columns]
     if own.layout.sources is None:
         return picked.contiguous()
-    total = matrix.new_zeros((count, matrix.shape[1]))
+    total = matrix.new_zeros((own.layout.count(feature), matrix.shape[1]))
     return total.index_add_(0, own.layout.sources[feature], picked)
 
 
-def _add_term(
-    site: Site, position: int, term: Term, delta: Delta, matrix: Tensor, answer: Tensor
-) -> None:
+def _mapped_uniform(site: Site, term: Term, matrix: Tensor) -> Term:
+    """Return a change by one amount, mapped: still one amount, times a row's own vector."""
+    ones = site.remembered("ones", lambda: torch.ones(1, matrix.shape[1]))
+    if term.factor is None:
+        raise NoStructure("a change by the same amount everywhere")
+    return Term(term.amounts, ones, term.factor @ matrix, is_uniform=True)
+
+
+def _add_term(site: Site, term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
     rank, rows = term.amounts.shape[1], delta.pairs.rows
     if term.factor is None or len(term.factor) == 1:
-        answer.addmm_(term.amounts, _constant_map(term, matrix))
+        answer.addmm_(term.amounts, _remembered_map(site, term, matrix))
     elif rank == 1:
-        spread: Any = term.factor if term.matrix is None else term.factor * term.matrix
+        spread = term.factor if term.matrix is None else term.factor * term.matrix
         answer.addcmul_(term.amounts, (spread @ matrix)[rows])
+    elif matrix.shape[1] <= _NARROW:
+        for column in range(matrix.shape[1]):
+            by_row = term.factor * matrix[:, column]
+            by_row = by_row if term.matrix is None else by_row @ term.matrix.t()
+            answer[:, column] += (term.amounts * by_row[rows]).sum(1)
     else:
-        _add_by_row(term, delta, matrix, answer)
+        _add_by_row(site, term, delta, matrix, answer)
+
+
+def _remembered_map(site: Site, term: Term, matrix: Tensor) -> Tensor:
+    if not (site.memory.is_lasting(term.matrix) and site.memory.is_lasting(term.factor)):
+        return _constant_map(term, matrix)
+    key = ("map", id(term.matrix), id(term.factor))
+    answer: Tensor = site.remembered(key, lambda: _constant_map(term, matrix))
+    return answer
 
 
 def _constant_map(term: Term, matrix: Tensor) -> Tensor:
@@ -117,15 +154,53 @@ def _constant_map(term: Term, matrix: Tensor) -> Tensor:
     return term.factor.t() * matrix if spread is None else (spread * term.factor) @ matrix
 
 
-def _add_by_row(term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
+def _add_by_row(site: Site, term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
     """Add `amounts @ (M diag(factor_i) W)`: a map of its own for each row."""
-    assert term.factor is not None
-    order, starts = delta.pairs.by_row(len(term.factor))
-    for row in range(len(term.factor)):
+    if not _is_worth_maps(site, term, matrix):
+        _add_written_out(term, delta, matrix, answer)
+        return
+    maps = _maps_by_row(site, term, sure(term.factor), matrix)
+    order, starts = delta.pairs.by_row(site.rows)
+    for row in range(site.rows):
         positions = order[starts[row] : starts[row + 1]]
-        if len(positions) == 0:
-            continue
-        scaled = matrix * term.factor[row].unsqueeze(1)
-        own_map = scaled if term.matrix is None else term.matrix @ scaled
-        part = term.amounts.index_select(0, positions) @ own_map
-        answer.index_add_(0, positions, part)
+        if len(positions):
+            part = term.amounts.index_select(0, positions) @ maps[row]
+            answer.index_add_(0, positions, part)
+
+
+def _is_worth_maps(site: Site, term: Term, matrix: Tensor) -> bool:
+    """Return whether a map per row is less work than writing the change out for every pair."""
+    pairs, rank = term.amounts.shape
+    width, columns = matrix.shape[1], len(matrix)
+    by_maps = site.rows * rank * columns * width + pairs * rank * width
+    spread = 0 if term.matrix is None else rank * columns
+    return rank * width <= _LARGEST_MAP and by_maps < pairs * (spread + columns * width)
+
+
+def _add_written_out(term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
+    """Add a change that is written out for some pairs at a time."""
+    rows = delta.pairs.rows
+    for start in range(0, len(rows), _PAIRS_AT_ONCE):
+        some = slice(start, min(start + _PAIRS_AT_ONCE, len(rows)))
+        answer[some].addmm_(term.at(some, slice(None), rows[some]), matrix)
+
+
+def _maps_by_row(site: Site, term: Term, factors: Tensor, matrix: Tensor) -> Tensor:
+    """Return `M diag(factor_i) W` of every row, `[rows, rank, width]`.
+
+    As one product of the factors with all products of an element of M and one of W, some columns
+    of the row at a time.
+    """
+    spread = torch.eye(len(matrix)) if term.matrix is None else term.matrix
+    rank, width = len(spread), matrix.shape[1]
+    maps = site.scratch.matrix("maps", site.rows, rank * width).zero_()
+    for start in range(0, len(matrix), _COLUMNS_AT_ONCE):
+        some = slice(start, min(start + _COLUMNS_AT_ONCE, len(matrix)))
+        products = site.scratch.matrix("products", some.stop - some.start, rank * width)
+        torch.mul(
+            spread[:, some].t().unsqueeze(2),
+            matrix[some].unsqueeze(1),
+            out=products.view(-1, rank, width),
+        )
+        maps.addmm_(factors[:, some], products)
+    return maps.view(site.rows, rank, width)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Ref
 from services.attribution.engine.joins.site import Site
 from services.attribution.engine.structure import (
@@ -38,7 +39,7 @@ def move(site: Site) -> Delta:
 
 def _moved(site: Site, index: int, is_one_of_many: bool) -> Delta:
     delta = site.delta(index)
-    assert delta is not None
+    delta = sure(delta)
     origin = site.remembered(("origin", index), lambda: _origin(site, index))
     width = len(origin)
     if width == delta.width and bool((origin == torch.arange(width)).all()):
@@ -50,9 +51,8 @@ def _moved(site: Site, index: int, is_one_of_many: bool) -> Delta:
         return Delta(delta.pairs, width, (), _as_own(site, index, delta, plain, origin))
     own = delta.own
     if own is not None:
-        layout = site.remembered(
-            ("layout", index, id(own.layout)), lambda: _layout(own.layout, origin)
-        )
+        before = own.layout
+        layout = site.remembered(("layout", index, id(before)), lambda: _layout(before, origin))
         values = {j: v for j, v in own.values.items() if j in layout.columns}
         own = Own(layout, values)
     return Delta(delta.pairs, width, tuple(_spread(t, origin) for t in delta.terms), own)

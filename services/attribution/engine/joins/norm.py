@@ -5,7 +5,7 @@ from torch import Tensor
 
 from services.attribution.engine.deltas.normalisation import inverse_change
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import Columns, Delta, NoStructure, Own, Term
+from services.attribution.engine.structure import Columns, Delta, NoStructure, Own, Part, Term
 
 
 def layer_norm(site: Site) -> Delta:
@@ -30,18 +30,21 @@ def layer_norm(site: Site) -> Delta:
     rows = delta.pairs.rows
     inverse, of_inverse = inverse_change(variance[rows], of_variance, epsilon)
     changed = (inverse + of_inverse).unsqueeze(1)
-    scale = torch.ones(1, delta.width) if weight is None else weight.reshape(1, -1)
-    ones = site.remembered("ones", lambda: torch.ones(1, delta.width))
+    ones: Tensor = site.remembered("ones", lambda: torch.ones(1, delta.width))
+    scale: Tensor = site.remembered("scale", lambda: _row(weight, ones))
+    bias: Tensor = site.remembered("bias", lambda: _row(site.constant(3), torch.zeros_like(ones)))
+    spread = centred * scale
     terms = (
-        Term(of_inverse.unsqueeze(1), ones, centred * scale),
-        Term(-mean.unsqueeze(1) * changed, ones, scale),
+        Term(of_inverse.unsqueeze(1), ones, spread, is_uniform=True),
+        Term(-mean.unsqueeze(1) * changed, ones, scale, is_uniform=True),
     )
+    parts = (Part(torch.rsqrt(variance + epsilon).unsqueeze(1), spread), Part(None, bias))
     values = {
         feature: own.values[feature] * _at(scale, own.layout.columns[feature]) * changed[start:end]
         for feature, start, end in delta.pairs.spans()
         if feature in own.values
     }
-    return Delta(delta.pairs, delta.width, terms, Own(own.layout, values))
+    return Delta(delta.pairs, delta.width, terms, Own(own.layout, values), parts)
 
 
 def _sums(delta: Delta, own: Own, centred: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,6 +60,10 @@ def _sums(delta: Delta, own: Own, centred: Tensor) -> tuple[Tensor, Tensor]:
         torch.sum(values, 1, out=sums[start:end])
         torch.sum(values * (2 * around + values), 1, out=squares[start:end])
     return sums, squares
+
+
+def _row(parameter: Tensor | None, default: Tensor) -> Tensor:
+    return default if parameter is None else parameter.reshape(1, -1).clone()
 
 
 def _at(scale: Tensor, columns: Columns) -> Tensor:

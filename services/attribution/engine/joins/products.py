@@ -5,9 +5,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Ref
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import Columns, Delta, Layout, NoStructure, Own, Term
+from services.attribution.engine.structure import (
+    Columns,
+    Delta,
+    Layout,
+    NoStructure,
+    Own,
+    Term,
+    merged,
+)
 
 
 def add(site: Site) -> Delta:
@@ -26,13 +35,13 @@ def multiply(site: Site) -> Delta:
     if first is None or second is None:
         delta = second if first is None else first
         other = site.value(0 if first is None else 1)
-        assert delta is not None
+        delta = sure(delta)
         return _scaled(site, delta, _as_factor(site, other, delta.width))
     one, two = _own_value(site, 0), _own_value(site, 1)
-    terms = [t.scaled(two) for t in first.terms] + [t.scaled(one) for t in second.terms]
+    terms = [*_times_value(first, second, two), *_times_value(second, first, one)]
     terms += [_product(a, b) for a in first.terms for b in second.terms]
     own = _own_product(first, second, one, two)
-    return Delta(first.pairs, first.width, tuple(terms), own)
+    return Delta(first.pairs, first.width, merged(terms), own)
 
 
 def batch_norm(site: Site) -> Delta:
@@ -69,8 +78,7 @@ def _combined(site: Site, sign: float) -> Delta:
         second = _times(second, scale)
     if first is None or second is None:
         only = second if first is None else first
-        assert only is not None
-        return only
+        return sure(only)
     own = _own_sum(first.own, second.own)
     terms = (*first.terms, *second.terms)
     written = [t.amounts for t in terms if t.is_plain]
@@ -82,14 +90,14 @@ def _combined(site: Site, sign: float) -> Delta:
 
 def _times(delta: Delta, scale: float) -> Delta:
     own = delta.own and Own(delta.own.layout, {j: v * scale for j, v in delta.own.values.items()})
-    terms = tuple(Term(t.amounts * scale, t.matrix, t.factor) for t in delta.terms)
+    terms = tuple(Term(t.amounts * scale, t.matrix, t.factor, t.is_uniform) for t in delta.terms)
     return Delta(delta.pairs, delta.width, terms, own)
 
 
 def _as_factor(site: Site, value: Any, width: int) -> Tensor:
     """Return an unchanged operand as `[rows or 1, width]`."""
     shape = site.step.shape
-    assert shape is not None
+    shape = sure(shape)
     if not isinstance(value, Tensor):
         return torch.full((1, width), float(value))
     if value.dim() <= len(shape):
@@ -127,6 +135,24 @@ def _at(factor: Tensor, rows: Tensor, columns: Columns) -> Tensor:
     return part if len(factor) == 1 else part.index_select(0, rows)
 
 
+def _times_value(delta: Delta, other: Delta, value: Tensor) -> list[Term]:
+    """Return a change times the other's value, by the parts of that where they are known.
+
+    A change of several amounts is cheaper to map on if rows differ by few factors.
+    """
+    terms = []
+    for term in delta.terms:
+        if not other.parts or term.factor is not None or term.is_plain:
+            terms.append(term.scaled(value))
+            continue
+        for part in other.parts:
+            amounts = term.amounts
+            if part.scale is not None:
+                amounts = amounts * part.scale[delta.pairs.rows]
+            terms.append(Term(amounts, term.matrix, part.factor))
+    return terms
+
+
 def _product(first: Term, second: Term) -> Term:
     """Return the product of two changes, one of which has a single amount."""
     if first.amounts.shape[1] != 1:
@@ -134,7 +160,9 @@ def _product(first: Term, second: Term) -> Term:
     if first.amounts.shape[1] != 1 or first.matrix is None:
         raise NoStructure("a product of two changes of full rank")
     amounts = first.amounts * second.amounts
-    joint = Term(amounts, second.matrix, second.factor).scaled(first.matrix)
+    joint = Term(amounts, second.matrix, second.factor, second.is_uniform)
+    if not first.is_uniform:
+        joint = joint.scaled(first.matrix)
     return joint if first.factor is None else joint.scaled(first.factor)
 
 
@@ -175,6 +203,6 @@ def _own_product(first: Delta, second: Delta, one: Tensor, two: Tensor) -> Own |
             other = other if spread is None else other + spread
             change = other * second.own.values[feature]
             total = change if total is None else total + change
-        assert total is not None
+        total = sure(total)
         values[feature] = total
     return Own(layout, values)

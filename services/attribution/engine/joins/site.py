@@ -1,12 +1,13 @@
 """A joint step, its inputs' values and structured deltas, and what is remembered between blocks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from services.attribution.engine.graph import Graph, Ref, Step, Value
+from services.attribution.engine.memory import Memory
 from services.attribution.engine.pairs import Pairs
 from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.structure import Delta, NoStructure
@@ -25,7 +26,7 @@ class Site:
     delta: Callable[[int], Delta | None]
     """The change of an earlier step; None: no feature in play reaches it."""
     scratch: Scratch
-    memory: dict[Any, Any]
+    memory: Memory
     """Derived from constants alone, by step: filled when first needed."""
 
     def constant(self, position: int) -> Any:
@@ -67,9 +68,6 @@ class Site:
         value: Tensor = self.values[index]
         return value.reshape(self.rows, -1)
 
-    def remembered(self, key: object, make: Callable[[], Any]) -> Any:
+    def remembered(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what `make` answered the first time."""
-        full = (self.step.index, key)
-        if full not in self.memory:
-            self.memory[full] = make()
-        return self.memory[full]
+        return self.memory.recall((self.step.index, key), make)

@@ -5,7 +5,8 @@ feature; the heads join the vectors. All in plain PyTorch as a modeller would wr
 """
 
 import copy
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -66,10 +67,10 @@ def make_schema(counts: Counts = Counts()) -> Schema:
         features.append(Feature(f"n{j}", FeatureKind.NUMERIC, "dense", j, baseline=baseline))
     if counts.categorical:
         inputs.append(InputSpec("categories", I64, (counts.categorical,)))
-    for j in range(counts.categorical):
-        features.append(
-            Feature(f"c{j}", FeatureKind.CATEGORICAL, "categories", j, cardinality=CARDINALITY)
-        )
+    features += [
+        Feature(f"c{j}", FeatureKind.CATEGORICAL, "categories", j, cardinality=CARDINALITY)
+        for j in range(counts.categorical)
+    ]
     for j in range(counts.id_list):
         inputs.append(InputSpec(f"l{j}", I64, (LENGTH,)))
         features.append(Feature(f"l{j}", FeatureKind.ID_LIST, f"l{j}", cardinality=CARDINALITY))
@@ -141,7 +142,8 @@ class Vectors(nn.Module):
                 vector = torch.relu(self.projections[feature.name](values))
             case _:
                 projection = self.projections[feature.name]
-                decoded = values.view(torch.float16).to(projection.weight.dtype)
+                weight: Tensor = projection.weight  # type: ignore[assignment]
+                decoded = values.view(torch.float16).to(weight.dtype)
                 decoded = torch.nan_to_num(decoded, nan=0.0, posinf=0.0, neginf=0.0)
                 vector = projection(decoded.clamp(-4, 4))
         return vector
@@ -150,7 +152,7 @@ class Vectors(nn.Module):
 def mlp(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -447,9 +449,15 @@ def checkpoint_of(schema: Schema, output: Output = Output.LOGIT) -> Checkpoint:
 
 
 def brute_force(
-    module: nn.Module, examples: Examples, output: Output = Output.LOGIT
+    module: nn.Module,
+    examples: Examples,
+    output: Output = Output.LOGIT,
+    features: Iterable[int] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the logits [N] and their deltas [N, M], computed in float64, one feature a time."""
+    """Return the logits [N] and their deltas [N, M], computed in float64, one feature a time.
+
+    `features` are positions in the schema; None: all.
+    """
     precise = copy.deepcopy(module).double()
 
     def logits(some: Examples) -> NDArray[np.float64]:
@@ -460,5 +468,6 @@ def brute_force(
         return np.asarray((torch.logit(answer) if output is Output.PROBABILITY else answer).numpy())
 
     before = logits(examples)
-    features = examples.schema.features
-    return before, np.stack([logits(examples.ablated([f])) - before for f in features], axis=1)
+    everything = examples.schema.features
+    wanted = [everything[j] for j in (range(len(everything)) if features is None else features)]
+    return before, np.stack([logits(examples.ablated([f])) - before for f in wanted], axis=1)

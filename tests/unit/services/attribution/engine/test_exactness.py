@@ -1,15 +1,17 @@
-"""The engine against brute force in float64, over every usual architecture."""
+"""The engine against brute force in float64 and against Captum, over every usual architecture."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from captum.attr import FeatureAblation
+from torch import Tensor, nn
 
 from services.attribution.domain.checkpoint import Output
+from services.attribution.domain.lfi import LfiMethod, attribute, pseudo_loss, relative
 from services.attribution.engine.compiler import compiled
-from services.attribution.engine.program import AblationProgram
+from services.attribution.engine.program import AblationProgram, Limits
 from tests.checkpoints import random_examples
 from tests.unit.services.attribution.engine.architectures import (
     ARCHITECTURES,
@@ -22,26 +24,71 @@ from tests.unit.services.attribution.engine.architectures import (
 
 SCHEMA = make_schema()
 TOLERANCE = 1e-5
+"""Of a logit delta, relative to the largest logit or delta (or to 1)."""
 
 
 @cache
-def _built(name: str) -> tuple[nn.Module, AblationProgram, Output]:
-    torch.set_num_threads(1)
+def _built(name: str, limits: Limits | None = None) -> tuple[nn.Module, AblationProgram, Output]:
     module = seeded(ARCHITECTURES[name], SCHEMA)
     output = Output.PROBABILITY if name == "probability" else Output.LOGIT
-    checkpoint = checkpoint_of(SCHEMA, output)
-    return module, compiled(exported(module, SCHEMA), checkpoint), output
+    return module, compiled(exported(module, SCHEMA), checkpoint_of(SCHEMA, output), limits), output
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_deltas_equal_brute_force_in_float64(name: str) -> None:
     module, program, output = _built(name)
-    examples = random_examples(SCHEMA, 29, seed=1)
+    examples = random_examples(SCHEMA, 101, seed=1, absent=0.5)
     logits, deltas = brute_force(module, examples, output)
     answer = program.ablate(examples)
-    scale = max(1.0, float(np.abs(deltas).max()))
+    scale = max(1.0, float(np.abs(logits).max()), float(np.abs(deltas).max()))
     assert np.abs(answer.logits - logits).max() <= TOLERANCE * scale
     assert np.abs(answer.dense() - deltas).max() <= TOLERANCE * scale
+
+
+@pytest.mark.parametrize("method", LfiMethod)
+@pytest.mark.parametrize("name", ["concat", "norm", "dlrm", "dcn_parallel", "opaque"])
+def test_importances_equal_brute_force(name: str, method: LfiMethod) -> None:
+    module, program, output = _built(name)
+    examples = random_examples(SCHEMA, 29, seed=1)
+    logits, deltas = brute_force(module, examples, output)
+    every = np.repeat(logits[:, np.newaxis], deltas.shape[1], axis=1)
+    equation = (
+        pseudo_loss(every, deltas, 0.5)
+        if method is LfiMethod.PSEUDO_LOSS
+        else relative(every, deltas)
+    )
+    wanted = np.where(np.abs(deltas) > 1e-12, equation, 0.0)
+    got = attribute(program.ablate(examples), method, 0.5).dense()
+    np.testing.assert_allclose(got, wanted, atol=2 * TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["concat", "dlrm", "norm_dcn", "transformer"])
+def test_deltas_equal_captum(name: str) -> None:
+    module, program, _ = _built(name)
+    examples = random_examples(SCHEMA, 17, seed=4)
+    arguments = tuple(torch.from_numpy(a) for a in examples.arguments())
+    position = SCHEMA.input_index
+    masks = [torch.zeros((1, *spec.shape), dtype=torch.int64) for spec in SCHEMA.inputs]
+    for j, feature in enumerate(SCHEMA.features):
+        for place in feature.inputs:
+            where = slice(None) if feature.column is None else feature.column
+            masks[position[place]][:, where] = j
+    row = SCHEMA.baseline_row()
+    baselines = tuple(torch.from_numpy(row[s.name]).unsqueeze(0) for s in SCHEMA.inputs)
+
+    def forward(*inputs: Tensor) -> Tensor:
+        answer: Tensor = module(*inputs)
+        return answer
+
+    with torch.no_grad():
+        attributions = FeatureAblation(forward).attribute(
+            arguments, baselines=baselines, feature_mask=tuple(masks)
+        )
+    deltas = program.ablate(examples).dense()
+    for j, feature in enumerate(SCHEMA.features):
+        part = attributions[position[feature.input]]
+        part = part.reshape(len(part), -1)[:, feature.column or 0]
+        np.testing.assert_allclose(-part.numpy(), deltas[:, j], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -53,13 +100,28 @@ def test_zero_means_no_effect(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("size", [1, 7, 29, 101])
-def test_coverage_does_not_depend_on_size_or_order(name: str, size: int) -> None:
+def test_coverage_depends_on_neither_batch_nor_order_nor_limits(name: str) -> None:
     _, program, _ = _built(name)
-    examples = random_examples(SCHEMA, 202, seed=3, absent=0.5)
+    _, other, _ = _built(name, Limits(workers=2, block_rows=33, chunk_pairs=64))
+    examples = random_examples(SCHEMA, 613, seed=3, absent=0.5)
     whole = program.ablate(examples).dense() != 0
-    order = np.random.default_rng(size).permutation(examples.count)
-    for start in range(0, examples.count, max(size, 29)):
-        rows = order[start : start + size]
-        part = program.ablate(examples.take(rows)).dense() != 0
-        np.testing.assert_array_equal(part, whole[rows])
+    np.testing.assert_array_equal(other.ablate(examples).dense() != 0, whole)
+    order = np.random.default_rng(0).permutation(examples.count)
+    for size in (1, 7, 29, 101, 512):
+        rows = order[size : 2 * size]
+        some = program.ablate(examples.take(rows)).dense() != 0
+        np.testing.assert_array_equal(some, whole[rows])
+
+
+def test_features_that_decode_to_nothing_are_covered_by_nothing() -> None:
+    module, program, _ = _built("norm_dcn")
+    examples = random_examples(SCHEMA, 8, seed=5)
+    examples.arrays["x0"][...] = np.int64(0x7E007E007E007E00)  # four NaN of float16
+    assert examples.present(SCHEMA.features[-1]).all()
+    assert (program.ablate(examples).dense()[:, -1] == 0).all()
+    del module
+
+
+def test_a_batch_of_absent_features_has_no_effects() -> None:
+    _, program, _ = _built("dlrm")
+    assert len(program.ablate(random_examples(SCHEMA, 5, absent=1.0)).deltas) == 0
