@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from services.attribution.domain.ablation import Ablations
 from services.attribution.domain.checkpoint import Checkpoint
+from services.attribution.domain.compilation import Explanation, Fallback, Route
 from services.attribution.domain.errors import NotFinite
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import same_but_for_rounding
@@ -48,6 +49,14 @@ class PlainAblation:
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint whose features are ablated."""
         return self.predictor.checkpoint
+
+    @property
+    def explanation(self) -> Explanation:
+        """Return that the whole model runs for each present pair: one run counts as one."""
+        count = len(self.checkpoint.schema.features)
+        whole = Fallback("model", type(self.predictor).__name__, "its steps are not known")
+        route = Route(count, (), delta_steps=0, rerun_steps=1, fallbacks=(whole,), operations=1.0)
+        return Explanation(count, 0, (route,), operations_forward=1.0, unknown=())
 
     def ablate(self, examples: Examples) -> Ablations:
         """Return the logits and by how much each ablation changes them."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.attribution.domain.ablation import Ablations
 from services.attribution.domain.block import LfiBlock, Receipt
 from services.attribution.domain.checkpoint import Checkpoint
+from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
 
 
@@ -34,6 +35,10 @@ class Ablator(Protocol):
     @property
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint whose features are ablated."""
+
+    @property
+    def explanation(self) -> Explanation:
+        """Return how they are ablated, and what that costs."""
 
     def ablate(self, examples: Examples) -> Ablations:
         """Return the logits and by how much each ablation changes them.

@@ -44,6 +44,14 @@ def test_deltas_are_those_of_brute_force(ablator: Ablator, predictor: TorchPredi
         assert deltas[:, j] == pytest.approx(after - before, rel=1e-4, abs=5e-6)
 
 
+def test_it_says_what_it_costs(ablator: Ablator) -> None:
+    explanation = ablator.explanation
+    assert explanation.features == len(SCHEMA.features)
+    assert sum(route.features for route in explanation.routes) <= explanation.features
+    assert explanation.operations(0.5) < explanation.operations(1.0)
+    assert explanation.predicted_speedup(0.0) == pytest.approx(explanation.features)
+
+
 def test_an_absent_feature_has_no_entry(ablator: Ablator) -> None:
     deltas = ablator.ablate(EXAMPLES).dense()
     present = np.stack([EXAMPLES.present(f) for f in SCHEMA.features], axis=1)

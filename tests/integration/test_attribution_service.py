@@ -119,3 +119,21 @@ async def test_a_checkpoint_that_is_refused_says_why(stub: Stub, tmp_path: Path)
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert reason(failure(caught.value)) == "CHECKPOINT_REFUSED"
     assert field_of(failure(caught.value)) == "folder"
+
+
+async def test_a_checkpoint_is_explained(stub: Stub) -> None:
+    answer = await stub.ExplainCheckpoint(
+        pb.ExplainCheckpointRequest(name="models/ads_ctr"), timeout=10
+    )
+    count = len(SCHEMA.features)
+    assert answer.checkpoint.name == NAME
+    assert answer.feature_count == count
+    (route,) = answer.routes
+    assert (route.feature_count, route.rerun_step_count) == (count, 1)
+    assert [(f.step, f.reason) for f in route.fallbacks] == [("model", "its steps are not known")]
+    half, whole = answer.predicted_costs
+    assert (half.coverage, half.operations) == (0.5, 1 + count / 2)
+    assert (whole.operations, whole.plain_operations) == (1 + count, count)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ExplainCheckpoint(pb.ExplainCheckpointRequest(name="models/none"), timeout=10)
+    assert reason(failure(caught.value)) == "CHECKPOINT_NOT_FOUND"

@@ -105,6 +105,12 @@ def compare(anomaly: str, control: Window | str | None, top: int) -> Flow[Compar
     return answer.comparison
 
 
+def choose_sample_size(window: str, tolerance: float) -> Flow[aggregator.ChooseSampleSizeResponse]:
+    """Return how many examples a window like this one needs."""
+    request = aggregator.ChooseSampleSizeRequest(window=window, tolerance=tolerance)
+    return (yield from _ask(methods.CHOOSE_SAMPLE_SIZE, request))
+
+
 def list_incidents(model: str, limit: int | None) -> Flow[list[Incident]]:
     """List incidents of a model, or of all where it is empty, newest first."""
     request = runbook.ListIncidentsRequest(model=model, page_size=_PAGE_SIZE)
@@ -157,6 +163,12 @@ def load_checkpoint(folder: str) -> Flow[Checkpoint]:
     request = attribution.LoadCheckpointRequest(folder=folder)
     answer = yield from _ask(methods.LOAD_CHECKPOINT, request)
     return answer.checkpoint
+
+
+def explain_checkpoint(name: str) -> Flow[attribution.ExplainCheckpointResponse]:
+    """Return how a checkpoint is ablated."""
+    request = attribution.ExplainCheckpointRequest(name=name)
+    return (yield from _ask(methods.EXPLAIN_CHECKPOINT, request))
 
 
 def find_mitigation(wanted: Mitigation | str, states: States) -> Flow[Mitigation]:

@@ -21,7 +21,12 @@ from aftershock._log import ExampleLog, OnFull, Population, logger
 from aftershock._methods import Answer
 from aftershock._names import Interval, interval, window_name
 from aftershock._news import IncidentNews
-from aftershock.v1.aggregator_service_pb2 import ModelSummary, ReportOutcomesResponse
+from aftershock.v1.aggregator_service_pb2 import (
+    ChooseSampleSizeResponse,
+    ModelSummary,
+    ReportOutcomesResponse,
+)
+from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
@@ -127,6 +132,17 @@ class Client(BaseClient):
         """
         return self._run(calls.compare(window_name(anomaly, self._model), control, top))
 
+    def sample_size(self, window: Window | str, *, tolerance: float) -> ChooseSampleSizeResponse:
+        """Return the fewest examples that keep every standard error under a tolerance.
+
+        Args:
+            window: whose importances are taken for typical: itself, its name, or its id where the
+                client has a model.
+            tolerance: largest standard error of any feature's GFI.
+        """
+        flow = calls.choose_sample_size(window_name(window, self._model), tolerance)
+        return self._run(flow)
+
     def incidents(self, model: str | None = None, *, limit: int | None = None) -> list[Incident]:
         """Return incidents of a model, or of all where neither call nor client names one."""
         return self._run(calls.list_incidents(self._filter(model), limit))
@@ -177,6 +193,14 @@ class Client(BaseClient):
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that attribution holds."""
         return self._run(calls.list_checkpoints())
+
+    def explain_checkpoint(self, name: str | None = None) -> ExplainCheckpointResponse:
+        """Return how a checkpoint is ablated, what falls back and why, and what it costs.
+
+        Args:
+            name: of a checkpoint, or of a model for its newest; the client's model if left out.
+        """
+        return self._run(calls.explain_checkpoint(self._model_name(name)))
 
     def load_checkpoint(self, folder: str | Path) -> Checkpoint:
         """Load a checkpoint folder, which lies on attribution's disk under an allowed root."""

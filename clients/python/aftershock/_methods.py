@@ -45,6 +45,12 @@ LIST_CHECKPOINTS = Method(
     attribution.ListCheckpointsRequest,
     attribution.ListCheckpointsResponse,
 )
+EXPLAIN_CHECKPOINT = Method(
+    Service.ATTRIBUTION,
+    "ExplainCheckpoint",
+    attribution.ExplainCheckpointRequest,
+    attribution.ExplainCheckpointResponse,
+)
 LOAD_CHECKPOINT = Method(
     Service.ATTRIBUTION,
     "LoadCheckpoint",
@@ -70,6 +76,13 @@ COMPARE_WINDOWS = Method(
     "CompareWindows",
     aggregator.CompareWindowsRequest,
     aggregator.CompareWindowsResponse,
+)
+CHOOSE_SAMPLE_SIZE = Method(
+    Service.AGGREGATOR,
+    "ChooseSampleSize",
+    aggregator.ChooseSampleSizeRequest,
+    aggregator.ChooseSampleSizeResponse,
+    least_timeout=60.0,
 )
 LIST_INCIDENTS = Method(
     Service.RUNBOOK, "ListIncidents", runbook.ListIncidentsRequest, runbook.ListIncidentsResponse

@@ -32,7 +32,12 @@ from aftershock._log import Examples, LogStats, OnFull, Population, logger
 from aftershock._methods import Answer
 from aftershock._names import Interval, interval, window_name
 from aftershock._news import IncidentNews
-from aftershock.v1.aggregator_service_pb2 import ModelSummary, ReportOutcomesResponse
+from aftershock.v1.aggregator_service_pb2 import (
+    ChooseSampleSizeResponse,
+    ModelSummary,
+    ReportOutcomesResponse,
+)
+from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
@@ -135,6 +140,13 @@ class Client(BaseClient):
         """Compare two windows. See aftershock.Client.compare."""
         return await self._run(calls.compare(window_name(anomaly, self._model), control, top))
 
+    async def sample_size(
+        self, window: Window | str, *, tolerance: float
+    ) -> ChooseSampleSizeResponse:
+        """Return the fewest examples that keep every standard error under a tolerance."""
+        flow = calls.choose_sample_size(window_name(window, self._model), tolerance)
+        return await self._run(flow)
+
     async def incidents(
         self, model: str | None = None, *, limit: int | None = None
     ) -> list[Incident]:
@@ -175,6 +187,10 @@ class Client(BaseClient):
     async def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that attribution holds."""
         return await self._run(calls.list_checkpoints())
+
+    async def explain_checkpoint(self, name: str | None = None) -> ExplainCheckpointResponse:
+        """Return how a checkpoint is ablated, what falls back and why, and what it costs."""
+        return await self._run(calls.explain_checkpoint(self._model_name(name)))
 
     async def load_checkpoint(self, folder: str | Path) -> Checkpoint:
         """Load a checkpoint folder, which lies on attribution's disk under an allowed root."""

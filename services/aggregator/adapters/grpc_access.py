@@ -12,6 +12,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}ListWindows": Role.READER,
     f"{_SERVICE}GetGfi": Role.READER,
     f"{_SERVICE}CompareWindows": Role.READER,
+    f"{_SERVICE}ChooseSampleSize": Role.READER,
     f"{_SERVICE}GetWindowSample": Role.READER,
     f"{_SERVICE}WatchShifts": Role.READER,
 }

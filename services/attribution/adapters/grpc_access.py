@@ -10,6 +10,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/PreviewMitigation": Role.READER,
     f"{_SERVICE}/ListCheckpoints": Role.READER,
     f"{_SERVICE}/GetCheckpoint": Role.READER,
+    f"{_SERVICE}/ExplainCheckpoint": Role.READER,
     f"{_SERVICE}/LoadCheckpoint": Role.ADMIN,
     f"{_SERVICE}/UnloadCheckpoint": Role.ADMIN,
 }

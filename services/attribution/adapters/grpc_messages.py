@@ -6,9 +6,11 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
+from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import checkpoint_pb2, example_pb2, importance_pb2
 from services.attribution.domain.block import Batch, LfiBlock, Population
 from services.attribution.domain.checkpoint import Checkpoint
+from services.attribution.domain.compilation import Explanation, Route
 from services.attribution.domain.lfi import LfiMethod
 from services.chassis.errors import InvalidRequest
 
@@ -21,6 +23,8 @@ _METHODS = {
     importance_pb2.LFI_METHOD_PSEUDO_LOSS: LfiMethod.PSEUDO_LOSS,
     importance_pb2.LFI_METHOD_RELATIVE: LfiMethod.RELATIVE,
 }
+_COVERAGES = (0.5, 1.0)
+"""At which costs are predicted."""
 _DATA_TYPES = {
     "float32": importance_pb2.DATA_TYPE_FLOAT32,
     "uint32": importance_pb2.DATA_TYPE_UINT32,
@@ -59,6 +63,43 @@ def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
         kind = example_pb2.FeatureKind.Value(f"FEATURE_KIND_{feature.kind.value}")
         message.features.add(name=feature.name, kind=kind)
     return message
+
+
+def explanation_message(
+    checkpoint: Checkpoint, explanation: Explanation
+) -> pb.ExplainCheckpointResponse:
+    """Return how a checkpoint is ablated."""
+    return pb.ExplainCheckpointResponse(
+        checkpoint=checkpoint_message(checkpoint),
+        feature_count=explanation.features,
+        tower_step_count=explanation.tower_steps,
+        forward_operations=explanation.operations_forward,
+        routes=map(_route_message, explanation.routes),
+        unknown_steps=explanation.unknown,
+        distrust_reason=explanation.distrusted or "",
+        predicted_costs=[
+            pb.PredictedCost(
+                coverage=coverage,
+                operations=explanation.operations(coverage),
+                plain_operations=explanation.operations_plain,
+            )
+            for coverage in _COVERAGES
+        ],
+    )
+
+
+def _route_message(route: Route) -> pb.AblationRoute:
+    return pb.AblationRoute(
+        feature_count=route.features,
+        joins=[pb.RecognisedJoin(step=join.step, kind=join.kind) for join in route.joins],
+        delta_step_count=route.delta_steps,
+        rerun_step_count=route.rerun_steps,
+        fallbacks=[
+            pb.AblationFallback(step=f.step, operator=f.operator, reason=f.reason)
+            for f in route.fallbacks
+        ],
+        operations_per_pair=route.operations,
+    )
 
 
 def block_message(block: LfiBlock, *, with_examples: bool) -> importance_pb2.LfiBlock:

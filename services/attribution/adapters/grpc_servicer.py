@@ -16,7 +16,11 @@ from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import attribution_service_pb2_grpc as pb_grpc
 from services.attribution.adapters.arrow_examples import decode
 from services.attribution.adapters.grpc_lfi_stream import LfiStream, in_order
-from services.attribution.adapters.grpc_messages import checkpoint_message, method_of
+from services.attribution.adapters.grpc_messages import (
+    checkpoint_message,
+    explanation_message,
+    method_of,
+)
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.explain import Explain
 from services.attribution.load import Load
@@ -131,6 +135,15 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         """Forget a checkpoint; streams that use it go on."""
         self.checkpoints.remove(request.name)
         return pb.UnloadCheckpointResponse()
+
+    async def ExplainCheckpoint(  # noqa: N802
+        self,
+        request: pb.ExplainCheckpointRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.ExplainCheckpointResponse:
+        """Say how a checkpoint is ablated."""
+        scorer = self.checkpoints.get(request.name)
+        return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
     def _stream(self, request: pb.ComputeLfiRequest) -> LfiStream:
         """Return what the first request of a stream asks for."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from services.attribution.domain.compilation import Explanation, Fallback, Join, Route
 from services.attribution.engine import costs
-from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Graph, Step
 from services.attribution.engine.trunk import Trunk
 
@@ -26,11 +25,7 @@ _KINDS = {
 
 
 def explain(
-    graph: Graph,
-    trunks: Sequence[Trunk],
-    features: int,
-    unknown: Sequence[Step],
-    distrusted: str | None,
+    graph: Graph, trunks: Sequence[Trunk], features: int, unknown: Sequence[Step], distrusted: str | None
 ) -> Explanation:
     """Return what was compiled."""
     joint = {step.index for trunk in trunks for step in trunk.joint}
@@ -58,5 +53,5 @@ def _route(trunk: Trunk) -> Route:
 
 def _fallback(trunk: Trunk, index: int) -> Fallback:
     step = trunk.graph.step(index)
-    step = sure(step)
+    assert step is not None
     return Fallback(step.name, step.operator, trunk.reasons[index])

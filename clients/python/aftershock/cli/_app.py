@@ -52,6 +52,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+checkpoint_app = typer.Typer(no_args_is_help=True)
+app.add_typer(checkpoint_app, name="checkpoint", help="Look into one checkpoint.")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]
 
 

@@ -1,4 +1,4 @@
-"""Commands that look: status, windows, shifts, incidents, why, checkpoints."""
+"""Commands that look: status, windows, shifts, sample-size, incidents, why, checkpoints."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from aftershock._errors import NotFound
 from aftershock._names import CONTROLS, model_name, short
 from aftershock.cli import _tables as tables
 from aftershock.cli import _words as words
-from aftershock.cli._app import AsJson, app, client_of
+from aftershock.cli._app import AsJson, app, checkpoint_app, client_of
 from aftershock.cli._output import show, show_json, waiting
 from aftershock.v1.incident_pb2 import Incident, IncidentState
 
@@ -76,6 +76,29 @@ def shifts(
 
 
 @app.command()
+def sample_size(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
+            "anomalous window."
+        ),
+    ],
+    tolerance: Annotated[float, typer.Option(help="Largest standard error of any GFI.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show how many examples a window needs for every feature to be measured well enough."""
+    client = client_of(context)
+    with waiting("resampling"):
+        found = client.sample_size(_window(client, target), tolerance=tolerance)
+    if as_json:
+        show_json({"sample_size": found})
+    else:
+        show(*tables.sample_size_lines(found, tolerance), tables.sample_sizes_table(found.features))
+
+
+@app.command()
 def incidents(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
@@ -126,6 +149,26 @@ def checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
             if found
             else "No checkpoint is loaded: load one with 'aftershock load FOLDER'."
         )
+
+
+@checkpoint_app.command()
+def explain(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="A checkpoint by its full name, or a model for its newest.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show how a checkpoint is ablated: joins, fallbacks, cost against plain ablation."""
+    with waiting("asking attribution"):
+        found = client_of(context).explain_checkpoint(name)
+    if as_json:
+        show_json({"explanation": found})
+        return
+    show(*tables.explanation_lines(found), tables.routes_table(found.routes))
+    if any(route.fallbacks for route in found.routes):
+        show(tables.fallbacks_table(found.routes))
+    show(tables.costs_table(found.predicted_costs))
 
 
 def _headline(incident: Incident) -> str:

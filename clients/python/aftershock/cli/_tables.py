@@ -8,7 +8,17 @@ from rich.table import Table
 from aftershock._names import short
 from aftershock.cli import _words as words
 from aftershock.cli._checks import Check
-from aftershock.v1.aggregator_service_pb2 import ModelSummary
+from aftershock.v1.aggregator_service_pb2 import (
+    ChooseSampleSizeResponse,
+    FeatureSampleSize,
+    ModelSummary,
+    SampleSizeBasis,
+)
+from aftershock.v1.attribution_service_pb2 import (
+    AblationRoute,
+    ExplainCheckpointResponse,
+    PredictedCost,
+)
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.incident_pb2 import Incident, Mitigation, TimelineEntry
 from aftershock.v1.shift_pb2 import Comparison, FeatureShift
@@ -195,6 +205,83 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> Table:
             words.moment(checkpoint.trained_until),
             f"{len(checkpoint.features):,}",
             checkpoint.digest[:_DIGEST_LENGTH],
+        )
+    return table
+
+
+def explanation_lines(explanation: ExplainCheckpointResponse) -> list[str]:
+    """Return what a checkpoint was compiled into as a whole."""
+    lines = [
+        f"{explanation.checkpoint.name}: {explanation.feature_count:,} features, "
+        f"{explanation.tower_step_count:,} steps depend on one feature each and run once an "
+        f"example; scoring one takes {words.operations(explanation.forward_operations)} operations"
+    ]
+    if explanation.unknown_steps:
+        lines.append(f"dependencies unknown after: {', '.join(explanation.unknown_steps)}")
+    if explanation.distrust_reason:
+        lines.append(f"no rule is used: {explanation.distrust_reason}")
+    return lines
+
+
+def routes_table(routes: Iterable[AblationRoute]) -> Table:
+    """One row a class of features that reach the prediction the same way."""
+    table = _table("#features", "joins", "#on deltas", "#run again", "#operations a pair")
+    for route in routes:
+        table.add_row(
+            f"{route.feature_count:,}",
+            ", ".join(f"{join.kind} ({join.step})" for join in route.joins) or words.NOTHING,
+            str(route.delta_step_count),
+            str(route.rerun_step_count),
+            words.operations(route.operations_per_pair),
+        )
+    return table
+
+
+def fallbacks_table(routes: Iterable[AblationRoute]) -> Table:
+    """One row a step that no rule covers."""
+    table = _table("=falls back at", "=operator", "#features", "why")
+    for route in routes:
+        for fallback in route.fallbacks:
+            count = f"{route.feature_count:,}"
+            table.add_row(fallback.step, fallback.operator, count, fallback.reason)
+    return table
+
+
+def costs_table(costs: Iterable[PredictedCost]) -> Table:
+    """One row a coverage: operations to ablate all of one example."""
+    table = _table("#coverage", "#operations an example", "#plain ablation", "#less by")
+    for cost in costs:
+        table.add_row(
+            words.percent(cost.coverage),
+            words.operations(cost.operations),
+            words.operations(cost.plain_operations),
+            f"{cost.plain_operations / cost.operations:.1f}x",
+        )
+    return table
+
+
+def sample_size_lines(found: ChooseSampleSizeResponse, tolerance: float) -> list[str]:
+    """Return how many examples are needed, and what that rests on."""
+    window = found.window
+    basis = "its importances, resampled"
+    if found.basis == SampleSizeBasis.SAMPLE_SIZE_BASIS_SUMMARY:
+        basis = "the standard errors kept of it, which shrink by the square root of the size"
+    return [
+        f"{found.sample_size:,} examples keep every standard error under {tolerance:g}",
+        f"from {window.name} with {window.considered_count:,} considered and "
+        f"{window.displayed_count:,} displayed: {basis}",
+    ]
+
+
+def sample_sizes_table(features: Iterable[FeatureSampleSize]) -> Table:
+    """One row a feature, those that demand most first."""
+    table = _table("=feature", "#examples", "#GFI", "#standard error now")
+    for feature in features:
+        table.add_row(
+            feature.feature,
+            f"{feature.sample_size:,}",
+            words.number(feature.gfi),
+            words.number(feature.standard_error),
         )
     return table
 

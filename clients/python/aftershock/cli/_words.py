@@ -23,6 +23,14 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %")
 
 
+def operations(count: float) -> str:
+    """Return a count of floating-point operations to three digits."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:.3g}"
+
+
 def moment(stamp: Timestamp) -> str:
     """Return a time in UTC, to the minute."""
     if not stamp.seconds:

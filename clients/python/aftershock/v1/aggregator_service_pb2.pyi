@@ -12,6 +12,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import google.rpc.status_pb2
@@ -24,6 +25,28 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _SampleSizeBasis:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SampleSizeBasisEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SampleSizeBasis.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SAMPLE_SIZE_BASIS_UNSPECIFIED: _SampleSizeBasis.ValueType  # 0
+    SAMPLE_SIZE_BASIS_IMPORTANCES: _SampleSizeBasis.ValueType  # 1
+    """The window's own importances, resampled at each size."""
+    SAMPLE_SIZE_BASIS_SUMMARY: _SampleSizeBasis.ValueType  # 2
+    """The kept standard errors of a closed window, which shrink by the square root of the size."""
+
+class SampleSizeBasis(_SampleSizeBasis, metaclass=_SampleSizeBasisEnumTypeWrapper):
+    """What a sample size rests on."""
+
+SAMPLE_SIZE_BASIS_UNSPECIFIED: SampleSizeBasis.ValueType  # 0
+SAMPLE_SIZE_BASIS_IMPORTANCES: SampleSizeBasis.ValueType  # 1
+"""The window's own importances, resampled at each size."""
+SAMPLE_SIZE_BASIS_SUMMARY: SampleSizeBasis.ValueType  # 2
+"""The kept standard errors of a closed window, which shrink by the square root of the size."""
+Global___SampleSizeBasis: typing_extensions.TypeAlias = SampleSizeBasis
 
 @typing.final
 class IngestLfiRequest(google.protobuf.message.Message):
@@ -355,6 +378,85 @@ class CompareWindowsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["comparison", b"comparison"]) -> None: ...
 
 Global___CompareWindowsResponse: typing_extensions.TypeAlias = CompareWindowsResponse
+
+@typing.final
+class ChooseSampleSizeRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: builtins.int
+    TOLERANCE_FIELD_NUMBER: builtins.int
+    window: builtins.str
+    """models/{model}/windows/{window}: whose importances are taken for typical."""
+    tolerance: builtins.float
+    """Largest standard error of any feature's GFI, in the GFI's own unit."""
+    def __init__(
+        self,
+        *,
+        window: builtins.str = ...,
+        tolerance: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["tolerance", b"tolerance", "window", b"window"]) -> None: ...
+
+Global___ChooseSampleSizeRequest: typing_extensions.TypeAlias = ChooseSampleSizeRequest
+
+@typing.final
+class ChooseSampleSizeResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: builtins.int
+    SAMPLE_SIZE_FIELD_NUMBER: builtins.int
+    BASIS_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    sample_size: builtins.int
+    """The smallest, to within one in a hundred; half of them considered and half displayed where the
+    window has both.
+    """
+    basis: Global___SampleSizeBasis.ValueType
+    @property
+    def window(self) -> aftershock.v1.window_pb2.Window: ...
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FeatureSampleSize]:
+        """Those that demand most examples, first the one that demands `sample_size`."""
+
+    def __init__(
+        self,
+        *,
+        window: aftershock.v1.window_pb2.Window | None = ...,
+        sample_size: builtins.int = ...,
+        basis: Global___SampleSizeBasis.ValueType = ...,
+        features: collections.abc.Iterable[Global___FeatureSampleSize] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["window", b"window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["basis", b"basis", "features", b"features", "sample_size", b"sample_size", "window", b"window"]) -> None: ...
+
+Global___ChooseSampleSizeResponse: typing_extensions.TypeAlias = ChooseSampleSizeResponse
+
+@typing.final
+class FeatureSampleSize(google.protobuf.message.Message):
+    """How many examples one feature needs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: builtins.int
+    SAMPLE_SIZE_FIELD_NUMBER: builtins.int
+    GFI_FIELD_NUMBER: builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: builtins.int
+    feature: builtins.str
+    sample_size: builtins.int
+    gfi: builtins.float
+    standard_error: builtins.float
+    """Of its GFI in the window as it is."""
+    def __init__(
+        self,
+        *,
+        feature: builtins.str = ...,
+        sample_size: builtins.int = ...,
+        gfi: builtins.float = ...,
+        standard_error: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feature", b"feature", "gfi", b"gfi", "sample_size", b"sample_size", "standard_error", b"standard_error"]) -> None: ...
+
+Global___FeatureSampleSize: typing_extensions.TypeAlias = FeatureSampleSize
 
 @typing.final
 class GetWindowSampleRequest(google.protobuf.message.Message):

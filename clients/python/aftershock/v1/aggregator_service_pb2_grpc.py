@@ -65,6 +65,11 @@ class AggregatorServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsResponse.FromString,
                 _registered_method=True)
+        self.ChooseSampleSize = channel.unary_unary(
+                '/aftershock.v1.AggregatorService/ChooseSampleSize',
+                request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeResponse.FromString,
+                _registered_method=True)
         self.GetWindowSample = channel.unary_unary(
                 '/aftershock.v1.AggregatorService/GetWindowSample',
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetWindowSampleRequest.SerializeToString,
@@ -123,6 +128,13 @@ class AggregatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChooseSampleSize(self, request, context):
+        """How many examples a window needs for every feature's standard error to be under a tolerance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetWindowSample(self, request, context):
         """The retained examples of a window, until they expire.
         """
@@ -169,6 +181,11 @@ def add_AggregatorServiceServicer_to_server(servicer, server):
                     servicer.CompareWindows,
                     request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsResponse.SerializeToString,
+            ),
+            'ChooseSampleSize': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChooseSampleSize,
+                    request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeResponse.SerializeToString,
             ),
             'GetWindowSample': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWindowSample,
@@ -344,6 +361,33 @@ class AggregatorService(object):
             '/aftershock.v1.AggregatorService/CompareWindows',
             aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsRequest.SerializeToString,
             aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChooseSampleSize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AggregatorService/ChooseSampleSize',
+            aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeRequest.SerializeToString,
+            aftershock_dot_v1_dot_aggregator__service__pb2.ChooseSampleSizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

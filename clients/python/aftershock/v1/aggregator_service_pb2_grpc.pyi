@@ -121,6 +121,22 @@ _AggregatorServiceCompareWindowsType = typing_extensions.TypeVar(
     ],
 )
 
+_AggregatorServiceChooseSampleSizeType = typing_extensions.TypeVar(
+    '_AggregatorServiceChooseSampleSizeType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
+    ],
+)
+
 _AggregatorServiceGetWindowSampleType = typing_extensions.TypeVar(
     '_AggregatorServiceGetWindowSampleType',
     grpc.UnaryUnaryMultiCallable[
@@ -153,7 +169,7 @@ _AggregatorServiceWatchShiftsType = typing_extensions.TypeVar(
     ],
 )
 
-class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceCompareWindowsType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
+class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceCompareWindowsType, _AggregatorServiceChooseSampleSizeType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
     """Keeps windows of importances and ranks what shifted between them."""
 
     @typing.overload
@@ -181,6 +197,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
             aftershock.v1.aggregator_service_pb2.CompareWindowsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+            aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.GetWindowSampleRequest,
@@ -219,6 +239,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
             aftershock.v1.aggregator_service_pb2.CompareWindowsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+            aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.GetWindowSampleRequest,
             aftershock.v1.aggregator_service_pb2.GetWindowSampleResponse,
         ],
@@ -247,6 +271,9 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
     GetGfi: _AggregatorServiceGetGfiType
 
     CompareWindows: _AggregatorServiceCompareWindowsType
+
+    ChooseSampleSize: _AggregatorServiceChooseSampleSizeType
+    """How many examples a window needs for every feature's standard error to be under a tolerance."""
 
     GetWindowSample: _AggregatorServiceGetWindowSampleType
     """The retained examples of a window, until they expire."""
@@ -278,6 +305,10 @@ AggregatorServiceAsyncStub: typing_extensions.TypeAlias = AggregatorServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
         aftershock.v1.aggregator_service_pb2.CompareWindowsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+        aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.GetWindowSampleRequest,
@@ -341,6 +372,14 @@ class AggregatorServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.aggregator_service_pb2.CompareWindowsResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.CompareWindowsResponse]]: ...
+
+    @abc.abstractmethod
+    def ChooseSampleSize(
+        self,
+        request: aftershock.v1.aggregator_service_pb2.ChooseSampleSizeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.ChooseSampleSizeResponse]]:
+        """How many examples a window needs for every feature's standard error to be under a tolerance."""
 
     @abc.abstractmethod
     def GetWindowSample(

@@ -329,3 +329,175 @@ class UnloadCheckpointResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___UnloadCheckpointResponse: typing_extensions.TypeAlias = UnloadCheckpointResponse
+
+@typing.final
+class ExplainCheckpointRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """models/{model} for its newest loaded checkpoint, or models/{model}/checkpoints/{version}."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___ExplainCheckpointRequest: typing_extensions.TypeAlias = ExplainCheckpointRequest
+
+@typing.final
+class ExplainCheckpointResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    FEATURE_COUNT_FIELD_NUMBER: builtins.int
+    TOWER_STEP_COUNT_FIELD_NUMBER: builtins.int
+    FORWARD_OPERATIONS_FIELD_NUMBER: builtins.int
+    ROUTES_FIELD_NUMBER: builtins.int
+    UNKNOWN_STEPS_FIELD_NUMBER: builtins.int
+    DISTRUST_REASON_FIELD_NUMBER: builtins.int
+    PREDICTED_COSTS_FIELD_NUMBER: builtins.int
+    feature_count: builtins.int
+    tower_step_count: builtins.int
+    """Steps that depend on one feature each: they run once per example."""
+    forward_operations: builtins.float
+    """Floating-point operations to score one example."""
+    distrust_reason: builtins.str
+    """Why no rule is used at all. Empty: rules are used."""
+    @property
+    def checkpoint(self) -> aftershock.v1.checkpoint_pb2.Checkpoint: ...
+    @property
+    def routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AblationRoute]:
+        """By class of features; one on no route does not reach the prediction."""
+
+    @property
+    def unknown_steps(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Steps that no rule of dependency covers: they are taken to depend on all that reaches them."""
+
+    @property
+    def predicted_costs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PredictedCost]:
+        """At a coverage of one half, and of one."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: aftershock.v1.checkpoint_pb2.Checkpoint | None = ...,
+        feature_count: builtins.int = ...,
+        tower_step_count: builtins.int = ...,
+        forward_operations: builtins.float = ...,
+        routes: collections.abc.Iterable[Global___AblationRoute] | None = ...,
+        unknown_steps: collections.abc.Iterable[builtins.str] | None = ...,
+        distrust_reason: builtins.str = ...,
+        predicted_costs: collections.abc.Iterable[Global___PredictedCost] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "distrust_reason", b"distrust_reason", "feature_count", b"feature_count", "forward_operations", b"forward_operations", "predicted_costs", b"predicted_costs", "routes", b"routes", "tower_step_count", b"tower_step_count", "unknown_steps", b"unknown_steps"]) -> None: ...
+
+Global___ExplainCheckpointResponse: typing_extensions.TypeAlias = ExplainCheckpointResponse
+
+@typing.final
+class AblationRoute(google.protobuf.message.Message):
+    """How a class of features reaches the prediction."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_COUNT_FIELD_NUMBER: builtins.int
+    JOINS_FIELD_NUMBER: builtins.int
+    DELTA_STEP_COUNT_FIELD_NUMBER: builtins.int
+    RERUN_STEP_COUNT_FIELD_NUMBER: builtins.int
+    FALLBACKS_FIELD_NUMBER: builtins.int
+    OPERATIONS_PER_PAIR_FIELD_NUMBER: builtins.int
+    feature_count: builtins.int
+    delta_step_count: builtins.int
+    """Steps that pass a change on."""
+    rerun_step_count: builtins.int
+    """Steps that run again on ablated values."""
+    operations_per_pair: builtins.float
+    """Floating-point operations for each present (example, feature) pair."""
+    @property
+    def joins(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RecognisedJoin]: ...
+    @property
+    def fallbacks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AblationFallback]: ...
+    def __init__(
+        self,
+        *,
+        feature_count: builtins.int = ...,
+        joins: collections.abc.Iterable[Global___RecognisedJoin] | None = ...,
+        delta_step_count: builtins.int = ...,
+        rerun_step_count: builtins.int = ...,
+        fallbacks: collections.abc.Iterable[Global___AblationFallback] | None = ...,
+        operations_per_pair: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["delta_step_count", b"delta_step_count", "fallbacks", b"fallbacks", "feature_count", b"feature_count", "joins", b"joins", "operations_per_pair", b"operations_per_pair", "rerun_step_count", b"rerun_step_count"]) -> None: ...
+
+Global___AblationRoute: typing_extensions.TypeAlias = AblationRoute
+
+@typing.final
+class RecognisedJoin(google.protobuf.message.Message):
+    """Where features meet and a change of one of them stays small."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    step: builtins.str
+    kind: builtins.str
+    """In words: "linear map"."""
+    def __init__(
+        self,
+        *,
+        step: builtins.str = ...,
+        kind: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kind", b"kind", "step", b"step"]) -> None: ...
+
+Global___RecognisedJoin: typing_extensions.TypeAlias = RecognisedJoin
+
+@typing.final
+class AblationFallback(google.protobuf.message.Message):
+    """A step that no rule covers: it and what follows run again on ablated values."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: builtins.int
+    OPERATOR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    step: builtins.str
+    operator: builtins.str
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        step: builtins.str = ...,
+        operator: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["operator", b"operator", "reason", b"reason", "step", b"step"]) -> None: ...
+
+Global___AblationFallback: typing_extensions.TypeAlias = AblationFallback
+
+@typing.final
+class PredictedCost(google.protobuf.message.Message):
+    """What it takes to ablate every feature of one example."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COVERAGE_FIELD_NUMBER: builtins.int
+    OPERATIONS_FIELD_NUMBER: builtins.int
+    PLAIN_OPERATIONS_FIELD_NUMBER: builtins.int
+    coverage: builtins.float
+    """Share of (example, feature) pairs that are not at their baselines."""
+    operations: builtins.float
+    plain_operations: builtins.float
+    """Of running the model once for each feature."""
+    def __init__(
+        self,
+        *,
+        coverage: builtins.float = ...,
+        operations: builtins.float = ...,
+        plain_operations: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "operations", b"operations", "plain_operations", b"plain_operations"]) -> None: ...
+
+Global___PredictedCost: typing_extensions.TypeAlias = PredictedCost

@@ -65,6 +65,11 @@ class AttributionServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ExplainCheckpoint = channel.unary_unary(
+                '/aftershock.v1.AttributionService/ExplainCheckpoint',
+                request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.FromString,
+                _registered_method=True)
 
 
 class AttributionServiceServicer(object):
@@ -113,6 +118,13 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainCheckpoint(self, request, context):
+        """Says how a checkpoint is ablated, and what that costs against running the model once a feature.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AttributionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +157,11 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.UnloadCheckpoint,
                     request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointResponse.SerializeToString,
+            ),
+            'ExplainCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainCheckpoint,
+                    request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +327,33 @@ class AttributionService(object):
             '/aftershock.v1.AttributionService/UnloadCheckpoint',
             aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointRequest.SerializeToString,
             aftershock_dot_v1_dot_attribution__service__pb2.UnloadCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AttributionService/ExplainCheckpoint',
+            aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.SerializeToString,
+            aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _AttributionServiceUnloadCheckpointType = typing_extensions.TypeVar(
     ],
 )
 
-class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType]):
+_AttributionServiceExplainCheckpointType = typing_extensions.TypeVar(
+    '_AttributionServiceExplainCheckpointType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+    ],
+)
+
+class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType, _AttributionServiceExplainCheckpointType]):
     """Answers which features a model's predictions rest on, example by example."""
 
     @typing.overload
@@ -149,6 +165,10 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.attribution_service_pb2.UnloadCheckpointRequest,
             aftershock.v1.attribution_service_pb2.UnloadCheckpointResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+            aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -178,6 +198,10 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
             aftershock.v1.attribution_service_pb2.UnloadCheckpointRequest,
             aftershock.v1.attribution_service_pb2.UnloadCheckpointResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+            aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ComputeLfi: _AttributionServiceComputeLfiType
@@ -199,6 +223,9 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
     """
 
     UnloadCheckpoint: _AttributionServiceUnloadCheckpointType
+
+    ExplainCheckpoint: _AttributionServiceExplainCheckpointType
+    """Says how a checkpoint is ablated, and what that costs against running the model once a feature."""
 
 AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -224,6 +251,10 @@ AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStu
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.attribution_service_pb2.UnloadCheckpointRequest,
         aftershock.v1.attribution_service_pb2.UnloadCheckpointResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+        aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
     ],
 ]
 
@@ -279,5 +310,13 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.attribution_service_pb2.UnloadCheckpointRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.attribution_service_pb2.UnloadCheckpointResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.UnloadCheckpointResponse]]: ...
+
+    @abc.abstractmethod
+    def ExplainCheckpoint(
+        self,
+        request: aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse]]:
+        """Says how a checkpoint is ablated, and what that costs against running the model once a feature."""
 
 def add_AttributionServiceServicer_to_server(servicer: AttributionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,6 +1,18 @@
 """One incident, as a runbook would hold it."""
 
-from aftershock.v1.aggregator_service_pb2 import ModelSummary
+from aftershock.v1.aggregator_service_pb2 import (
+    ChooseSampleSizeResponse,
+    FeatureSampleSize,
+    ModelSummary,
+    SampleSizeBasis,
+)
+from aftershock.v1.attribution_service_pb2 import (
+    AblationFallback,
+    AblationRoute,
+    ExplainCheckpointResponse,
+    PredictedCost,
+    RecognisedJoin,
+)
 from aftershock.v1.checkpoint_pb2 import Checkpoint, Feature
 from aftershock.v1.example_pb2 import FeatureKind
 from aftershock.v1.incident_pb2 import (
@@ -42,6 +54,44 @@ def window(hour: int, ratio: float | None = None, anomalous: bool = False) -> Wi
             )
         )
     return result
+
+
+def explanation() -> ExplainCheckpointResponse:
+    return ExplainCheckpointResponse(
+        checkpoint=checkpoint(),
+        feature_count=1000,
+        tower_step_count=450,
+        forward_operations=9.95e6,
+        routes=[
+            AblationRoute(
+                feature_count=995,
+                joins=[RecognisedJoin(step="addmm_2", kind="linear map")],
+                delta_step_count=4,
+                operations_per_pair=2.7e5,
+            ),
+            AblationRoute(
+                feature_count=5,
+                rerun_step_count=3,
+                fallbacks=[AblationFallback(step="sort_1", operator="sort", reason="no rule")],
+                operations_per_pair=9e6,
+            ),
+        ],
+        unknown_steps=["sort_1"],
+        predicted_costs=[PredictedCost(coverage=0.5, operations=1e8, plain_operations=9.95e9)],
+    )
+
+
+def sample_size() -> ChooseSampleSizeResponse:
+    return ChooseSampleSizeResponse(
+        window=window(2),
+        sample_size=9_800,
+        basis=SampleSizeBasis.SAMPLE_SIZE_BASIS_SUMMARY,
+        features=[
+            FeatureSampleSize(
+                feature="user_embedding[v3]", sample_size=9_800, gfi=1.18, standard_error=0.0198
+            )
+        ],
+    )
 
 
 def comparison() -> Comparison:

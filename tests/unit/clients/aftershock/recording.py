@@ -96,6 +96,7 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
         self.answering.set()
         self.judge: Callable[[ExampleBatch], Status | None] = lambda batch: None
         self.checkpoints: list[Checkpoint] = []
+        self.explanation = attribution.ExplainCheckpointResponse()
 
     def ComputeLfi(  # noqa: N802
         self, request_iterator: Iterator[attribution.ComputeLfiRequest], context: Any
@@ -132,6 +133,12 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
         self.note(request, context)
         return attribution.LoadCheckpointResponse(checkpoint=self.checkpoints[0])
 
+    def ExplainCheckpoint(  # noqa: N802
+        self, request: attribution.ExplainCheckpointRequest, context: Any
+    ) -> attribution.ExplainCheckpointResponse:
+        self.note(request, context)
+        return self.explanation
+
 
 class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
     """Answers with what a test puts in."""
@@ -144,6 +151,7 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
         self.windows: list[Window] = []
         self.importances: list[FeatureImportance] = []
         self.comparison = Comparison()
+        self.sample_size = aggregator.ChooseSampleSizeResponse()
 
     def ReportOutcomes(  # noqa: N802
         self, request: aggregator.ReportOutcomesRequest, context: Any
@@ -180,6 +188,12 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
     ) -> aggregator.CompareWindowsResponse:
         self.note(request, context)
         return aggregator.CompareWindowsResponse(comparison=self.comparison)
+
+    def ChooseSampleSize(  # noqa: N802
+        self, request: aggregator.ChooseSampleSizeRequest, context: Any
+    ) -> aggregator.ChooseSampleSizeResponse:
+        self.note(request, context)
+        return self.sample_size
 
 
 class Runbook(runbook_grpc.RunbookServiceServicer, Recording):

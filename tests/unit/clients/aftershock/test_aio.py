@@ -13,8 +13,10 @@ from tests.unit.clients.aftershock.conftest import Platform
 from tests.unit.clients.aftershock.incidents import (
     checkpoint,
     comparison,
+    explanation,
     incident,
     mitigation,
+    sample_size,
     summary,
     window,
 )
@@ -60,6 +62,11 @@ async def test_reading_and_deciding(platform: Platform, client: aio.Client) -> N
     assert await client.compare(window(2)) == comparison()
     assert await client.checkpoints() == [checkpoint()]
     assert await client.load_checkpoint("/checkpoints/a") == checkpoint()
+    platform.attribution.explanation = explanation()
+    assert await client.explain_checkpoint() == explanation()
+    assert platform.attribution.requests[-1].name == "models/ads_ctr"
+    platform.aggregator.sample_size = sample_size()
+    assert await client.sample_size(window(2), tolerance=0.01) == sample_size()
     assert await client.incidents() == [incident()]
     assert await client.incident("INC-1") == incident()
     assert await client.approve("INC-1") == mitigation()

@@ -9,6 +9,8 @@ from google.protobuf.json_format import ParseDict
 from typer.testing import CliRunner, Result
 
 from aftershock.cli.__main__ import app
+from aftershock.v1.aggregator_service_pb2 import ChooseSampleSizeResponse
+from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.incident_pb2 import Incident, MitigationState
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection
@@ -18,8 +20,10 @@ from tests.unit.clients.aftershock.incidents import (
     PLAN,
     checkpoint,
     comparison,
+    explanation,
     incident,
     mitigation,
+    sample_size,
     summary,
     window,
 )
@@ -156,6 +160,33 @@ def test_checkpoints_and_load(platform: Platform) -> None:
     assert platform.attribution.requests[-1].folder == "/checkpoints/a"
     platform.attribution.checkpoints = []
     assert "aftershock load" in run("checkpoints").stdout
+
+
+def test_how_a_checkpoint_is_ablated(platform: Platform) -> None:
+    platform.attribution.explanation = explanation()
+    output = run("checkpoint", "explain", "ads_ctr").stdout
+    assert platform.attribution.requests[-1].name == "models/ads_ctr"
+    assert "1,000 features, 450 steps" in output
+    assert "scoring one takes 9.95 M operations" in output
+    assert cells(output, "addmm_2") == ["995", "linear map (addmm_2)", "4", "0", "270 k"]
+    assert "dependencies unknown after: sort_1" in output
+    assert "no rule" in output
+    assert cells(output, "50 %") == ["50 %", "100 M", "9.95 G", "99.5x"]
+    answer = run_json("checkpoint", "explain", checkpoint().name)["explanation"]
+    assert ParseDict(answer, ExplainCheckpointResponse()) == explanation()
+
+
+def test_how_many_examples_are_needed(platform: Platform) -> None:
+    platform.aggregator.sample_size = sample_size()
+    arguments = ("sample-size", "ads_ctr/20261120T020000Z", "--tolerance", "0.01")
+    output = run(*arguments).stdout
+    request = platform.aggregator.requests[-1]
+    assert (request.window, request.tolerance) == (window(2).name, 0.01)
+    assert "9,800 examples keep every standard error under 0.01" in output
+    assert "kept of it" in output
+    assert cells(output, "user_embedding") == ["user_embedding[v3]", "9,800", "1.18", "0.0198"]
+    answer = run_json(*arguments)["sample_size"]
+    assert ParseDict(answer, ChooseSampleSizeResponse()) == sample_size()
 
 
 def test_json_is_the_contracts(platform: Platform) -> None:
