@@ -4,7 +4,7 @@ BIN := .venv/bin
 CASE ?= 11
 CHANGED := .venv/installed
 
-.PHONY: setup demo up test check bench protos clean
+.PHONY: setup demo up test check bench bench-aggregator protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -38,6 +38,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+bench-aggregator: setup
+	@$(BIN)/python -m tests.bench.aggregator $(if $(QUICK),--quick)
 
 protos:
 	protos/generate.sh

@@ -4,15 +4,12 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from tests.aggregator_process import started
 from tests.unit.services.aggregator.served import (
     NAME,
     TIMEOUT,
@@ -26,39 +23,6 @@ from tests.unit.services.aggregator.worlds import NOON, hours
 from tests.valkey import ValkeyServer
 
 BROKEN = (1.0, 0.5, 5.0)
-
-
-@dataclass(frozen=True)
-class Running:
-    """A process that serves."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-
-
-@contextmanager
-def started(url: str, folder: Path) -> Iterator[Running]:
-    address_file = folder / "address"
-    address_file.unlink(missing_ok=True)
-    settings = {
-        "REDIS_URL": url,
-        "ADDRESS_FILE": str(address_file),
-        "EXIT_WITH_PARENT": "true",
-        "SWEEP_SECONDS": "0.2",
-        "RESAMPLES": "100",
-    }
-    environment = {f"AFTERSHOCK_AGGREGATOR_{key}": value for key, value in settings.items()}
-    process = subprocess.Popen([sys.executable, "-m", "services.aggregator"], env=environment)
-    try:
-        deadline = time.monotonic() + TIMEOUT
-        while not address_file.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield Running(process, address_file.read_text())
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_a_kill_at_any_time_loses_and_repeats_nothing(

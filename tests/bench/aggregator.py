@@ -1,0 +1,195 @@
+"""Benchmarks the aggregator: a process of its own, called over gRPC, on a real Valkey.
+
+* Ingest: blocks of a window of 10,000 examples x 1,000 features at 50 % coverage, against NumPy
+  appending the same arrays to its own in memory.
+* Accuracy: the importances of that window, from sixteen bits a value, against float64.
+* Memory: Valkey's own count for the window, live and closed.
+* Many models: 200 models x 1,000 features, each with a day of closed windows and a live one.
+* Comparison: two closed windows of one of them, as its callers see it.
+
+    python -m tests.bench.aggregator [--quick]
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from aftershock.v1 import aggregator_service_pb2 as pb
+from services.aggregator.adapters.redis_client import connect
+from services.aggregator.domain.block import Block, Population
+from services.aggregator.domain.summary import Summary
+from services.aggregator.domain.window import window_id
+from tests.aggregator_process import started
+from tests.unit.services.aggregator.redis_store import RedisStore
+from tests.unit.services.aggregator.served import (
+    NAME,
+    TIMEOUT,
+    Client,
+    block_message,
+    calling,
+    ingest,
+    report,
+)
+from tests.unit.services.aggregator.worlds import (
+    HOUR,
+    MODEL,
+    NOON,
+    block,
+    checkpoint,
+    hour_of,
+    lfis,
+)
+from tests.valkey import start_valkey
+
+FEATURES = 1000
+EXAMPLES = 10_000
+BLOCK_EXAMPLES = 1000
+COVERAGE = 0.5
+MODELS = 200
+_PACE = (MODEL, "pace_1", "pace_2", "pace_3", "pace_4")
+NOON_NAME = f"{NAME}/windows/{window_id(NOON)}"
+_SCALES = np.geomspace(1e-4, 1.0, FEATURES).tolist()
+
+
+def main() -> None:
+    """Measure and print one JSON object last."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="fewer windows, within 45 s")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, start_valkey() as server:
+        settings = {"RESAMPLES": "1000", "FEWEST_EXAMPLES": "100"}
+        with started(server.url, Path(folder), settings) as running, server.connect() as behind:
+            print(json.dumps(asyncio.run(_measured(running.address, behind, arguments.quick))))
+
+
+async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str, float]:
+    dense = [lfis(seed, BLOCK_EXAMPLES, _SCALES, COVERAGE) for seed in range(EXAMPLES // 1000)]
+    made = [
+        replace(block(matrix, f"b{number}"), population=list(Population)[number % 2])
+        for number, matrix in enumerate(dense)
+    ]
+    async with calling(address) as stub:
+        rounds = [(await _ingest_rate(stub, made, m), _append_rate(made)) for m in _PACE]
+        live = _bytes_of(behind, NOON_NAME)
+        error = await _largest_error(stub, np.concatenate(dense))
+        await report(stub, NOON)
+        await asyncio.to_thread(_await_summary, behind)
+        closed = _bytes_of(behind, NOON_NAME)
+        await _hold(str(behind.connection_pool.connection_kwargs["path"]), quick)
+        _say(f"{MODELS} models: {behind.info('memory')['used_memory'] / 2**20:.0f} MiB")
+        compare = await _compare_milliseconds(stub)
+    return {
+        "ingest_pairs_per_s": round(statistics.median(rate for rate, _ in rounds)),
+        "ingest_vs_numpy_append": round(statistics.median(r / a for r, a in rounds), 3),
+        "compare_ms": round(compare, 1),
+        "redis_bytes_live": live,
+        "redis_bytes_closed": closed,
+        "models": MODELS,
+        "gfi_max_relative_error": float(f"{error:.2e}"),
+    }
+
+
+async def _ingest_rate(stub: Client, made: Sequence[Block], model: str) -> float:
+    """Return the (example, feature) pairs per second that one pipeline gets in."""
+    blocks = [block_message(replace(each, model=model)) for each in made]
+    registered = replace(checkpoint(FEATURES), model=model)
+    await ingest(stub, [], registered)
+    start = time.perf_counter()
+    answers = await ingest(stub, blocks, registered)
+    seconds = time.perf_counter() - start
+    assert all(answer.HasField("receipt") for answer in answers)
+    _say(f"ingest: {seconds:.2f} s")
+    return EXAMPLES * FEATURES / seconds
+
+
+def _append_rate(blocks: Sequence[Block]) -> float:
+    """Return the pairs per second at which NumPy appends the same values and places."""
+    start = time.perf_counter()
+    values, indices = np.zeros(0, np.float32), np.zeros(0, np.uint32)
+    for each in blocks:
+        values, indices = np.append(values, each.values), np.append(indices, each.indices)
+    return EXAMPLES * FEATURES / (time.perf_counter() - start)
+
+
+async def _largest_error(stub: Client, dense: NDArray[np.float32]) -> float:
+    """Return the largest relative error of an importance against equation 4 in float64."""
+    answer = await stub.GetGfi(pb.GetGfiRequest(window=NOON_NAME), timeout=TIMEOUT)
+    errors = []
+    for importance in answer.importances:
+        column = np.abs(dense[:, int(importance.feature[1:])].astype(np.float64))
+        present = column[column > 0]
+        exact = len(present) / len(column) * float(np.median(present))
+        errors.append(abs(importance.gfi - exact) / exact)
+    return max(errors)
+
+
+async def _hold(socket: str, quick: bool) -> None:
+    """Store what many models leave: closed windows, and one that takes examples."""
+    day = [NOON - n * HOUR for n in range(1, 25 if not quick else 7)]
+    live = block(lfis(1, BLOCK_EXAMPLES if quick else 5 * BLOCK_EXAMPLES, _SCALES, COVERAGE))
+    older = block(lfis(2, 2, _SCALES, 1.0))
+    async with connect(f"unix://{socket}") as client:
+        store = RedisStore(client)
+        for number in range(MODELS):
+            model = f"{MODEL}_{number}"
+            await store.checkpoints.register(replace(checkpoint(FEATURES), model=model))
+            for start in reversed(day):
+                await _close(store, replace(older, model=model, event_time=start), number)
+            await store.intake.append(replace(live, model=model), hour_of(NOON))
+
+
+async def _close(store: RedisStore, made: Block, seed: int) -> None:
+    await store.intake.append(made, hour_of(made.event_time))
+    window = await store.windows.window(made.model, made.event_time)
+    gfi = np.random.default_rng([seed, made.event_time.hour]).normal(_SCALES, 1e-3)
+    summary = Summary(5000, 5000, np.abs(gfi), np.full(FEATURES, COVERAGE), np.full(FEATURES, 1e-3))
+    assert await store.keeper("bench").close(window, summary)
+
+
+async def _compare_milliseconds(stub: Client) -> float:
+    name = f"models/{MODEL}_0/windows/"
+    request = pb.CompareWindowsRequest(
+        anomaly=name + window_id(NOON - HOUR), control_window=name + window_id(NOON - 2 * HOUR)
+    )
+    taken = []
+    for _ in range(20):
+        start = time.perf_counter()
+        await stub.CompareWindows(request, timeout=TIMEOUT)
+        taken.append(time.perf_counter() - start)
+    return 1000 * statistics.median(taken)
+
+
+def _await_summary(behind: redis.Redis) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not behind.exists(f"as:{{{MODEL}}}:window:{window_id(NOON)}:summary"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _bytes_of(behind: redis.Redis, window: str) -> int:
+    """Return what Valkey counts for all keys of the window."""
+    pattern = f"as:{{{MODEL}}}:window:{window.rpartition('/')[2]}*"
+    total = 0
+    for key in behind.scan_iter(pattern):
+        size: Any = behind.memory_usage(key, samples=0)
+        total += size
+    return total
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
