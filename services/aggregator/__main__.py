@@ -22,6 +22,7 @@ from services.aggregator.adapters.redis_shifts import RedisShifts
 from services.aggregator.adapters.redis_windows import RedisWindows
 from services.aggregator.adapters.sweeper import Sweeper
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
+from services.aggregator.choose_sample_size import ChooseSampleSize
 from services.aggregator.close import Close
 from services.aggregator.compare import Compare
 from services.aggregator.detect import Detect
@@ -129,6 +130,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         list_windows=ListWindows(checkpoints, windows),
         get_gfi=GetGfi(checkpoints, windows, measure),
         compare=compare,
+        choose_sample_size=ChooseSampleSize(checkpoints, windows, settings.resamples),
         get_window_sample=GetWindowSample(windows),
         watch=Watch(checkpoints, shifts),
         selection=settings.control_selection,

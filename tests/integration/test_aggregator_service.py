@@ -54,6 +54,43 @@ async def windows(stub: Client) -> list[Window]:
     return list(answer.windows)
 
 
+class TestSampleSize:
+    async def test_an_open_window_is_resampled(self, stub: Client) -> None:
+        await ingest(stub, hour_of_blocks(NOON, 1))
+        request = pb.ChooseSampleSizeRequest(window=NOON_NAME, tolerance=0.02)
+        answer = await stub.ChooseSampleSize(request, timeout=TIMEOUT)
+        assert answer.basis == pb.SAMPLE_SIZE_BASIS_IMPORTANCES
+        assert answer.window.name == NOON_NAME
+        # The scales are 1, 0.5 and 0.1: errors go with them, and sizes with their squares.
+        assert [feature.feature for feature in answer.features] == ["f0", "f1", "f2"]
+        sizes = [feature.sample_size for feature in answer.features]
+        assert answer.sample_size == sizes[0]
+        now = answer.features[0].standard_error
+        assert answer.sample_size == pytest.approx(2000 * (now / 0.02) ** 2, rel=0.5)
+        assert sizes[0] / sizes[1] == pytest.approx(4, rel=0.6)
+
+    async def test_a_closed_window_is_extrapolated(self, stub: Client) -> None:
+        await store_hour(stub, NOON, 1)
+        await store_hour(stub, NOON + HOUR, 2)
+        await watched(stub, 1)
+        request = pb.ChooseSampleSizeRequest(window=NOON_NAME, tolerance=0.02)
+        answer = await stub.ChooseSampleSize(request, timeout=TIMEOUT)
+        assert answer.basis == pb.SAMPLE_SIZE_BASIS_SUMMARY
+        now = answer.features[0].standard_error
+        assert answer.sample_size == pytest.approx(2000 * (now / 0.02) ** 2, abs=1)
+
+    async def test_what_cannot_be_answered_is_refused(self, stub: Client) -> None:
+        async def ask(tolerance: float) -> Refusal:
+            request = pb.ChooseSampleSizeRequest(window=NOON_NAME, tolerance=tolerance)
+            return await refused(stub.ChooseSampleSize(request, timeout=TIMEOUT))
+
+        assert (await ask(0.02)).reason == "WINDOW_NOT_FOUND"
+        await ingest(stub, hour_of_blocks(NOON, 1))
+        too_small = await ask(1e-9)
+        assert (too_small.reason, too_small.fields) == ("INVALID_REQUEST", ["tolerance"])
+        assert (await ask(0.0)).fields == ["tolerance"]
+
+
 class TestIngest:
     async def test_blocks_become_a_window_with_importances(self, stub: Client) -> None:
         considered, displayed = (

@@ -22,6 +22,7 @@ from services.aggregator.adapters.incoming import (
 )
 from services.aggregator.adapters.metrics import BLOCKS
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
+from services.aggregator.choose_sample_size import ChooseSampleSize
 from services.aggregator.compare import Compare
 from services.aggregator.domain.block import Block
 from services.aggregator.domain.control import ControlSelection
@@ -51,6 +52,7 @@ class AggregatorServicer(AggregatorServiceServicer):
     list_windows: ListWindows
     get_gfi: GetGfi
     compare: Compare
+    choose_sample_size: ChooseSampleSize
     get_window_sample: GetWindowSample
     watch: Watch
     selection: ControlSelection
@@ -118,6 +120,14 @@ class AggregatorServicer(AggregatorServiceServicer):
         control = await self._control(request)
         comparison = await self.compare(anomaly, control, request.top_k or _TOP_K)
         return pb.CompareWindowsResponse(comparison=outgoing.comparison_message(comparison))
+
+    async def ChooseSampleSize(  # noqa: N802 - the contract's name
+        self, request: pb.ChooseSampleSizeRequest, _: _Context
+    ) -> pb.ChooseSampleSizeResponse:
+        """Say how many examples a window needs."""
+        model, start = parse_window_name(request.window)
+        chosen = await self.choose_sample_size(model, start, request.tolerance)
+        return outgoing.sample_size_message(chosen)
 
     async def GetWindowSample(  # noqa: N802 - the contract's name
         self, request: pb.GetWindowSampleRequest, _: _Context

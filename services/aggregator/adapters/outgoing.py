@@ -4,7 +4,12 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from aftershock.v1.aggregator_service_pb2 import ModelSummary
+from aftershock.v1.aggregator_service_pb2 import (
+    ChooseSampleSizeResponse,
+    FeatureSampleSize,
+    ModelSummary,
+    SampleSizeBasis,
+)
 from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
 from aftershock.v1.checkpoint_pb2 import Feature as FeatureMessage
 from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
@@ -17,6 +22,7 @@ from aftershock.v1.shift_pb2 import Verdict as VerdictMessage
 from aftershock.v1.window_pb2 import Calibration as CalibrationMessage
 from aftershock.v1.window_pb2 import Window as WindowMessage
 from aftershock.v1.window_pb2 import WindowState as WindowStateMessage
+from services.aggregator.choose_sample_size import SampleSize
 from services.aggregator.domain.calibration import Calibration
 from services.aggregator.domain.checkpoint import Checkpoint, FeatureKind
 from services.aggregator.domain.control import ControlSelection
@@ -85,6 +91,26 @@ def importance_message(importance: FeatureImportance) -> FeatureImportanceMessag
         coverage=importance.coverage,
         standard_error=importance.standard_error,
         rank=importance.rank,
+    )
+
+
+def sample_size_message(chosen: SampleSize) -> ChooseSampleSizeResponse:
+    """Return how many examples a window needs as a message."""
+    resampled = SampleSizeBasis.SAMPLE_SIZE_BASIS_IMPORTANCES
+    kept = SampleSizeBasis.SAMPLE_SIZE_BASIS_SUMMARY
+    return ChooseSampleSizeResponse(
+        window=window_message(chosen.window),
+        sample_size=chosen.needs[0].sample_size,
+        basis=resampled if chosen.is_resampled else kept,
+        features=(
+            FeatureSampleSize(
+                feature=need.feature.name,
+                sample_size=need.sample_size,
+                gfi=need.gfi,
+                standard_error=need.standard_error,
+            )
+            for need in chosen.needs
+        ),
     )
 
 

@@ -19,6 +19,9 @@ of its entries' weight there, given k_c and k_d. So its median falls at the quan
 of the window's own entries, with variance v: we draw Beta((m + 1) / 2, (m + 1) / 2) with
 m = 1 / (4 v), the number of equal draws whose median varies as much, and move it by 1/2 - s.
 
+Nothing of this asks for resamples of the window's own size: those of any other size tell what the
+standard error would be with so many examples.
+
 One sort of a column thus serves any number of resamples. `tests` hold both against resamples drawn
 one by one.
 """
@@ -26,7 +29,7 @@ one by one.
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.gfi import Column, Columns
+from services.aggregator.domain.gfi import Column, Columns, Weights
 
 
 def standard_errors(columns: Columns, resamples: int, seed: int) -> NDArray[np.float64]:
@@ -46,25 +49,25 @@ def _standard_error(column: Column, resamples: int, rng: np.random.Generator) ->
 
 
 def resampled_importances(
-    column: Column, resamples: int, rng: np.random.Generator
+    column: Column, resamples: int, rng: np.random.Generator, size: Weights | None = None
 ) -> NDArray[np.float64]:
-    """Return the importance in each of the resamples of a column with entries."""
-    weights = column.weights
-    considered = _drawn(column.considered_count, weights.considered_count, resamples, rng)
-    displayed = _drawn(column.displayed_count, weights.displayed_count, resamples, rng)
-    weight = considered * float(weights.considered) + displayed * float(weights.displayed)
-    if weights.are_mixed:
-        medians = _mixed_medians(column, considered, displayed, rng)
+    """Return the importance in each of the resamples of a column with entries, float64 [resamples].
+
+    Each draws as many examples of each population as the window has, or as `size` says.
+    """
+    window, size = column.weights, size or column.weights
+    shares = (
+        column.considered_count / max(window.considered_count, 1),
+        column.displayed_count / max(window.displayed_count, 1),
+    )
+    considered = rng.binomial(size.considered_count, shares[0], resamples)
+    displayed = rng.binomial(size.displayed_count, shares[1], resamples)
+    if size.are_mixed:
+        medians = _mixed_medians(column, size, considered, displayed, rng)
     else:
         medians = _equal_medians(column, considered + displayed, rng)
-    return np.where(weight > 0, weight / weights.total * medians, 0.0)
-
-
-def _drawn(
-    entries: int, examples: int, resamples: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    share = entries / examples if examples else 0.0
-    return rng.binomial(examples, share, resamples)
+    weight = considered * float(size.considered) + displayed * float(size.displayed)
+    return np.where(weight > 0, weight / size.total * medians, 0.0)
 
 
 def _equal_medians(
@@ -81,18 +84,19 @@ def _equal_medians(
 
 def _mixed_medians(
     column: Column,
+    size: Weights,
     considered: NDArray[np.int64],
     displayed: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     share_considered, share_displayed = _shares_below_median(column)
-    weighted_considered = considered * float(column.weights.considered)
-    weighted_displayed = displayed * float(column.weights.displayed)
+    weighted_considered = considered * float(size.considered)
+    weighted_displayed = displayed * float(size.displayed)
     total = np.maximum(weighted_considered + weighted_displayed, 1.0)
     below = (weighted_considered * share_considered + weighted_displayed * share_displayed) / total
     variance = (
-        weighted_considered * column.weights.considered * share_considered * (1 - share_considered)
-        + weighted_displayed * column.weights.displayed * share_displayed * (1 - share_displayed)
+        weighted_considered * size.considered * share_considered * (1 - share_considered)
+        + weighted_displayed * size.displayed * share_displayed * (1 - share_displayed)
     ) / total**2
     shape = (0.25 / np.maximum(variance, 1e-12) + 1) / 2
     quantiles = rng.beta(shape, shape) + 0.5 - below

@@ -35,6 +35,10 @@ class InvalidPosition(AggregatorError):
     """A page token or a cursor that this service did not hand out."""
 
 
+class InvalidTolerance(AggregatorError):
+    """No window of a possible size has standard errors under the tolerance."""
+
+
 class CheckpointNotFound(AggregatorError):
     """No such checkpoint is registered for the model."""
 
