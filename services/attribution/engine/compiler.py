@@ -44,7 +44,7 @@ def compiled(
     for _ in range(2):
         made = _made(graph, checkpoint, output, limits or Limits(), distrust)
         try:
-            error = worst_error(made, made.graph, sample)
+            error = worst_error(made, sample)
         except NotFinite as wrong:
             raise CheckpointRefused(f"scoring made-up examples: {wrong}") from wrong
         if error <= 1:
@@ -65,7 +65,14 @@ def _made(
             dependencies = Dependencies(graph, schema, trusted=False)
         trunks = _trunks(graph, dependencies, schema, distrust)
     made = _explained(graph, dependencies, schema, trunks, distrust)
-    return AblationProgram(checkpoint, graph, trunks, output, limits, made)
+    return AblationProgram(
+        checkpoint=checkpoint,
+        graph=graph,
+        trunks=trunks,
+        output=output,
+        limits=limits,
+        explanation=made,
+    )
 
 
 def _explained(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.attribution.domain.compilation import Explanation, Fallback, Join, Route
 from services.attribution.engine import costs
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Graph, Step
 from services.attribution.engine.trunk import Trunk
 
@@ -25,7 +26,11 @@ _KINDS = {
 
 
 def explain(
-    graph: Graph, trunks: Sequence[Trunk], features: int, unknown: Sequence[Step], distrusted: str | None
+    graph: Graph,
+    trunks: Sequence[Trunk],
+    features: int,
+    unknown: Sequence[Step],
+    distrusted: str | None,
 ) -> Explanation:
     """Return what was compiled."""
     joint = {step.index for trunk in trunks for step in trunk.joint}
@@ -53,5 +58,5 @@ def _route(trunk: Trunk) -> Route:
 
 def _fallback(trunk: Trunk, index: int) -> Fallback:
     step = trunk.graph.step(index)
-    assert step is not None
+    step = sure(step)
     return Fallback(step.name, step.operator, trunk.reasons[index])

@@ -26,7 +26,7 @@ class Limits:
     """How much work is done at once, and by how many threads. No answer depends on it."""
 
     workers: int = 1
-    block_rows: int = 64
+    block_rows: int = 128
     chunk_pairs: int = 512
 
 
@@ -35,6 +35,7 @@ class AblationProgram:
 
     def __init__(
         self,
+        *,
         checkpoint: Checkpoint,
         graph: Graph,
         trunks: Sequence[Trunk],
@@ -79,7 +80,9 @@ class AblationProgram:
                 if pairs.count:
                     change = run(trunk, block, pairs, self.limits.chunk_pairs, self._scratch())
                     change = self._of_logits(output[pairs.rows], change)
-                    work.deltas[pairs.owners, rows.start + pairs.rows] = change.numpy()
+                    work.deltas[pairs.owners.numpy(), rows.start + pairs.rows.numpy()] = (
+                        change.numpy()
+                    )
 
     def _scratch(self) -> Scratch:
         if not hasattr(self._own, "scratch"):
@@ -92,7 +95,7 @@ class AblationProgram:
         return torch.logit(output) if self._output is Output.PROBABILITY else output
 
     def _of_logits(self, output: Tensor, change: Tensor) -> Tensor:
-        """Return a logit's change, given the output's: `log(1 + dp / p) - log(1 - dp / (1 - p))`."""
+        """Return a logit's change for the output's: `log(1 + dp / p) - log(1 - dp / (1 - p))`."""
         if self._output is Output.LOGIT:
             return change
         return torch.log1p(change / output) - torch.log1p(-change / (1 - output))

@@ -19,6 +19,8 @@ _COLUMNS_AT_ONCE = 128
 
 _PAIRS_AT_ONCE = 256
 
+_VECTORS_AT_ONCE = 2048
+
 _LARGEST_MAP = 1 << 15
 """Elements of a row's own map: more would not fit the cache."""
 
@@ -131,12 +133,22 @@ def _add_term(site: Site, term: Term, delta: Delta, matrix: Tensor, answer: Tens
         spread = term.factor if term.matrix is None else term.factor * term.matrix
         answer.addcmul_(term.amounts, (spread @ matrix)[rows])
     elif matrix.shape[1] <= _NARROW:
-        for column in range(matrix.shape[1]):
-            by_row = term.factor * matrix[:, column]
-            by_row = by_row if term.matrix is None else by_row @ term.matrix.t()
-            answer[:, column] += (term.amounts * by_row[rows]).sum(1)
+        _add_by_row_vectors(term, term.factor, rows, matrix, answer)
     else:
         _add_by_row(site, term, delta, matrix, answer)
+
+
+def _add_by_row_vectors(
+    term: Term, factors: Tensor, rows: Tensor, matrix: Tensor, answer: Tensor
+) -> None:
+    """Add `amounts @ (M diag(factor_i) w)` for each of a few columns w."""
+    for column in range(matrix.shape[1]):
+        vectors = factors * matrix[:, column]
+        vectors = vectors if term.matrix is None else vectors @ term.matrix.t()
+        for start in range(0, len(rows), _VECTORS_AT_ONCE):
+            some = slice(start, start + _VECTORS_AT_ONCE)
+            change = vectors[rows[some]].mul_(term.amounts[some]).sum(1)
+            answer[some, column] += change
 
 
 def _remembered_map(site: Site, term: Term, matrix: Tensor) -> Tensor:
