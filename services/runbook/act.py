@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from services.runbook.domain.errors import (
     ActuatorConflict,
@@ -127,8 +128,10 @@ class Act:
             # A person may have taken it back meanwhile; the outbox holds that work next.
             if mitigation.state is not _S.APPLYING:
                 return
-            seen = unit.feeds.newest_window_end(incident.model)
-            after = max(t for t in (incident.windows[-1].end_time, seen, newest_example) if t)
+            ends = (incident.windows[-1].end_time, unit.feeds.newest_window_end(incident.model))
+            # An example of time t was scored without it: what starts at t holds that example.
+            past = newest_example + timedelta.resolution if newest_example else None
+            after = max(time for time in (*ends, past) if time)
             timed = incident.with_mitigation(replace(mitigation, applied_after=after))
             applied = self._moved(timed, mitigation, _S.APPLIED, "").advised(
                 f"In force: {mitigation.plan}. {needed} windows that start at "

@@ -37,7 +37,7 @@ def killed(
         yield MemoryKilledFeatures()
         return
     on_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/r.sqlite" if on_sqlite else postgres_server.new_database()
+    url = f"sqlite:///{tmp_path}/r.sqlite" if on_sqlite else postgres_server.empty_database()
     engine = open_engine(url)
     upgrade(engine)
     yield SqlKilledFeatures(SqlTransactions(engine))

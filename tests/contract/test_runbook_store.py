@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -19,7 +20,12 @@ from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_tables import IncidentRow
 from services.runbook.adapters.sql_transactions import SqlTransactions
-from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
+from services.runbook.domain.errors import (
+    IncidentNotFound,
+    InvalidPageToken,
+    LeaseLost,
+    StoreUnavailable,
+)
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import Incident, opened
 from services.runbook.domain.mitigation import Mitigation, MitigationState, propose
@@ -422,6 +428,20 @@ def test_the_database_itself_refuses_a_second_open_incident(
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://nobody@/none?host=/nowhere", "sqlite:////proc/nowhere/runbook.sqlite"]
+)
+async def test_a_database_that_is_gone_is_unavailable_and_says_when_to_try_again(
+    url: str,
+) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    store = SqlStore(SqlTransactions(engine), ChangeSignal())
+    for call in (store.read, store.transact):
+        with pytest.raises(StoreUnavailable, match="try again") as failure:
+            await call(lambda unit: unit.incidents.in_force())
+        assert failure.value.retry_after > 0
+
+
 def _page(
     model: str | None, size: int, token: str, unit: UnitOfWork
 ) -> tuple[Sequence[Incident], str]:
@@ -433,4 +453,4 @@ def _record(seen: ShiftEvent, unit: UnitOfWork) -> bool:
 
 
 def _url(database: str, folder: Path, server: PostgresServer) -> str:
-    return server.new_database() if database == "postgresql" else f"sqlite:///{folder}/r.sqlite"
+    return server.empty_database() if database == "postgresql" else f"sqlite:///{folder}/r.sqlite"

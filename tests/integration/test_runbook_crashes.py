@@ -32,7 +32,7 @@ class Death(BaseException):
 def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_server: PostgresServer) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/runbook.sqlite"
-    return postgres_server.new_database()
+    return postgres_server.empty_database()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ TABLES = set(METADATA.tables)
 def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_server: PostgresServer) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/new folder/runbook.sqlite"
-    return postgres_server.new_database()
+    return postgres_server.empty_database()
 
 
 @pytest.fixture

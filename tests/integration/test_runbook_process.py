@@ -120,13 +120,13 @@ def database_url(
 ) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/data/runbook.sqlite"
-    return postgres_server.new_database()
+    return postgres_server.empty_database()
 
 
 @pytest.fixture
 async def aggregator() -> Aggregator:
     started = an_aggregator(event(0, HEALTHY), event(1, BROKEN))
-    started.latest[MODEL] = EVENT_TIME + timedelta(hours=2)
+    started.latest[MODEL] = EVENT_TIME + timedelta(hours=1, minutes=59)
     return started
 
 

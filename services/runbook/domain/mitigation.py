@@ -85,7 +85,7 @@ class Mitigation:
     change: Change | None = None
     """Recorded before the act: what it finds and what it puts in force."""
     applied_after: datetime | None = None
-    """Event time of the newest example that may have been scored without the mitigation."""
+    """Event time before which examples may have been scored without the mitigation."""
     verified_calibration: float | None = None
     """Of the window that decided the verification."""
 

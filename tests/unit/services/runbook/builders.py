@@ -1,5 +1,6 @@
 """Incidents in miniature, and a runbook to play them on."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -202,6 +203,8 @@ class KnownPreviews:
     async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
         """Answer as recorded."""
         self.asked.append((window, tuple(features)))
+        # As a real call does, it lets others run meanwhile.
+        await asyncio.sleep(0)
         if self.missing:
             raise PreviewUnavailable(self.missing)
         ratio = self.ratios.get(frozenset(features), 1 / BROKEN)

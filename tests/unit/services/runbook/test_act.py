@@ -165,6 +165,22 @@ async def test_taking_back_while_it_is_applied_waits_and_then_undoes() -> None:
     assert await in_force(runbook) == {"user_embedding": SERVED}
 
 
+async def test_taking_back_in_the_middle_of_applying_undoes_at_once() -> None:
+    class Interrupted(DryRun):
+        async def apply(self, key: str, plan: Plan, change: Change) -> None:
+            await super().apply(key, plan, change)
+            await runbook.take_back()
+
+    runbook = Runbook(actuator=Interrupted())
+    await runbook.see(event(1, BROKEN))
+    await runbook.say_yes()
+    await runbook.worker.drain()
+    mitigation = await runbook.mitigation()
+    assert mitigation.state is MitigationState.REVERTED
+    assert MitigationState.APPLIED not in {step.after for step in mitigation.history}
+    assert await in_force(runbook) == {"user_embedding": SERVED}
+
+
 async def test_a_silent_actuator_is_given_up_on() -> None:
     class Silent(DryRun):
         async def apply(self, key: str, plan: Plan, change: Change) -> None:

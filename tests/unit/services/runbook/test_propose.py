@@ -1,5 +1,7 @@
 """Policies propose, observe or approve; guard rails and previews hold them back."""
 
+import asyncio
+
 import pytest
 
 from services.runbook.domain.guardrail import GuardRails
@@ -153,6 +155,24 @@ async def test_what_expired_is_proposed_again() -> None:
     await runbook.see(event(2, BROKEN))
     states = [m.state for m in (await runbook.incident()).mitigations]
     assert states == [MitigationState.EXPIRED, MitigationState.PROPOSED]
+
+
+async def test_an_event_that_comes_again_asks_for_nothing() -> None:
+    runbook = Runbook()
+    await runbook.see(event(1, BROKEN))
+    runbook.clock.advance(minutes=31)
+    await runbook.expire()
+    await runbook.see(event(1, BROKEN))
+    assert len((await runbook.incident()).mitigations) == 1
+
+
+async def test_two_workers_that_consider_at_once_make_one_proposal() -> None:
+    runbook = Runbook()
+    await runbook.open(event(1, BROKEN))
+    await runbook.open(event(2, BROKEN))
+    await asyncio.gather(*(runbook.new_worker().drain() for _ in range(3)))
+    assert len(runbook.previews.asked) == 2
+    assert len((await runbook.incident()).mitigations) == 1
 
 
 async def test_a_feature_that_is_off_is_no_suspect_of_the_next_incident() -> None:

@@ -76,11 +76,13 @@ async def test_windows_without_enough_events_never_verify_and_a_person_is_asked(
     assert (await runbook.mitigation()).state is MitigationState.EFFECTIVE
 
 
-async def test_a_window_that_began_before_the_mitigation_says_nothing() -> None:
+@pytest.mark.parametrize("minutes", [0, 40])
+async def test_a_window_that_began_before_the_mitigation_says_nothing(minutes: int) -> None:
     runbook = Runbook()
     await runbook.see(event(1, BROKEN))
-    # Examples of 02:40 were scored before the switch: the window of 02:00 is half and half.
-    runbook.watermarks.times["models/ads_ctr"] = EVENT_TIME + timedelta(hours=2, minutes=40)
+    # Examples of 02:00 or 02:40 were scored before the switch: that hour is half and half.
+    newest_example = EVENT_TIME + timedelta(hours=2, minutes=minutes)
+    runbook.watermarks.times["models/ads_ctr"] = newest_example
     await runbook.say_yes()
     await runbook.worker.drain()
     await runbook.see(event(2, 1.2))

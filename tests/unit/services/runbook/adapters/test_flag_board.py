@@ -98,6 +98,30 @@ async def test_a_kill_that_could_not_be_told_is_told_again() -> None:
     assert await following(board.configurations("")) == {"aftershock.kill.ads_ctr.a"}
 
 
+async def test_an_older_read_that_ends_later_brings_nothing_back() -> None:
+    class Slow(MemoryKilledFeatures):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slow = asyncio.Event()
+
+        async def read(self) -> frozenset[tuple[str, str]]:
+            found = await super().read()
+            if not found:
+                await self.slow.wait()
+            return found
+
+    killed = Slow()
+    board = FlagBoard(killed)
+    older = asyncio.create_task(board.refresh())
+    await asyncio.sleep(0)
+    await killed.switch("1", "models/ads_ctr", KILL_A)
+    newer = asyncio.create_task(board.refresh())
+    await asyncio.sleep(0)
+    killed.slow.set()
+    await asyncio.gather(older, newer)
+    assert await following(board.configurations("")) == {"aftershock.kill.ads_ctr.a"}
+
+
 async def test_streams_end_when_the_server_does() -> None:
     board = FlagBoard(MemoryKilledFeatures())
     follower = asyncio.create_task(board.follow())
