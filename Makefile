@@ -4,7 +4,7 @@ BIN := .venv/bin
 CASE ?= 11
 CHANGED := .venv/installed
 
-.PHONY: setup demo up test check bench bench-aggregator protos clean
+.PHONY: setup demo up test check bench bench-aggregator torture-aggregator protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -41,6 +41,9 @@ bench: setup
 
 bench-aggregator: setup
 	@$(BIN)/python -m tests.bench.aggregator $(if $(QUICK),--quick)
+
+torture-aggregator: setup
+	@$(BIN)/python -m tests.torture.aggregator $(if $(QUICK),--quick)
 
 protos:
 	protos/generate.sh

