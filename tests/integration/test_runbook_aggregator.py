@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from aftershock.v1 import shift_pb2
+from aftershock.v1.example_pb2 import Population
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.grpc_previewer import GrpcPreviewer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
@@ -167,10 +168,30 @@ class TestPreviews:
         assert request.features == ["a", "b"]
         assert 1 <= len(request.arrow_streams) <= 64
 
+    async def test_displayed_examples_come_before_considered_ones(
+        self, channel: grpc.aio.Channel, aggregator: Aggregator
+    ) -> None:
+        previewer = GrpcPreviewer(channel, channel, ())
+        await previewer.ablate(WINDOW, ("a",))
+        assert aggregator.sampled == [Population.POPULATION_DISPLAYED]
+        aggregator.keeps.remove(Population.POPULATION_DISPLAYED)
+        await previewer.ablate(WINDOW, ("a",))
+        assert aggregator.sampled[1:] == [
+            Population.POPULATION_DISPLAYED,
+            Population.POPULATION_CONSIDERED,
+        ]
+
+    async def test_an_empty_sample_is_none(
+        self, channel: grpc.aio.Channel, aggregator: Aggregator
+    ) -> None:
+        aggregator.streams = 0
+        with pytest.raises(PreviewUnavailable, match="kept no examples"):
+            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a",))
+
     async def test_without_a_sample_it_says_so(
         self, channel: grpc.aio.Channel, aggregator: Aggregator
     ) -> None:
-        aggregator.keeps_samples = False
+        aggregator.keeps.clear()
         with pytest.raises(PreviewUnavailable, match="the aggregator says NOT_FOUND: no sample"):
             await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a",))
 

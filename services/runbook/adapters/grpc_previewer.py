@@ -70,9 +70,12 @@ class GrpcPreviewer:
         self, window: str, population: Population.ValueType
     ) -> GetWindowSampleResponse:
         request = GetWindowSampleRequest(window=window, population=population)
-        return await self._aggregator.GetWindowSample(
+        sample = await self._aggregator.GetWindowSample(
             request, timeout=_SECONDS, metadata=self._metadata
         )
+        if not sample.arrow_streams:
+            raise PreviewUnavailable("the aggregator kept no examples of the window")
+        return sample
 
     async def _checkpoint(self, model: str, digest: str) -> str:
         """Return the name of the checkpoint that scored the window: the newest may be another."""

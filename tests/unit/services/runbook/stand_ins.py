@@ -22,6 +22,7 @@ from aftershock.v1.attribution_service_pb2_grpc import (
     add_AttributionServiceServicer_to_server,
 )
 from aftershock.v1.checkpoint_pb2 import Checkpoint
+from aftershock.v1.example_pb2 import Population
 from services.runbook.adapters.grpc_messages import incident_message
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import opened
@@ -51,7 +52,15 @@ class Aggregator(AggregatorServiceServicer):
     events: list[shift_pb2.ShiftEvent] = field(default_factory=list)
     watches: list[dict[str, str]] = field(default_factory=list)
     latest: dict[str, datetime] = field(default_factory=dict)
-    keeps_samples: bool = True
+    keeps: set[Population.ValueType] = field(
+        default_factory=lambda: {
+            Population.POPULATION_CONSIDERED,
+            Population.POPULATION_DISPLAYED,
+        }
+    )
+    """Populations of which it has a sample."""
+    sampled: list[Population.ValueType] = field(default_factory=list)
+    streams: int = 100
     breaks_after: int | None = None
     """End the stream after that many events, once."""
     _published: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -82,10 +91,11 @@ class Aggregator(AggregatorServiceServicer):
     async def GetWindowSample(
         self, request: aggregator_pb.GetWindowSampleRequest, context: _Context
     ) -> aggregator_pb.GetWindowSampleResponse:
-        if not self.keeps_samples:
+        self.sampled.append(request.population)
+        if request.population not in self.keeps:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no sample of {request.window}")
         return aggregator_pb.GetWindowSampleResponse(
-            checkpoint_digest=DIGEST, arrow_streams=[b"examples"] * 100
+            checkpoint_digest=DIGEST, arrow_streams=[b"examples"] * self.streams
         )
 
     async def ListModels(
