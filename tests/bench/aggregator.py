@@ -5,6 +5,7 @@
 * Accuracy: the importances of that window, from sixteen bits a value, against float64.
 * Memory: Valkey's own count for the window, live and closed.
 * Many models: 200 models x 1,000 features, each with a day of closed windows and a live one.
+* Sliding: a pane of 100 examples enters and one leaves, against NumPy on the whole window.
 * Comparison: two closed windows of one of them, as its callers see it.
 
     python -m tests.bench.aggregator [--quick]
@@ -28,6 +29,8 @@ from numpy.typing import NDArray
 from aftershock.v1 import aggregator_service_pb2 as pb
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Block, Population
+from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.sliding import SlidingWindow
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import window_id
 from tests.aggregator_process import started
@@ -55,6 +58,7 @@ from tests.valkey import start_valkey
 FEATURES = 1000
 EXAMPLES = 10_000
 BLOCK_EXAMPLES = 1000
+PANE_EXAMPLES = 100
 COVERAGE = 0.5
 MODELS = 200
 _PACE = (MODEL, "pace_1", "pace_2", "pace_3", "pace_4")
@@ -92,6 +96,7 @@ async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str,
     return {
         "ingest_pairs_per_s": round(statistics.median(rate for rate, _ in rounds)),
         "ingest_vs_numpy_append": round(statistics.median(r / a for r, a in rounds), 3),
+        "step_speedup_vs_recompute": round(_step_speedup(10 if quick else 50), 1),
         "compare_ms": round(compare, 1),
         "redis_bytes_live": live,
         "redis_bytes_closed": closed,
@@ -120,6 +125,35 @@ def _append_rate(blocks: Sequence[Block]) -> float:
     for each in blocks:
         values, indices = np.append(values, each.values), np.append(indices, each.indices)
     return EXAMPLES * FEATURES / (time.perf_counter() - start)
+
+
+def _step_speedup(steps: int) -> float:
+    """Return how much sooner a step's importances are there than with NumPy from all panes.
+
+    NumPy gets the panes' values feature by feature and sorts each column: what would be done
+    without the sliding window. Both answers must be the same.
+    """
+    held = EXAMPLES // PANE_EXAMPLES
+    panes = [
+        block(lfis(n, PANE_EXAMPLES, _SCALES, COVERAGE), population=list(Population)[n % 2]).pane
+        for n in range(held + steps)
+    ]
+    window, speedups = SlidingWindow(FEATURES), []
+    for number, pane in enumerate(panes, start=1):
+        start = time.perf_counter()
+        window.enter(pane)
+        if number <= held:
+            continue
+        window.leave()
+        found, _ = window.importances()
+        middle = time.perf_counter()
+        expected, _ = importances(
+            gather(panes[number - EXAMPLES // PANE_EXAMPLES : number], FEATURES)
+        )
+        speedups.append((time.perf_counter() - middle) / (middle - start))
+        assert found.tolist() == expected.tolist()
+    _say(f"sliding: {min(speedups):.1f} to {max(speedups):.1f} times")
+    return statistics.median(speedups)
 
 
 async def _largest_error(stub: Client, dense: NDArray[np.float32]) -> float:

@@ -157,6 +157,12 @@ def gather(panes: Sequence[Pane], feature_count: int) -> Columns:
     return Columns(keys, offsets, _weigh(panes))
 
 
+def keys_of(pane: Pane) -> NDArray[np.uint32]:
+    """Return the pane's entries as keys of columns, uint32 [entries]."""
+    is_displayed = np.uint32(pane.population is Population.DISPLAYED)
+    return (pane.values.view(np.uint32) << np.uint32(1)) | is_displayed
+
+
 def importances(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return importance and coverage of each feature, float64 [M] both."""
     pairs = [(column.importance, column.coverage) for column in columns]
@@ -168,8 +174,7 @@ def _scatter(pane: Pane, free: NDArray[np.int64], keys: NDArray[np.uint32]) -> N
     """Put the pane's entries at the features' next free places; return how many each took."""
     counts = np.diff(pane.offsets).astype(np.int64)
     places = np.arange(len(pane.values)) + np.repeat(free - pane.offsets[:-1], counts)
-    is_displayed = np.uint32(pane.population is Population.DISPLAYED)
-    keys[places] = (pane.values.view(np.uint32) << np.uint32(1)) | is_displayed
+    keys[places] = keys_of(pane)
     return counts
 
 
