@@ -16,10 +16,12 @@ from services.attribution.adapters.grpc_access import ACCESS
 from services.attribution.adapters.grpc_errors import ERRORS
 from services.attribution.adapters.grpc_servicer import AttributionServicer
 from services.attribution.adapters.grpc_sink import GrpcSink
+from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.engine.compiler import compiled
+from services.attribution.engine.program import Limits
 from services.attribution.load import Load
 from services.chassis.channel import call_metadata, open_channel
 from services.chassis.server import Service, serve
@@ -44,6 +46,10 @@ class AttributionSettings(ServiceSettings):
     """Threads of one inference. More than there are idle cores is far slower than one."""
     block_examples: int = Field(default=1024, ge=1, le=1_000_000)
     """Rows of one run of the model."""
+    batches_waiting: int = Field(default=64, ge=1, le=4096)
+    """Batches of all streams that wait for inference; further ones are told to come back."""
+    checkpoint_memory_bytes: int | None = Field(default=None, ge=1)
+    """What checkpoints may take together; those used least recently are unloaded. None: no end."""
     batches_under_way: int = Field(default=4, ge=1, le=256)
     """Batches of one stream that are worked on before the first is answered."""
 
@@ -61,10 +67,11 @@ def main() -> None:
 
 
 async def _serve(settings: AttributionSettings, inference: Executor) -> None:
-    checkpoints = MemoryCheckpoints()
+    checkpoints = MemoryCheckpoints(settings.checkpoint_memory_bytes)
+    limits = Limits(workers=settings.threads)
     source = TorchCheckpoints(
         settings.checkpoint_roots,
-        compiled=lambda predictor: compiled(predictor.program, predictor.checkpoint),
+        compiled=lambda predictor: compiled(predictor.program, predictor.checkpoint, limits),
     )
     load = Load(source, checkpoints)
     for folder in settings.load:
@@ -74,9 +81,10 @@ async def _serve(settings: AttributionSettings, inference: Executor) -> None:
         checkpoints=checkpoints,
         load=load,
         sink=sink,
-        inference=inference,
+        inference=Inference(inference, settings.batches_waiting),
         block_examples=settings.block_examples,
         batches_under_way=settings.batches_under_way,
+        examples_at_once=limits.block_rows * limits.workers,
     )
     service = Service(
         names=[pb.DESCRIPTOR.services_by_name["AttributionService"].full_name],

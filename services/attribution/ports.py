@@ -1,6 +1,7 @@
 """What attribution needs from outside."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +57,8 @@ class Scorer:
 
     predictor: Predictor
     ablator: Ablator
+    size_bytes: int = 0
+    """Memory that it takes, estimated."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -82,7 +85,9 @@ class CheckpointRepository(Protocol):
         """Keep a checkpoint and return it, or the one that is there already. Idempotent by digest.
 
         Raises:
-            CheckpointRefused: a checkpoint of that name and another digest is there.
+            CheckpointRefused: a checkpoint of that name and another digest is there, or it is
+                larger than all of the memory for checkpoints.
+            NoRoom: there is no memory left, and no checkpoint that nobody uses.
         """
 
     def get(self, name: str) -> Scorer:
@@ -95,11 +100,18 @@ class CheckpointRepository(Protocol):
             CheckpointNotFound: there is none.
         """
 
+    def using(self, name: str) -> AbstractContextManager[Scorer]:
+        """Return a checkpoint like `get`, which is kept in memory until the context ends.
+
+        Raises:
+            CheckpointNotFound: there is none.
+        """
+
     def names(self) -> Sequence[str]:
         """Return the names of all checkpoints, sorted."""
 
     def remove(self, name: str) -> None:
-        """Forget a checkpoint. Not idempotent: the second time there is none.
+        """Forget a checkpoint; who uses it goes on. Not idempotent: the second time there is none.
 
         Raises:
             CheckpointNotFound: there is none.

@@ -29,6 +29,10 @@ ERRORS: ErrorTable = {
     errors.CheckpointRefused: ErrorStatus(
         _PRECONDITION, ErrorReason.ERROR_REASON_CHECKPOINT_REFUSED
     ),
+    errors.NoRoom: ErrorStatus(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED
+    ),
+    errors.Abandoned: ErrorStatus(grpc.StatusCode.CANCELLED, ErrorReason.ERROR_REASON_UNSPECIFIED),
     errors.DeliveryRefused: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_MALFORMED_BLOCK),
     errors.DeliveryUnavailable: ErrorStatus(
         grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
 from typing import TypeVar
 
 from aftershock.v1 import attribution_service_pb2 as pb
@@ -12,10 +13,13 @@ from aftershock.v1 import example_pb2
 from services.attribution.adapters.arrow_examples import decode
 from services.attribution.adapters.grpc_errors import batch_status
 from services.attribution.adapters.grpc_messages import batch_of, block_message
+from services.attribution.adapters.inference import Inference
+from services.attribution.adapters.metrics import BATCHES, PAIRS
 from services.attribution.domain.block import Batch, LfiBlock
+from services.attribution.domain.example import Examples
 from services.attribution.explain import Explain
 from services.attribution.ports import LfiSink
-from services.chassis.errors import InvalidRequest
+from services.chassis.errors import InvalidRequest, Overloaded
 from services.chassis.interceptors.validation import check
 
 _Request = TypeVar("_Request")
@@ -31,7 +35,9 @@ class LfiStream:
     """Takes each block into windows; None: nothing does."""
     to_caller: bool
     """Whether the caller gets each block."""
-    inference: Executor
+    inference: Inference
+    ended: Event = field(default_factory=Event)
+    """Set once nobody waits for answers any more."""
 
     async def answer(self, request: pb.ComputeLfiRequest) -> pb.ComputeLfiResponse:
         """Return the answer to a batch; what is wrong with it is an answer too.
@@ -45,14 +51,16 @@ class LfiStream:
             )
         try:
             check(request)
-            return await self._attributed(request.batch)
+            response = await self._attributed(request.batch)
         except Exception as error:
             status = batch_status(error)
+            BATCHES.labels("overloaded" if isinstance(error, Overloaded) else "refused").inc()
             return pb.ComputeLfiResponse(batch_id=request.batch.batch_id, error=status)
+        BATCHES.labels("attributed").inc()
+        return response
 
     async def _attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
-        loop = asyncio.get_running_loop()
-        block = await loop.run_in_executor(self.inference, self._block, batch_of(message))
+        block = await self.inference.run(partial(self._block, batch_of(message)))
         duplicate = (await self.sink.deliver(block)).duplicate if self.sink else False
         if self.to_caller:
             return pb.ComputeLfiResponse(
@@ -65,14 +73,25 @@ class LfiStream:
         checkpoint = self.explain.ablator.checkpoint
         checkpoint.check_unseen(batch.event_time)
         examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
-        return LfiBlock(batch, checkpoint, self.explain.method, self.explain(examples))
+        lfi = self.explain(examples, is_wanted=lambda: not self.ended.is_set())
+        self._count(examples)
+        return LfiBlock(batch, checkpoint, self.explain.method, lfi)
+
+    def _count(self, examples: Examples) -> None:
+        """Count pairs; those of a feature class that falls back by its share of the features."""
+        total = examples.count * len(examples.schema.features)
+        present = examples.present_count()
+        fallback = round(present * self.explain.ablator.explanation.fallback_share)
+        PAIRS.labels("skipped").inc(total - present)
+        PAIRS.labels("fallback").inc(fallback)
+        PAIRS.labels("delta").inc(present - fallback)
 
 
 async def in_order(
     requests: AsyncIterator[_Request],
     answer: Callable[[_Request], Awaitable[_Answer]],
     most: int,
-) -> AsyncIterator[_Answer]:
+) -> AsyncGenerator[_Answer]:
     """Answer requests, at most `most` at a time, in the order in which they came."""
     under_way: deque[asyncio.Future[_Answer]] = deque()
     upcoming: asyncio.Future[_Request] | None = None

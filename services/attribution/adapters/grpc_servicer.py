@@ -5,7 +5,7 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from services.attribution.adapters.grpc_messages import (
     explanation_message,
     method_of,
 )
+from services.attribution.adapters.inference import Inference
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.explain import Explain
 from services.attribution.load import Load
-from services.attribution.ports import CheckpointRepository, LfiSink
+from services.attribution.ports import Ablator, CheckpointRepository, LfiSink, Scorer
 from services.attribution.predict import Predict
 from services.attribution.preview import MitigationPreview, Preview
 from services.chassis.errors import InvalidRequest
@@ -42,12 +43,13 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     load: Load
     sink: LfiSink | None
     """Where blocks for the aggregator go. None: the service runs without one."""
-    inference: Executor
-    """Has one thread: one inference at a time."""
+    inference: Inference
     block_examples: int
     """Rows of one run of the model for previews."""
     batches_under_way: int
     """Of one stream."""
+    examples_at_once: int
+    """Ablated before it is looked whether the stream still lasts."""
 
     async def ComputeLfi(  # noqa: N802 - the contract's name
         self,
@@ -59,9 +61,16 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         first = await anext(requests, None)
         if first is None:
             return
-        stream = self._stream(first)
-        async for response in in_order(requests, stream.answer, self.batches_under_way):
-            yield response
+        options = _options(first)
+        with self.checkpoints.using(options.checkpoint) as scorer:
+            stream = self._stream(options, scorer.ablator)
+            answers = in_order(requests, stream.answer, self.batches_under_way)
+            try:
+                async with aclosing(answers):
+                    async for response in answers:
+                        yield response
+            finally:
+                stream.ended.set()
 
     async def PreviewMitigation(  # noqa: N802
         self,
@@ -69,19 +78,8 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         context: _Context,  # noqa: ARG002
     ) -> pb.PreviewMitigationResponse:
         """Preview a mitigation."""
-        scorer = self.checkpoints.get(request.checkpoint)
-        preview = Preview(Predict(scorer.predictor, self.block_examples))
-        schema = scorer.checkpoint.schema
-
-        def compute() -> MitigationPreview:
-            samples = [
-                decode(stream, schema, f"arrow_streams[{position}]")
-                for position, stream in enumerate(request.arrow_streams)
-            ]
-            return preview(samples, request.features)
-
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self.inference, compute)
+        with self.checkpoints.using(request.checkpoint) as scorer:
+            result = await self.inference.run(lambda: self._preview(scorer, request))
         return pb.PreviewMitigationResponse(
             example_count=result.example_count,
             mean_prediction=result.mean_prediction,
@@ -145,12 +143,16 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         scorer = self.checkpoints.get(request.name)
         return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
-    def _stream(self, request: pb.ComputeLfiRequest) -> LfiStream:
-        """Return what the first request of a stream asks for."""
-        check(request)
-        if request.WhichOneof("content") != "options":
-            raise InvalidRequest([("batch", "the first request of a stream carries its options")])
-        options = request.options
+    def _preview(self, scorer: Scorer, request: pb.PreviewMitigationRequest) -> MitigationPreview:
+        schema = scorer.checkpoint.schema
+        samples = [
+            decode(stream, schema, f"arrow_streams[{position}]")
+            for position, stream in enumerate(request.arrow_streams)
+        ]
+        return Preview(Predict(scorer.predictor, self.block_examples))(samples, request.features)
+
+    def _stream(self, options: pb.ComputeLfiOptions, ablator: Ablator) -> LfiStream:
+        """Return what the options of a stream ask for."""
         to_caller = options.delivery != pb.DELIVERY_AGGREGATOR
         to_aggregator = options.delivery in (pb.DELIVERY_AGGREGATOR, pb.DELIVERY_BOTH)
         if to_aggregator and self.sink is None:
@@ -159,13 +161,20 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
                 "delivery to the caller",
                 field="options.delivery",
             )
-        ablator = self.checkpoints.get(options.checkpoint).ablator
         return LfiStream(
-            explain=Explain(ablator, method_of(options.method)),
+            explain=Explain(ablator, method_of(options.method), self.examples_at_once),
             sink=self.sink if to_aggregator else None,
             to_caller=to_caller,
             inference=self.inference,
         )
+
+
+def _options(request: pb.ComputeLfiRequest) -> pb.ComputeLfiOptions:
+    """Return the options in the first request of a stream."""
+    check(request)
+    if request.WhichOneof("content") != "options":
+        raise InvalidRequest([("batch", "the first request of a stream carries its options")])
+    return request.options
 
 
 def _page_token(name: str) -> str:

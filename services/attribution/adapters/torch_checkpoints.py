@@ -51,7 +51,8 @@ class TorchCheckpoints:
         _check_pure(program)
         _log.info("read checkpoint", extra={"checkpoint": manifest.checkpoint.name})
         predictor = TorchPredictor(manifest.checkpoint, program)
-        return Scorer(predictor, self._compiled(predictor))
+        # A compiled program keeps its larger matrices in a second layout too.
+        return Scorer(predictor, self._compiled(predictor), size_bytes=2 * len(archive))
 
     def _content(self, path: Path, largest: int | None = None) -> bytes:
         """Return a file's bytes if it lies, all links followed, under an allowed root."""

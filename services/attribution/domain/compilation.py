@@ -49,6 +49,12 @@ class Explanation:
     """Why no rule is used at all."""
 
     @property
+    def fallback_share(self) -> float:
+        """Share of the features that reach the logit on a route where steps run again."""
+        fallback = sum(route.features for route in self.routes if route.rerun_steps)
+        return fallback / max(sum(route.features for route in self.routes), 1)
+
+    @property
     def operations_plain(self) -> float:
         """To run the model once for each feature of one example."""
         return self.features * self.operations_forward

@@ -13,6 +13,14 @@ class CheckpointRefused(AttributionError):
     """The checkpoint is malformed, corrupt, unsafe to load, or computes what cannot be ablated."""
 
 
+class NoRoom(AttributionError):
+    """Memory is full of checkpoints that are in use. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class CheckpointNotFound(AttributionError):
     """No such checkpoint is loaded."""
 
@@ -51,6 +59,10 @@ class MalformedArrow(AttributionError):
 
 class SeenInTraining(AttributionError):
     """The checkpoint has seen data of the batch's window."""
+
+
+class Abandoned(AttributionError):
+    """Nobody waits for the answer any more."""
 
 
 class DeliveryRefused(AttributionError):

@@ -29,6 +29,12 @@ class Examples:
         """Return copies of the given rows."""
         return Examples(self.schema, {name: a[rows] for name, a in self.arrays.items()})
 
+    def part(self, start: int, stop: int) -> "Examples":
+        """Return the rows from `start` to before `stop`, as views."""
+        if start <= 0 and stop >= self.count:
+            return self
+        return Examples(self.schema, {name: a[start:stop] for name, a in self.arrays.items()})
+
     def present(self, feature: Feature) -> NDArray[np.bool_]:
         """Return which examples' encoded value differs from the feature's baseline, bool [N].
 
@@ -38,6 +44,13 @@ class Examples:
         for name in feature.inputs:
             present |= self._differs(name, feature)
         return present
+
+    def present_count(self) -> int:
+        """Return how many (example, feature) pairs differ from their baselines."""
+        row = self.schema.baseline_row()
+        packed = {feature.input for feature in self.schema.features if feature.column is not None}
+        alone = sum(int(self.present(f).sum()) for f in self.schema.features if f.column is None)
+        return alone + sum(int(np.count_nonzero(self.arrays[n] != row[n])) for n in packed)
 
     def ablated(self, features: Iterable[Feature]) -> "Examples":
         """Return the examples with the features at their baselines, all together."""

@@ -24,6 +24,7 @@ Reference: Vishnampet et al., "Root Causing Prediction Anomalies Using Explainab
 array([-0.6201145 , -0.07448526], dtype=float32)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -60,6 +61,24 @@ class SparseLfi:
     def dense(self) -> NDArray[np.float64]:
         """Return the importances as `[N, M]`, zero where there is no entry."""
         return dense(self.offsets, self.example_indices, self.values, len(self.predictions))
+
+
+def joined(parts: Sequence[SparseLfi]) -> SparseLfi:
+    """Return the importances of batches one after the other, as of one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.array([np.diff(part.offsets.astype(np.int64)) for part in parts])
+    offsets = np.concatenate([[0], np.cumsum(counts.sum(axis=0))])
+    free, row = offsets[:-1].copy(), 0
+    indices = np.empty(offsets[-1], dtype=np.uint32)
+    values = np.empty(offsets[-1], dtype=np.float32)
+    for part, taken in zip(parts, counts, strict=True):
+        places = np.arange(len(part.values)) + np.repeat(free - part.offsets[:-1], taken)
+        indices[places], values[places] = part.example_indices + np.uint32(row), part.values
+        free += taken
+        row += len(part.predictions)
+    predictions = np.concatenate([part.predictions for part in parts])
+    return SparseLfi(offsets.astype(np.uint32), indices, values, predictions)
 
 
 def attribute(ablations: Ablations, method: LfiMethod, threshold: float) -> SparseLfi:

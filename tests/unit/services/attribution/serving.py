@@ -1,6 +1,6 @@
 """A served attribution service, and what to say to it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,11 +22,13 @@ from services.attribution.adapters.grpc_access import ACCESS
 from services.attribution.adapters.grpc_errors import ERRORS
 from services.attribution.adapters.grpc_servicer import AttributionServicer
 from services.attribution.adapters.grpc_sink import GrpcSink
+from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.example import Examples
 from services.attribution.load import Load
-from services.attribution.ports import Scorer
+from services.attribution.ports import Ablator, Scorer
 from services.chassis.server import Service, bind, build_server
 from services.chassis.settings import ServiceSettings
 from tests.checkpoints import TRAINED_UNTIL, arrow_stream, random_examples
@@ -42,13 +44,28 @@ Stub = Any
 class ServedAttribution:
     """Serves attribution with the small model `dots` loaded."""
 
-    def __init__(self, root: Path, sink: GrpcSink | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        sink: GrpcSink | None,
+        *,
+        budget: int | None = None,
+        most_waiting: int = 64,
+        ablators: Callable[[TorchPredictor], Ablator] = plain,
+    ) -> None:
         self._inference = ThreadPoolExecutor(max_workers=1)
-        checkpoints = MemoryCheckpoints()
+        checkpoints = MemoryCheckpoints(budget)
         dots = small_predictor("dots")
-        checkpoints.add(Scorer(dots, plain(dots)))
-        load = Load(TorchCheckpoints([root], plain), checkpoints)
-        self._servicer = AttributionServicer(checkpoints, load, sink, self._inference, 64, 3)
+        checkpoints.add(Scorer(dots, ablators(dots), size_bytes=1))
+        self._servicer = AttributionServicer(
+            checkpoints=checkpoints,
+            load=Load(TorchCheckpoints([root], ablators), checkpoints),
+            sink=sink,
+            inference=Inference(self._inference, most_waiting),
+            block_examples=64,
+            batches_under_way=3,
+            examples_at_once=16,
+        )
 
     async def __aenter__(self) -> Stub:
         settings = ServiceSettings()

@@ -63,7 +63,7 @@ async def test_who_goes_away_leaves_nothing_running() -> None:
 
     answers = in_order(numbers(10), answer, 3)
     assert await anext(answers) == 0
-    await answers.aclose()  # type: ignore[attr-defined]
+    await answers.aclose()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     async with asyncio.timeout(5):
         await asyncio.gather(*others, return_exceptions=True)

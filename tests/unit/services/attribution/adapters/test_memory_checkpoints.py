@@ -11,7 +11,9 @@ from services.attribution.ports import Scorer
 from tests.unit.services.attribution.predictors import FORMULA, Formula, plain
 
 
-def scorer(version: str, days: int = 0, digest: str = "0", model: str = "formula") -> Scorer:
+def scorer(
+    version: str, days: int = 0, digest: str = "0", model: str = "formula", size: int = 0
+) -> Scorer:
     checkpoint = replace(
         FORMULA,
         model=model,
@@ -20,7 +22,7 @@ def scorer(version: str, days: int = 0, digest: str = "0", model: str = "formula
         digest=digest * 64,
     )
     predictor = Formula(lambda examples: examples.arrays["price"], checkpoint)  # type: ignore[arg-type,return-value]
-    return Scorer(predictor, plain(predictor))
+    return Scorer(predictor, plain(predictor), size)
 
 
 def test_a_models_name_stands_for_its_latest_checkpoint() -> None:
@@ -62,3 +64,25 @@ def test_what_is_not_there_is_said() -> None:
             checkpoints.get(name)
     with pytest.raises(CheckpointNotFound):
         checkpoints.remove("models/formula/checkpoints/a")
+
+
+def test_what_was_used_least_recently_gives_way() -> None:
+    checkpoints = MemoryCheckpoints(budget_bytes=30)
+    for version in "abc":
+        checkpoints.add(scorer(version, size=10))
+    with checkpoints.using("models/formula/checkpoints/a"):
+        pass
+    checkpoints.add(scorer("d", size=15))
+    assert checkpoints.names() == ["models/formula/checkpoints/a", "models/formula/checkpoints/d"]
+
+
+def test_an_older_checkpoint_does_not_stand_in_for_one_that_gave_way() -> None:
+    checkpoints = MemoryCheckpoints(budget_bytes=20)
+    checkpoints.add(scorer("new", days=2, size=10))
+    checkpoints.add(scorer("old", days=1, size=10))
+    checkpoints.add(scorer("other", model="other", size=10))
+    with pytest.raises(CheckpointNotFound, match=r"new had to give way"):
+        checkpoints.get("models/formula")
+    assert checkpoints.add(scorer("new", days=2, size=10)).checkpoint.version == "new"
+    assert checkpoints.get("models/formula").checkpoint.version == "new"
+    checkpoints.remove("models/formula/checkpoints/old")
