@@ -16,6 +16,7 @@ from services.aggregator.adapters.grpc_errors import ERRORS
 from services.aggregator.adapters.grpc_servicer import AggregatorServicer
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_client import connect
+from services.aggregator.adapters.redis_durability import Durability
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
 from services.aggregator.adapters.redis_shifts import RedisShifts
@@ -46,6 +47,12 @@ class AggregatorSettings(ServiceSettings):
 
     redis_url: str = Field(default="redis://127.0.0.1:6379", pattern="^(rediss?|unix)://")
     """Redis 7 or Valkey: `redis://`, `rediss://` or `unix://`."""
+    acknowledge_replicas: int = Field(default=0, ge=0)
+    """Replicas of the server that must have a block or a report before it is acknowledged."""
+    acknowledge_on_disk: bool = False
+    """The server's append-only file, and the replicas', must be synchronised as well."""
+    acknowledge_seconds: float = Field(default=2.0, gt=0, le=5)
+    """How long to wait for that; then the sender is asked to send again."""
     window_seconds: int = Field(default=3600, ge=1, le=86_400)
     """Length of a window in event time."""
     allowed_lateness_seconds: float = Field(default=0.0, ge=0)
@@ -93,6 +100,12 @@ class AggregatorSettings(ServiceSettings):
         )
 
     @property
+    def durability(self) -> Durability:
+        """Of what is acknowledged."""
+        patience = timedelta(seconds=self.acknowledge_seconds)
+        return Durability(self.acknowledge_replicas, self.acknowledge_on_disk, patience)
+
+    @property
     def sample_rules(self) -> SampleRules:
         """Which examples are kept."""
         retention = timedelta(seconds=self.sample_retention_seconds)
@@ -108,7 +121,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     """Wire the aggregator to its Redis; nothing connects yet."""
     rules = settings.rules
     checkpoints = RedisCheckpoints(client, rules.retention)
-    intake = RedisIntake(client, rules, settings.sample_rules)
+    intake = RedisIntake(client, rules, settings.sample_rules, settings.durability)
     windows = RedisWindows(client, rules, settings.band)
     keeper = RedisKeeper(client, rules)
     shifts = RedisShifts(client, rules.retention)

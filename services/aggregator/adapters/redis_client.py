@@ -22,14 +22,18 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from services.aggregator.adapters.redis_durability import Durability
 from services.chassis.errors import DependencyUnavailable, Overloaded
 
 _FOLDER = Path(__file__).parent / "lua"
 _RETRY_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
+_AT_ONCE = Durability()
 _UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError)
 _NOT_WRITABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
 _NOT_WRITABLE_CODES = ("MISCONF", "NOREPLICAS")
+
+_NO_FILE = "WAITAOF cannot be used"
 
 
 def connect(url: str) -> Redis:
@@ -60,6 +64,12 @@ def _translated() -> Iterator[None]:
             "the window store cannot be reached: try again", _RETRY_SECONDS
         ) from error
     except ResponseError as error:
+        if str(error).startswith(_NO_FILE):
+            raise DependencyUnavailable(
+                "acknowledge_on_disk is set, and the window store has no append-only file: "
+                "`CONFIG SET appendonly yes`",
+                _RETRY_SECONDS,
+            ) from error
         if not isinstance(error, _NOT_WRITABLE) and not str(error).startswith(_NOT_WRITABLE_CODES):
             raise
         raise DependencyUnavailable(
@@ -90,15 +100,34 @@ class Script:
         self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(
-        self, client: Redis, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]
+        self,
+        client: Redis,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        durability: Durability = _AT_ONCE,
     ) -> Any:
-        """Run the script over `keys`, all of one model.
+        """Run the script over `keys`, all of one model, and wait for the copies asked for.
 
         Raises:
-            DependencyUnavailable, Overloaded: see `ask`.
+            DependencyUnavailable, Overloaded: see `ask`, `Durability`.
         """
-        given = (*keys, *arguments)
+        given = (len(keys), *keys, *arguments)
         try:
-            return await ask(client.evalsha(self._digest, len(keys), *given))
+            return await ask(_run(client, durability, "EVALSHA", self._digest, *given))
         except NoScriptError:
-            return await ask(client.eval(self._text, len(keys), *given))
+            return await ask(_run(client, durability, "EVAL", self._text, *given))
+
+
+async def _run(client: Redis, durability: Durability, *command: Any) -> Any:
+    if not durability.command:
+        return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    # One connection for both: a server waits for the writes of the connection that asks.
+    pipeline = client.pipeline(transaction=False)
+    pipeline.execute_command(*command)
+    pipeline.execute_command(*durability.command)
+    answers = await pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    durability.check(answers[1])
+    return answers[0]

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from services.aggregator.adapters.packed_panes import pack_pane
 from services.aggregator.adapters.packing import seal
 from services.aggregator.adapters.redis_client import Script
+from services.aggregator.adapters.redis_durability import Durability
 from services.aggregator.adapters.redis_keys import ModelKeys, micros
 from services.aggregator.domain.block import Block
 from services.aggregator.domain.errors import (
@@ -46,6 +47,8 @@ class RedisIntake:
     client: Redis
     rules: WindowRules
     sample: SampleRules
+    durability: Durability
+    """Of what is acknowledged."""
 
     async def append(self, block: Block, window: Interval) -> Stored:
         """Put a block into its window, once, and advance the watermark."""
@@ -67,6 +70,7 @@ class RedisIntake:
                 *(pane, arrow, priority_of(block.block_id), self.sample.most_examples),
                 int(self.sample.retention.total_seconds()),
             ],
+            self.durability,
         )
         return _stored(answer) or _refuse_block(block, window, answer)
 
@@ -86,6 +90,7 @@ class RedisIntake:
                 *(repr(report.expected), report.observed),
                 *(self._lateness, self._retention, self.rules.retention // _MICROSECOND),
             ],
+            self.durability,
         )
         return _stored(answer) or _refuse_report(report, window, answer)
 

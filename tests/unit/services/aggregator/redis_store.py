@@ -6,6 +6,7 @@ from datetime import timedelta
 from redis.asyncio import Redis
 
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
+from services.aggregator.adapters.redis_durability import Durability
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
 from services.aggregator.adapters.redis_shifts import RedisShifts
@@ -25,7 +26,7 @@ class RedisStore:
 
     @property
     def intake(self) -> RedisIntake:
-        return RedisIntake(self.client, RULES, SampleRules(2000, timedelta(hours=1)))
+        return RedisIntake(self.client, RULES, SampleRules(2000, timedelta(hours=1)), Durability())
 
     @property
     def windows(self) -> RedisWindows:

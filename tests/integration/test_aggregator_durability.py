@@ -1,0 +1,122 @@
+"""What is acknowledged is where the settings say; a server that takes no writes says so."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+
+from aftershock.v1 import aggregator_service_pb2 as pb
+from tests.unit.services.aggregator.served import (
+    block_message,
+    ingest,
+    refusal,
+    refused,
+    report,
+    served,
+)
+from tests.unit.services.aggregator.worlds import NOON, block, lfis
+from tests.valkey import ValkeyServer, start_valkey
+
+AOF = ("--appendonly", "yes")
+
+
+@dataclass(frozen=True)
+class Pair:
+    primary: ValkeyServer
+    replica: ValkeyServer
+
+
+@contextmanager
+def paired(*options: str) -> Iterator[Pair]:
+    """A server and its replica, in step."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    follow = ("--replicaof", f"127.0.0.1 {port}")
+    with (
+        start_valkey("--port", str(port), "--repl-diskless-sync-delay", "0", *options) as primary,
+        start_valkey(*follow, *options) as replica,
+        replica.connect() as behind,
+    ):
+        deadline = time.monotonic() + 20
+        link: Any = {}
+        while link.get("master_link_status") != "up":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            link = behind.info("replication")
+        yield Pair(primary, replica)
+
+
+async def test_what_too_few_replicas_have_is_not_acknowledged_and_counts_once() -> None:
+    with paired() as pair:
+        settings = {"acknowledge_replicas": 1, "acknowledge_seconds": 0.5}
+        async with served(pair.primary.url, **settings) as stub:
+            (answer,) = await ingest(stub, [block_message(block(lfis(1)))])
+            assert answer.HasField("receipt")
+            with pair.replica.connect() as behind:
+                assert behind.exists("as:{ads_ctr}:window:20261120T120000Z:panes")
+            os.kill(pair.replica.pid, signal.SIGSTOP)
+            try:
+                (answer,) = await ingest(stub, [block_message(block(lfis(2), "b2"))])
+                seen = refusal(answer.error)
+                assert (seen.code, seen.retry_seconds) == (grpc.StatusCode.UNAVAILABLE, 1.0)
+                assert (await refused(report(stub, NOON))).code == grpc.StatusCode.UNAVAILABLE
+            finally:
+                os.kill(pair.replica.pid, signal.SIGCONT)
+            (answer,) = await ingest(stub, [block_message(block(lfis(2), "b2"))])
+            assert answer.receipt.duplicate
+            reported = await report(stub, NOON)
+            assert reported.duplicate
+            assert reported.window.considered_count == 2000
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+async def test_what_is_acknowledged_is_on_disk(replicas: int) -> None:
+    with paired(*AOF, "--appendfsync", "everysec") as pair:
+        settings = {"acknowledge_replicas": replicas, "acknowledge_on_disk": True}
+        async with served(pair.primary.url, **settings) as stub:
+            (answer,) = await ingest(stub, [block_message(block(lfis(1)))])
+            assert answer.HasField("receipt")
+
+
+async def test_without_an_append_only_file_nothing_is_on_disk(valkey: ValkeyServer) -> None:
+    async with served(valkey.url, acknowledge_on_disk=True) as stub:
+        (answer,) = await ingest(stub, [block_message(block(lfis(1)))])
+        seen = refusal(answer.error)
+        assert seen.code == grpc.StatusCode.UNAVAILABLE
+        assert "append-only file" in answer.error.message
+
+
+async def test_a_read_only_replica_is_unavailable_and_answers_questions() -> None:
+    with paired() as pair, pair.primary.connect() as behind:
+        async with served(pair.primary.url) as stub:
+            await ingest(stub, [block_message(block(lfis(1)))])
+        behind.wait(1, 5000)
+        async with served(pair.replica.url) as stub:
+            requests = [pb.IngestLfiRequest(block=block_message(block(lfis(2), "b2")))]
+            (answer,) = [a async for a in stub.IngestLfi(iter(requests), timeout=20)]
+            seen = refusal(answer.error)
+            assert (seen.code, seen.reason, seen.retry_seconds) == (
+                grpc.StatusCode.UNAVAILABLE,
+                "DEPENDENCY_UNAVAILABLE",
+                1.0,
+            )
+            (model,) = (await stub.ListModels(pb.ListModelsRequest(), timeout=20)).models
+            assert model.latest_window.considered_count == 1000
+
+
+async def test_a_server_that_hangs_is_unavailable_in_time(valkey: ValkeyServer) -> None:
+    async with served(valkey.url) as stub:
+        await ingest(stub, [block_message(block(lfis(1)))])
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            seen = await refused(report(stub, NOON))
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        assert seen.code == grpc.StatusCode.UNAVAILABLE
