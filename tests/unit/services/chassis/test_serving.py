@@ -1,0 +1,128 @@
+"""A service as a process: ready, observed, drained."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from aftershock.v1 import runbook_service_pb2 as pb
+from aftershock.v1 import runbook_service_pb2_grpc as rpc
+from services.chassis.settings import ServiceSettings
+
+_REQUEST = pb.GetIncidentRequest(name="incidents/1")
+_ROOT = Path(__file__).parents[4]
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    metrics: str
+    channel: grpc.Channel
+
+    def scrape(self) -> str:
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics") as answer:
+            return str(answer.read().decode())
+
+
+def _command(settings: ServiceSettings, breaks: bool) -> list[str]:
+    module = "tests.unit.services.chassis.slow_service"
+    return [sys.executable, "-m", module, settings.model_dump_json(), json.dumps(breaks)]
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Running]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        metrics = f"127.0.0.1:{free.getsockname()[1]}"
+    address_file = folder / "address"
+    settings = ServiceSettings(address_file=address_file, metrics_listen=metrics)
+    command = _command(settings, breaks=False)
+    with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not address_file.exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+            with grpc.insecure_channel(address_file.read_text()) as channel:
+                yield Running(process, metrics, channel)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with _running(tmp_path) as process:
+        yield process
+
+
+def test_it_is_healthy_and_counted(running: Running) -> None:
+    health: Any = health_pb2_grpc.HealthStub(running.channel)
+    for name in ("", "aftershock.v1.RunbookService"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    rpc.RunbookServiceStub(running.channel).GetIncident(_REQUEST, timeout=10)
+    with pytest.raises(grpc.RpcError):
+        rpc.RunbookServiceStub(running.channel).GetIncident(_REQUEST)
+    scraped = running.scrape()
+    method = "/aftershock.v1.RunbookService/GetIncident"
+    assert f'aftershock_rpc_total{{code="OK",method="{method}"}} 1.0' in scraped
+    assert f'aftershock_rpc_total{{code="INVALID_ARGUMENT",method="{method}"}} 1.0' in scraped
+
+
+def test_a_call_under_way_is_finished_before_it_stops(running: Running) -> None:
+    call = rpc.RunbookServiceStub(running.channel).GetIncident.future(_REQUEST, timeout=10)
+    while 'aftershock_rpc_under_way{method="/aftershock.v1.RunbookService' not in running.scrape():
+        time.sleep(0.02)
+    running.process.send_signal(signal.SIGTERM)
+    assert call.result() == pb.GetIncidentResponse()
+    assert running.process.wait(timeout=20) == 0
+    assert running.process.stderr is not None
+    lines = [json.loads(line) for line in running.process.stderr if line.startswith("{")]
+    assert "serving" in [line["message"] for line in lines]
+
+
+def test_a_broken_background_task_stops_the_process(tmp_path: Path) -> None:
+    settings = ServiceSettings(address_file=tmp_path / "address")
+    done = subprocess.run(
+        _command(settings, breaks=True),
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "the worker broke" in done.stderr
+
+
+def test_a_service_ends_with_its_parent(tmp_path: Path) -> None:
+    address_file = tmp_path / "address"
+    settings = ServiceSettings(address_file=address_file, exit_with_parent=True)
+    script = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
+    command = [sys.executable, "-c", script, *_command(settings, breaks=False)]
+    with subprocess.Popen(command, cwd=_ROOT) as parent:
+        while not address_file.exists():
+            assert parent.poll() is None
+            time.sleep(0.02)
+        parent.kill()
+    address = address_file.read_text()
+    with grpc.insecure_channel(address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for _ in range(500):
+            try:
+                health.Check(health_pb2.HealthCheckRequest(), timeout=1)
+            except grpc.RpcError:
+                return
+            time.sleep(0.02)
+    pytest.fail("the service outlived its parent")
