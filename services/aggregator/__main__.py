@@ -39,14 +39,17 @@ from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
 
+_REDIS_URL = r"^(rediss?(\+cluster)?|unix)://"
+
 
 class AggregatorSettings(ServiceSettings):
     """Settings, from the environment with the prefix AFTERSHOCK_AGGREGATOR_."""
 
     model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_AGGREGATOR_", extra="forbid")
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379", pattern="^(rediss?|unix)://")
-    """Redis 7 or Valkey: `redis://`, `rediss://` or `unix://`."""
+    redis_url: str = Field(default="redis://127.0.0.1:6379", pattern=_REDIS_URL)
+    """Redis 7 or Valkey: `redis://`, `rediss://` or `unix://`; any node of a cluster:
+    `redis+cluster://` or `rediss+cluster://`."""
     acknowledge_replicas: int = Field(default=0, ge=0)
     """Replicas of the server that must have a block or a report before it is acknowledged."""
     acknowledge_on_disk: bool = False

@@ -1,4 +1,4 @@
-"""What every window store promises: the same suite over memory and a real Valkey."""
+"""What every window store promises: one suite over memory, a real Valkey and a cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -36,17 +36,19 @@ from tests.unit.services.aggregator.worlds import (
     report,
 )
 from tests.valkey import ValkeyServer
+from tests.valkey_cluster import ValkeyCluster
 
 LEASE = timedelta(seconds=5)
 OTHER_DIGEST = "cd" * 32
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    server: ValkeyServer = request.getfixturevalue("valkey")
+    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
+    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
     async with connect(server.url) as client:
         yield RedisStore(client)
 

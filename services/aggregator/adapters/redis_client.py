@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
+    AskError,
     ClusterDownError,
+    ClusterError,
     MasterDownError,
+    MovedError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     ResponseError,
     TryAgainError,
 )
@@ -29,27 +34,50 @@ _FOLDER = Path(__file__).parent / "lua"
 _RETRY_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 _AT_ONCE = Durability()
-_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError)
-_NOT_WRITABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
+_UNREACHABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    TimeoutError,
+    ClusterError,
+    RedisClusterException,
+)
+_NOT_WRITABLE = (
+    ReadOnlyError,
+    MasterDownError,
+    ClusterDownError,
+    TryAgainError,
+    AskError,
+    MovedError,
+)
 _NOT_WRITABLE_CODES = ("MISCONF", "NOREPLICAS")
 
+_CLUSTER = "+cluster"
 _NO_FILE = "WAITAOF cannot be used"
 
 
 def connect(url: str) -> Redis:
     """Return a client of the server at `redis://`, `rediss://` or `unix://`; nothing connects yet.
 
-    A command whose connection breaks is sent again: every script can be.
+    `redis+cluster://` and `rediss+cluster://` name any node of a cluster; its client speaks the
+    same commands under another type. A command whose connection breaks is sent again: every script
+    can be.
     """
+    server, _, rest = url.partition("://")
+    kind: Any = RedisCluster if server.endswith(_CLUSTER) else Redis
     # No socket timeout: with one, the client awaits its sends by wait_for, which in Python 3.11
     # loses cancellations. `ask` has its own.
-    client: Redis = Redis.from_url(
-        url,
+    client: Redis = kind.from_url(
+        f"{server.removesuffix(_CLUSTER)}://{rest}",
         socket_connect_timeout=2,
         socket_timeout=None,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3),
     )
     return client
+
+
+def spans_servers(client: Redis) -> bool:
+    """Whether keys of different models may lie on different servers."""
+    return isinstance(client, RedisCluster)
 
 
 @contextmanager
@@ -121,11 +149,17 @@ class Script:
 async def _run(client: Redis, durability: Durability, *command: Any) -> Any:
     if not durability.command:
         return await client.execute_command(*command)  # type: ignore[no-untyped-call]
-    # One connection for both: a server waits for the writes of the connection that asks.
-    pipeline = client.pipeline(transaction=False)
+    # One connection for both: a server waits for the writes of the connection that asks. So a
+    # cluster's client must not send them elsewhere one by one: the sender tries again instead.
+    pipeline: Any = client.pipeline(transaction=False)
     pipeline.execute_command(*command)
-    pipeline.execute_command(*durability.command)
-    answers = await pipeline.execute(raise_on_error=False)
+    if isinstance(client, RedisCluster):
+        node = client.get_node_from_key(command[3])
+        pipeline.execute_command(*durability.command, target_nodes=node)
+        answers = await pipeline.execute(raise_on_error=False, allow_redirections=False)
+    else:
+        pipeline.execute_command(*durability.command)
+        answers = await pipeline.execute(raise_on_error=False)
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from services.aggregator.adapters.metrics import CORRUPT_VALUES
 from services.aggregator.adapters.packed_events import pack_event, unpack_event
-from services.aggregator.adapters.redis_client import Script, ask
+from services.aggregator.adapters.redis_client import Script, ask, spans_servers
 from services.aggregator.adapters.redis_keys import ModelKeys
 from services.aggregator.domain.errors import InvalidPosition
 from services.aggregator.domain.shift import ShiftEvent
@@ -24,6 +24,7 @@ _publish = Script("publish")
 _log = logging.getLogger(__name__)
 _MOST_EVENTS = 10_000
 _EVENTS_AT_ONCE = 100
+_POLL_SECONDS = 0.2
 _CURSOR = re.compile(r"\d{1,19}-\d{1,19}")
 
 
@@ -59,9 +60,7 @@ class RedisShifts:
         streams: dict[Any, Any] = {
             ModelKeys(model).shifts: _checked(cursors.get(model, "0-0"), model) for model in models
         }
-        milliseconds = max(wait // timedelta(milliseconds=1), 1)
-        command = self.client.xread(streams, count=_EVENTS_AT_ONCE, block=milliseconds)
-        answer = dict(await ask(command) or [])
+        answer = await self._entries(streams, wait)
         events: list[PublishedEvent] = []
         reached: dict[str, str] = {}
         for model in models:
@@ -70,6 +69,28 @@ class RedisShifts:
             if entries:
                 reached[model] = entries[-1][0].decode()
         return Reading(events, reached)
+
+    async def _entries(self, streams: Mapping[Any, Any], wait: timedelta) -> Mapping[Any, Any]:
+        """Return the next entries by stream, empty when there are none in time."""
+        if spans_servers(self.client):
+            return await self._polled(streams, wait)
+        milliseconds = max(wait // timedelta(milliseconds=1), 1)
+        command = self.client.xread({**streams}, count=_EVENTS_AT_ONCE, block=milliseconds)
+        return dict(await ask(command) or [])
+
+    async def _polled(self, streams: Mapping[Any, Any], wait: timedelta) -> Mapping[Any, Any]:
+        """Look again and again: no command waits for streams on several servers."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait.total_seconds()
+        while True:
+            pipeline = self.client.pipeline(transaction=False)
+            for stream, cursor in streams.items():
+                pipeline.xread({stream: cursor}, count=_EVENTS_AT_ONCE)
+            found = [entry for answer in await ask(pipeline.execute()) for entry in answer or []]
+            left = deadline - loop.time()
+            if found or left <= 0:
+                return dict(found)
+            await asyncio.sleep(min(left, _POLL_SECONDS))
 
 
 def _checked(cursor: str, model: str) -> str:

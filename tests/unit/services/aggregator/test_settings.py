@@ -31,6 +31,7 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     "bad",
     [
         {"redis_url": "valkey+unix:///x"},
+        {"redis_url": "unix+cluster:///x"},
         {"healthy_band_lower": 1.2},
         {"window_seconds": 0},
         {"retention_days": 0.5},
