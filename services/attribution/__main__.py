@@ -59,14 +59,18 @@ def main() -> None:
     settings = AttributionSettings()
     configure_logging(settings)
     torch.set_num_threads(settings.threads)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference") as inference:
+    with _one_thread("inference") as inference, _one_thread("decoding") as decoding:
         try:
-            asyncio.run(_serve(settings, inference))
+            asyncio.run(_serve(settings, inference, decoding))
         except CheckpointRefused as error:
             sys.exit(f"a checkpoint that is to be loaded at start is refused: {error}")
 
 
-async def _serve(settings: AttributionSettings, inference: Executor) -> None:
+def _one_thread(name: str) -> Executor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+async def _serve(settings: AttributionSettings, inference: Executor, decoding: Executor) -> None:
     checkpoints = MemoryCheckpoints(settings.checkpoint_memory_bytes)
     limits = Limits(workers=settings.threads)
     source = TorchCheckpoints(
@@ -81,7 +85,7 @@ async def _serve(settings: AttributionSettings, inference: Executor) -> None:
         checkpoints=checkpoints,
         load=load,
         sink=sink,
-        inference=Inference(inference, settings.batches_waiting),
+        inference=Inference(inference, decoding, settings.batches_waiting),
         block_examples=settings.block_examples,
         batches_under_way=settings.batches_under_way,
         examples_at_once=limits.block_rows * limits.workers,

@@ -28,6 +28,17 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
+class Rows:
+    """To which example each element of flattened lists belongs."""
+
+    lengths: NDArray[np.int64]
+
+    def of(self, element: int) -> int:
+        """Return the example of an element."""
+        return int(np.searchsorted(np.cumsum(self.lengths), element, "right"))
+
+
+@dataclass(frozen=True)
 class Column:
     """One feature's column. Nulls stand for "absent" and are encoded as the baseline."""
 
@@ -47,7 +58,7 @@ class Column:
             return {}
         if pa.types.is_dictionary(column.type):
             raise self._wrong_type(column.type)
-        values = pa.concat_arrays(column.chunks)
+        values = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
         match self.feature.kind:
             case FeatureKind.NUMERIC:
                 return {self.feature.input: self._filled(values, self._numbers(values))}
@@ -60,6 +71,8 @@ class Column:
 
     def _filled(self, values: pa.Array, encoded: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return scalars with the baseline where the column is null."""
+        if values.null_count == 0:
+            return encoded.astype(self.spec.dtype)
         baseline = self.spec.dtype.type(self.feature.baseline)
         return np.where(_valid(values), encoded, baseline)
 
@@ -71,7 +84,7 @@ class Column:
             WrongDataType,
             lambda row: f"a vector of {lengths[row]} elements; the checkpoint's has {width}",
         )
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+        rows = Rows(lengths)
         words = self.feature.kind is FeatureKind.ENCODED_EMBEDDING
         numbers = self._whole(flat, rows) if words else self._numbers(flat, rows)
         vectors = np.zeros((len(lengths), width), self.spec.dtype)
@@ -89,7 +102,7 @@ class Column:
                 "the model server does"
             ),
         )
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+        rows = Rows(lengths)
         used = np.arange(longest) < lengths[:, np.newaxis]
         if self.feature.weights_input is None:
             return {self.feature.input: _padded(used, self._ids(flat, rows))}
@@ -113,10 +126,12 @@ class Column:
         lengths = pc.fill_null(pc.list_value_length(values), 0)
         flat = values.flatten()
         sizes = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
-        self._check_complete(flat, np.repeat(np.arange(len(sizes)), sizes))
+        self._check_complete(flat, Rows(sizes))
         return sizes, flat
 
-    def _check_complete(self, flat: pa.Array, rows: NDArray[np.intp]) -> None:
+    def _check_complete(self, flat: pa.Array, rows: Rows) -> None:
+        if flat.null_count == 0:
+            return
         explanation = "a null inside a list: leave the element out"
         self._check(_valid(flat), WrongDataType, lambda _: explanation, rows)
 
@@ -127,15 +142,11 @@ class Column:
             raise self._wrong_type(kind)
         return pc.struct_field(flat, "id"), pc.struct_field(flat, "weight")
 
-    def _numbers(
-        self, values: pa.Array, rows: NDArray[np.intp] | None = None
-    ) -> NDArray[np.float32]:
+    def _numbers(self, values: pa.Array, rows: Rows | None = None) -> NDArray[np.float32]:
         """Return numbers as float32, 0 where null; element i belongs to example `rows[i]`."""
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise self._wrong_type(values.type)
-        numbers: NDArray[np.float32] = (
-            values.cast(pa.float32(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
-        )
+        numbers: NDArray[np.float32] = _filled(values, pa.float32()).to_numpy(zero_copy_only=False)
         self._check(
             np.isfinite(numbers),
             NotFinite,
@@ -144,13 +155,11 @@ class Column:
         )
         return numbers
 
-    def _whole(self, values: pa.Array, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+    def _whole(self, values: pa.Array, rows: Rows | None = None) -> NDArray[np.int64]:
         """Return integers as int64, 0 where null."""
         if not pa.types.is_integer(values.type):
             raise self._wrong_type(values.type)
-        whole: NDArray[np.int64] = (
-            values.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
-        )
+        whole: NDArray[np.int64] = _filled(values, pa.int64()).to_numpy(zero_copy_only=False)
         if pa.types.is_uint64(values.type):
             # What is too large has become negative.
             self._check(
@@ -158,15 +167,18 @@ class Column:
             )
         return whole
 
-    def _ids(self, values: pa.Array, rows: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+    def _ids(self, values: pa.Array, rows: Rows | None = None) -> NDArray[np.int64]:
         """Return ids that the model knows, 0 where null."""
         ids = self._whole(values, rows)
-        allowed = np.ones(len(ids), dtype=np.bool_)
-        if self.feature.kind.is_list:
-            allowed &= ids != 0
-        if self.feature.cardinality is not None:
-            allowed &= (ids >= 0) & (ids < self.feature.cardinality)
         smallest = 1 if self.feature.kind.is_list else 0
+        if self.feature.cardinality is not None:
+            allowed = (ids >= smallest) & (ids < self.feature.cardinality)
+        elif self.feature.kind.is_list:
+            allowed = ids != 0
+        else:
+            return ids
+        if allowed.all():
+            return ids
         self._check(
             allowed | ~_valid(values),
             IdOutOfRange,
@@ -183,12 +195,12 @@ class Column:
         right: NDArray[np.bool_],
         error: type[AttributionError],
         explain: Callable[[int], str],
-        rows: NDArray[np.intp] | None = None,
+        rows: Rows | None = None,
     ) -> None:
         """Raise `error` for the first element that is not right."""
         if not right.all():
             element = int(np.argmin(right))
-            row = element if rows is None else int(rows[element])
+            row = element if rows is None else rows.of(element)
             raise error(
                 f"feature {self.feature.name!r}, row {row}: {explain(element)}",
                 f"{self.field}[{row}]",
@@ -201,6 +213,12 @@ class Column:
             f"{_COLUMNS[self.feature.kind]}, and the column holds {kind}{hint}",
             self.field,
         )
+
+
+def _filled(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return numbers of another type, 0 where null."""
+    cast = values if values.type == kind else values.cast(kind, safe=False)
+    return cast.fill_null(0) if cast.null_count else cast
 
 
 def _valid(values: pa.Array) -> NDArray[np.bool_]:

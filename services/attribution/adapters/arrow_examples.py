@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from services.attribution.adapters.arrow_columns import Column
 from services.attribution.domain.checkpoint import Schema
@@ -31,18 +32,22 @@ def decode(stream: bytes, schema: Schema, field: str) -> Examples:
     """
     table = _table(stream, field)
     _check_names(table, schema, field)
-    arrays = {
-        name: np.broadcast_to(value, (table.num_rows, *value.shape)).copy()
-        for name, value in schema.baseline_row().items()
-    }
+    row, columns = schema.baseline_row(), dict(zip(table.column_names, table.columns, strict=True))
+    arrays: dict[str, NDArray[np.generic]] = {}
+
+    def absent(name: str) -> NDArray[np.generic]:
+        return np.broadcast_to(row[name], (table.num_rows, *row[name].shape)).copy()
+
     for feature in schema.features:
         column = Column(feature, schema.input_of(feature), f"{field}.{feature.name}")
-        for name, values in column.encode(table.column(feature.name)).items():
+        for name, values in column.encode(columns[feature.name]).items():
             if feature.column is None:
                 arrays[name] = values
             else:
+                if name not in arrays:
+                    arrays[name] = absent(name)
                 arrays[name][:, feature.column] = values
-    return Examples(schema, arrays)
+    return Examples(schema, {n: arrays[n] if n in arrays else absent(n) for n in row})
 
 
 def _table(stream: bytes, field: str) -> pa.Table:
@@ -73,10 +78,11 @@ def _check_names(table: pa.Table, schema: Schema, field: str) -> None:
                 "checkpoint that has it",
                 f"{field}.{name}",
             )
-    if len(set(names)) != len(names):
+    known = set(names)
+    if len(known) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise MalformedArrow(f"column {twice!r} appears twice", f"{field}.{twice}")
-    missing = [f.name for f in schema.features if f.name not in set(names)]
+    missing = [f.name for f in schema.features if f.name not in known]
     if missing:
         raise MissingFeature(
             f"feature {missing[0]!r} has no column ({len(missing)} missing): send a column of "

@@ -60,7 +60,8 @@ class LfiStream:
         return response
 
     async def _attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
-        block = await self.inference.run(partial(self._block, batch_of(message)))
+        batch = batch_of(message)
+        block = await self.inference.run(partial(self._decoded, batch), partial(self._block, batch))
         duplicate = (await self.sink.deliver(block)).duplicate if self.sink else False
         if self.to_caller:
             return pb.ComputeLfiResponse(
@@ -69,12 +70,16 @@ class LfiStream:
         receipt = pb.BatchReceipt(example_count=len(block.lfi.predictions), duplicate=duplicate)
         return pb.ComputeLfiResponse(batch_id=message.batch_id, receipt=receipt)
 
-    def _block(self, batch: Batch) -> LfiBlock:
+    def _decoded(self, batch: Batch) -> Examples:
         checkpoint = self.explain.ablator.checkpoint
         checkpoint.check_unseen(batch.event_time)
         examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
-        lfi = self.explain(examples, is_wanted=lambda: not self.ended.is_set())
         self._count(examples)
+        return examples
+
+    def _block(self, batch: Batch, examples: Examples) -> LfiBlock:
+        checkpoint = self.explain.ablator.checkpoint
+        lfi = self.explain(examples, is_wanted=lambda: not self.ended.is_set())
         return LfiBlock(batch, checkpoint, self.explain.method, lfi)
 
     def _count(self, examples: Examples) -> None:

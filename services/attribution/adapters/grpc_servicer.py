@@ -22,12 +22,14 @@ from services.attribution.adapters.grpc_messages import (
     method_of,
 )
 from services.attribution.adapters.inference import Inference
+from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
+from services.attribution.domain.example import Examples
 from services.attribution.explain import Explain
 from services.attribution.load import Load
-from services.attribution.ports import Ablator, CheckpointRepository, LfiSink, Scorer
+from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
 from services.attribution.predict import Predict
-from services.attribution.preview import MitigationPreview, Preview
+from services.attribution.preview import Preview
 from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.validation import check
 
@@ -79,7 +81,11 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.PreviewMitigationResponse:
         """Preview a mitigation."""
         with self.checkpoints.using(request.checkpoint) as scorer:
-            result = await self.inference.run(lambda: self._preview(scorer, request))
+            preview = Preview(Predict(scorer.predictor, self.block_examples))
+            result = await self.inference.run(
+                lambda: _samples(request, scorer.checkpoint.schema),
+                lambda samples: preview(samples, request.features),
+            )
         return pb.PreviewMitigationResponse(
             example_count=result.example_count,
             mean_prediction=result.mean_prediction,
@@ -143,14 +149,6 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         scorer = self.checkpoints.get(request.name)
         return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
-    def _preview(self, scorer: Scorer, request: pb.PreviewMitigationRequest) -> MitigationPreview:
-        schema = scorer.checkpoint.schema
-        samples = [
-            decode(stream, schema, f"arrow_streams[{position}]")
-            for position, stream in enumerate(request.arrow_streams)
-        ]
-        return Preview(Predict(scorer.predictor, self.block_examples))(samples, request.features)
-
     def _stream(self, options: pb.ComputeLfiOptions, ablator: Ablator) -> LfiStream:
         """Return what the options of a stream ask for."""
         to_caller = options.delivery != pb.DELIVERY_AGGREGATOR
@@ -167,6 +165,13 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             to_caller=to_caller,
             inference=self.inference,
         )
+
+
+def _samples(request: pb.PreviewMitigationRequest, schema: Schema) -> list[Examples]:
+    return [
+        decode(stream, schema, f"arrow_streams[{position}]")
+        for position, stream in enumerate(request.arrow_streams)
+    ]
 
 
 def _options(request: pb.ComputeLfiRequest) -> pb.ComputeLfiOptions:

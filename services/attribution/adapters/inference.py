@@ -9,6 +9,7 @@ from typing import TypeVar
 from services.attribution.adapters.metrics import WAITING
 from services.chassis.errors import Overloaded
 
+_Prepared = TypeVar("_Prepared")
 _Answer = TypeVar("_Answer")
 _SHORTEST_PAUSE = 0.1
 _MEMORY = 0.8
@@ -16,17 +17,26 @@ _MEMORY = 0.8
 
 
 class Inference:
-    """Takes on work from all streams; what would have to wait for too long is sent away."""
+    """Takes on work from all streams; what would have to wait for too long is sent away.
 
-    def __init__(self, executor: Executor, most_waiting: int) -> None:
-        """Work on `executor`, which has one thread; at most `most_waiting` wait for it."""
+    Preparation runs beside inference on a thread of its own.
+    """
+
+    def __init__(self, executor: Executor, preparing: Executor, most_waiting: int) -> None:
+        """Infer on `executor` and prepare on `preparing`, which have one thread each.
+
+        At most `most_waiting` pieces of work wait, prepared or not.
+        """
         self._executor = executor
+        self._preparing = preparing
         self._most_waiting = most_waiting
         self._under_way = 0
         self._seconds = _SHORTEST_PAUSE
 
-    async def run(self, work: Callable[[], _Answer]) -> _Answer:
-        """Return what the work answers. Cancelled while it waits, it never begins.
+    async def run(
+        self, prepare: Callable[[], _Prepared], work: Callable[[_Prepared], _Answer]
+    ) -> _Answer:
+        """Return what the work answers to what was prepared. Cancelled, what waits never begins.
 
         Raises:
             Overloaded: too much is waiting; says when there will be room.
@@ -40,17 +50,17 @@ class Inference:
         self._under_way += 1
         WAITING.inc()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._timed, work
-            )
+            loop = asyncio.get_running_loop()
+            prepared = await loop.run_in_executor(self._preparing, prepare)
+            return await loop.run_in_executor(self._executor, self._timed, work, prepared)
         finally:
             self._under_way -= 1
             WAITING.dec()
 
-    def _timed(self, work: Callable[[], _Answer]) -> _Answer:
+    def _timed(self, work: Callable[[_Prepared], _Answer], prepared: _Prepared) -> _Answer:
         start = time.monotonic()
         try:
-            return work()
+            return work(prepared)
         finally:
             taken = time.monotonic() - start
             self._seconds = _MEMORY * self._seconds + (1 - _MEMORY) * taken

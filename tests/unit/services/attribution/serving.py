@@ -54,6 +54,7 @@ class ServedAttribution:
         ablators: Callable[[TorchPredictor], Ablator] = plain,
     ) -> None:
         self._inference = ThreadPoolExecutor(max_workers=1)
+        self._decoding = ThreadPoolExecutor(max_workers=1)
         checkpoints = MemoryCheckpoints(budget)
         dots = small_predictor("dots")
         checkpoints.add(Scorer(dots, ablators(dots), size_bytes=1))
@@ -61,7 +62,7 @@ class ServedAttribution:
             checkpoints=checkpoints,
             load=Load(TorchCheckpoints([root], ablators), checkpoints),
             sink=sink,
-            inference=Inference(self._inference, most_waiting),
+            inference=Inference(self._inference, self._decoding, most_waiting),
             block_examples=64,
             batches_under_way=3,
             examples_at_once=16,
@@ -84,6 +85,7 @@ class ServedAttribution:
     async def __aexit__(self, *_: object) -> None:
         await self._channel.close()
         await self._server.stop(0)
+        self._decoding.shutdown()
         self._inference.shutdown()
 
 
