@@ -27,7 +27,7 @@ from services.aggregator.choose_sample_size import ChooseSampleSize
 from services.aggregator.close import Close
 from services.aggregator.compare import Compare
 from services.aggregator.detect import Detect
-from services.aggregator.domain.calibration import HealthyBand
+from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.window import WindowRules
 from services.aggregator.ingest import Ingest
@@ -67,6 +67,8 @@ class AggregatorSettings(ServiceSettings):
     healthy_band_lower: float = Field(default=0.92, gt=0)
     healthy_band_upper: float = Field(default=1.08, gt=0)
     """A calibration is anomalous when its whole interval lies outside the band."""
+    confirming_windows: int = Field(default=1, ge=1, le=168)
+    """So many windows together, up to the anomalous one, must be anomalous too; 1 asks for none."""
     control_selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
     """The control that is chosen when nobody says which."""
     fewest_examples: int = Field(default=500, ge=1)
@@ -133,7 +135,15 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         checkpoints, windows, measure, settings.fewest_examples, settings.history_windows
     )
     close = Close(windows, keeper, measure)
-    detect = Detect(windows, compare, shifts, settings.control_selection, settings.top_k, _now)
+    detect = Detect(
+        windows,
+        compare,
+        shifts,
+        settings.control_selection,
+        Confirmation(settings.confirming_windows, settings.band),
+        settings.top_k,
+        _now,
+    )
     sweeper = Sweeper(
         Sweep(keeper, close, detect), checkpoints, settings.sweep_seconds, settings.sweeps_at_once
     )

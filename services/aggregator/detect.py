@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.aggregator.compare import Compare
+from services.aggregator.domain.calibration import Confirmation
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.errors import AggregatorError
 from services.aggregator.domain.shift import Comparison, ShiftEvent
@@ -23,6 +24,7 @@ class Detect:
     compare: Compare
     publisher: ShiftPublisher
     selection: ControlSelection
+    confirmation: Confirmation
     top_k: int
     clock: Callable[[], datetime]
 
@@ -32,9 +34,27 @@ class Detect:
         Raises:
             WindowNotFound: nothing is kept of it.
         """
-        window = await self.windows.window(model, start)
+        window = await self._confirmed(await self.windows.window(model, start))
         comparison = await self._explain(window) if window.is_anomalous else None
         return await self.publisher.publish(ShiftEvent(window, comparison, self.clock()))
+
+    async def _confirmed(self, window: Window) -> Window:
+        """Return the window, healthy if the windows before it do not bear its anomaly out."""
+        calibration, count = window.calibration, self.confirmation.windows
+        if calibration is None or not calibration.anomalous or count == 1:
+            return window
+        start, end = window.interval.start, window.interval.end
+        before = await self.windows.windows(window.model, start, count - 1)
+        earlier = [
+            other.calibration
+            for other in before
+            if other.interval.start >= start - (count - 1) * (end - start)
+            and other.is_comparable(window)
+            and other.calibration is not None
+        ]
+        if self.confirmation(calibration, earlier):
+            return window
+        return replace(window, calibration=replace(calibration, anomalous=False))
 
     async def _explain(self, window: Window) -> Comparison | None:
         try:

@@ -126,8 +126,8 @@ class Client(BaseClient):
 
         Args:
             anomaly: a window, its name, or its id where the client has a model.
-            control: likewise, or "same-hour-previous-day", or "previous-hour"; the server's choice
-                if left out.
+            control: likewise, or "same-hour-previous-day", "same-hour-previous-week" or
+                "previous-hour"; the server's choice if left out.
             top: how many shifts to return.
         """
         return self._run(calls.compare(window_name(anomaly, self._model), control, top))

@@ -13,6 +13,7 @@ Interval = tuple[datetime, datetime] | Window
 
 CONTROLS = {
     "same-hour-previous-day": ControlSelection.CONTROL_SELECTION_SAME_HOUR_PREVIOUS_DAY,
+    "same-hour-previous-week": ControlSelection.CONTROL_SELECTION_SAME_HOUR_PREVIOUS_WEEK,
     "previous-hour": ControlSelection.CONTROL_SELECTION_PREVIOUS_HOUR,
 }
 """Ways to choose a control window, by the names that people use."""

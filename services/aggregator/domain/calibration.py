@@ -1,6 +1,7 @@
 """Expected over observed events, and whether chance explains the deviation from 1."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -47,6 +48,28 @@ def calibrate(expected: float, observed: int, band: HealthyBand) -> Calibration 
         observed=observed,
         anomalous=lower > band.upper or upper < band.lower,
     )
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """How a window's anomaly is confirmed: by the calibration of several windows together.
+
+    One unlucky window opens nothing when the long window that ends with it, of so many windows,
+    must be anomalous too, and to the same side.
+    """
+
+    windows: int
+    """In the long window; 1 asks for no confirmation."""
+    band: HealthyBand
+
+    def __call__(self, short: Calibration, earlier: Iterable[Calibration]) -> bool:
+        """Whether the `earlier` windows together with the `short` one bear its anomaly out."""
+        together = [short, *earlier]
+        expected = math.fsum(calibration.expected for calibration in together)
+        observed = sum(calibration.observed for calibration in together)
+        long = calibrate(expected, observed, self.band)
+        is_same_side = long is not None and (long.ratio > 1) == (short.ratio > 1)
+        return long is not None and long.anomalous and is_same_side
 
 
 def poisson_interval(count: int, confidence: float) -> tuple[float, float]:

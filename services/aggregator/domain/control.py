@@ -9,6 +9,7 @@ from services.aggregator.domain.errors import NoControl
 from services.aggregator.domain.window import Window, WindowState, window_name
 
 _DAY = timedelta(days=1)
+_WEEK = timedelta(days=7)
 _WEEK_OF_DAYS = range(2, 8)
 
 
@@ -17,6 +18,7 @@ class ControlSelection(Enum):
 
     SAME_HOUR_PREVIOUS_DAY = "SAME_HOUR_PREVIOUS_DAY"
     PREVIOUS_HOUR = "PREVIOUS_HOUR"
+    SAME_HOUR_PREVIOUS_WEEK = "SAME_HOUR_PREVIOUS_WEEK"
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ def choose_control(
 ) -> Control:
     """Return the first usable candidate among the `earlier` windows.
 
-    Candidates are the window asked for, then the other selection's, then the same hour of the days
-    before, then all from the newest on. Usable is a closed window with enough examples that the
-    same checkpoint scored by the same method, and whose calibration is not known to be anomalous.
+    Candidates are the window asked for, then the same hour of the previous day and the previous
+    hour, then the same hour of the days before, then all from the newest on. Usable is a closed
+    window with enough examples that the same checkpoint scored by the same method, and whose
+    calibration is not known to be anomalous.
 
     Raises:
         NoControl: none is usable.
@@ -63,6 +66,8 @@ def _candidates(
     firsts = [start - _DAY, start - length]
     if selection is ControlSelection.PREVIOUS_HOUR:
         firsts.reverse()
+    if selection is ControlSelection.SAME_HOUR_PREVIOUS_WEEK:
+        yield start - _WEEK
     yield from firsts
     yield from (start - days * _DAY for days in _WEEK_OF_DAYS)
     yield from sorted((w.interval.start for w in earlier if w.interval.start < start), reverse=True)

@@ -32,6 +32,7 @@ class _ControlSelectionEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     """The server's default: same hour of the previous day."""
     CONTROL_SELECTION_SAME_HOUR_PREVIOUS_DAY: _ControlSelection.ValueType  # 1
     CONTROL_SELECTION_PREVIOUS_HOUR: _ControlSelection.ValueType  # 2
+    CONTROL_SELECTION_SAME_HOUR_PREVIOUS_WEEK: _ControlSelection.ValueType  # 3
 
 class ControlSelection(_ControlSelection, metaclass=_ControlSelectionEnumTypeWrapper):
     """How the control window is chosen."""
@@ -40,6 +41,7 @@ CONTROL_SELECTION_UNSPECIFIED: ControlSelection.ValueType  # 0
 """The server's default: same hour of the previous day."""
 CONTROL_SELECTION_SAME_HOUR_PREVIOUS_DAY: ControlSelection.ValueType  # 1
 CONTROL_SELECTION_PREVIOUS_HOUR: ControlSelection.ValueType  # 2
+CONTROL_SELECTION_SAME_HOUR_PREVIOUS_WEEK: ControlSelection.ValueType  # 3
 Global___ControlSelection: typing_extensions.TypeAlias = ControlSelection
 
 class _Verdict:

@@ -122,6 +122,19 @@ async def test_an_anomaly_without_control_is_told_all_the_same(
     assert event.comparison is None
 
 
+async def test_one_unlucky_window_opens_nothing_until_another_confirms_it() -> None:
+    aggregator = Aggregator(MemoryStore(), confirming_windows=4)
+    await aggregator.store.checkpoints.register(checkpoint())
+    observed = [1000, 1000, 1000, 820, 820, 820]
+    for number, start in enumerate(hours(6)):
+        await aggregator.store_hour(start, number, observed=observed[number])
+        await aggregator.sweep()(MODEL)
+    told = [event.window.is_anomalous for event in await aggregator.events()]
+    assert told == [False, False, False, False, False, True]
+    state = await aggregator.store.windows.window(MODEL, NOON - 3 * HOUR)
+    assert state.is_anomalous
+
+
 async def test_windows_that_pass_together_are_compared_with_each_other(
     aggregator: Aggregator,
 ) -> None:

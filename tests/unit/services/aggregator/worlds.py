@@ -16,7 +16,7 @@ from services.aggregator.close import Close
 from services.aggregator.compare import Compare
 from services.aggregator.detect import Detect
 from services.aggregator.domain.block import Block, Method, Population
-from services.aggregator.domain.calibration import HealthyBand
+from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.outcomes import OutcomeReport
@@ -125,6 +125,7 @@ class Aggregator:
     store: Store
     clock: datetime = NOON + timedelta(days=30)
     selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
+    confirming_windows: int = 1
     woken: list[str] = field(default_factory=list)
 
     @property
@@ -158,7 +159,13 @@ class Aggregator:
         windows = self.store.windows
         close = Close(windows, keeper, self.measure)
         detect = Detect(
-            windows, self.compare, self.store.shifts, self.selection, top_k=2, clock=self._now
+            windows,
+            self.compare,
+            self.store.shifts,
+            self.selection,
+            Confirmation(self.confirming_windows, BAND),
+            top_k=2,
+            clock=self._now,
         )
         return Sweep(keeper, close, detect)
 

@@ -4,6 +4,7 @@ import pytest
 
 from services.aggregator.domain.calibration import (
     CONFIDENCE,
+    Confirmation,
     HealthyBand,
     calibrate,
     poisson_interval,
@@ -78,6 +79,25 @@ def test_nothing_observed_can_be_anomalous_and_is_infinite() -> None:
     assert few.ratio == few.upper == math.inf
     assert not few.anomalous
     assert many.anomalous
+
+
+@pytest.mark.parametrize(
+    ("earlier", "confirmed"),
+    [
+        ([], True),
+        ([(1300.0, 1000)], True),
+        ([(1000.0, 1000)] * 3, False),
+        # Out as well, but to the other side.
+        ([(1000.0, 1800)] * 3, False),
+    ],
+)
+def test_an_anomaly_is_confirmed_by_the_windows_before_it(
+    earlier: list[tuple[float, int]], confirmed: bool
+) -> None:
+    short, *before = (calibrate(e, o, BAND) for e, o in [(1300.0, 1000), *earlier])
+    assert short is not None
+    known = [calibration for calibration in before if calibration is not None]
+    assert Confirmation(4, BAND)(short, known) is confirmed
 
 
 def test_nothing_expected_and_nothing_observed_says_nothing() -> None:

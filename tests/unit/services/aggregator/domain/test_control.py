@@ -51,6 +51,13 @@ def test_the_window_asked_for_needs_no_note() -> None:
         assert choose([YESTERDAY, LAST_HOUR], selection) == Control(wanted, selection, "")
 
 
+def test_the_same_hour_of_the_week_before_gives_way_to_that_of_the_day() -> None:
+    week = window(NOON - 7 * DAY)
+    asked = ControlSelection.SAME_HOUR_PREVIOUS_WEEK
+    assert choose([YESTERDAY, LAST_HOUR, week], asked) == Control(week, asked, "")
+    assert choose([YESTERDAY, LAST_HOUR], asked).window == YESTERDAY
+
+
 def test_an_unknown_calibration_does_not_speak_against_a_window() -> None:
     unknown = replace(YESTERDAY, calibration=None)
     assert choose([unknown]).window == unknown
