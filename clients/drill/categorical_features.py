@@ -22,13 +22,12 @@ PLAIN = (
     "director",
     "actor",
     "writer",
-    "producer",
     "company",
     "country",
     "language",
     "content_rating",
-    "subject",
 )
+MOOD_EVENTS = 10
 COUNT_EDGES = (1, 3, 10, 30, 100, 300)
 
 
@@ -43,8 +42,24 @@ def categorical_features(timeline: Timeline) -> Iterator[Column]:
     yield categorical(
         "last_genre_id", user.last(timeline.id("genre"), 0), _cardinality(timeline, "genre")
     )
+    yield categorical("user_mood_id", _mood(timeline), MOOD_EVENTS + 2)
+    yield categorical("item_stars_id", _stars(timeline), 10)
     for name in ("user", "item", "director"):
         yield categorical(f"{name}_activity_id", _bucket(timeline, name), len(COUNT_EDGES) + 1)
+
+
+def _mood(timeline: Timeline) -> Ints:
+    """One more than the likes among the user's last events, 0 for a user without any."""
+    history = timeline.group("user").history
+    likes = history.total_of_last(timeline.liked, MOOD_EVENTS)
+    return np.where(history.count() > 0, likes + 1, 0)
+
+
+def _stars(timeline: Timeline) -> Ints:
+    """The movie's mean rating in half stars from 1 (one star) to 9 (five), 0 without a rating."""
+    history = timeline.group("item").history
+    mean = history.total(timeline.events.rating) / np.maximum(history.count(), 1)
+    return np.where(history.count() > 0, np.rint(2 * mean).astype(np.int64) - 1, 0)
 
 
 def _bucket(timeline: Timeline, name: str) -> Ints:

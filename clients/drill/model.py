@@ -14,7 +14,7 @@ from clients.drill.schema import Feature, FeatureKind, Schema, inputs_of
 
 FIELD = 8
 CLIP = 6.0
-LARGEST = 32.0
+LARGEST = 6.0
 
 
 class Standardise(nn.Module):
@@ -94,7 +94,7 @@ class DecodeAndProject(Project):
     """Words [B, W] of four float16 each to a field [B, FIELD].
 
     A corrupted word may decode to NaN or infinity: NaN counts as 0, and everything is held
-    within +-LARGEST, well outside of what the upstream model sends.
+    within +-LARGEST, three times the largest number that the upstream models ever sent.
     """
 
     def forward(self, words: Tensor) -> Tensor:
@@ -124,6 +124,24 @@ class Pairs(nn.Module):
         return nn.functional.linear(products, self.weight * self.lower)
 
 
+class Objections(nn.Module):
+    """What speaks against a click, and how much: [B, width] to a logit [B, 1] that it can lower.
+
+    All weights have one sign, so that the logit is a concave function of what enters the hidden
+    layer: an input far outside of what was seen in training can sink a prediction, and cannot
+    raise it on average.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, width) * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, joined: Tensor) -> Tensor:
+        """joined: float32 [B, width], linear so far; answers float32 [B, 1]."""
+        return nn.functional.linear(torch.relu(joined), -self.weight.abs(), self.bias)
+
+
 class ClickModel(nn.Module):
     """Logits [B] of a batch; takes one positional tensor an input of the schema."""
 
@@ -142,8 +160,8 @@ class ClickModel(nn.Module):
         self.fields = nn.ModuleList(_FIELDS[feature.kind](feature) for feature in fields)
         self.from_pairs = Pairs(count, hidden)
         self.from_fields = nn.Linear(count * FIELD, hidden)
-        self.top = nn.Linear(hidden, 1)
-        self.from_numbers = nn.Linear(len(mean), 1, bias=False)
+        self.top = Objections(hidden)
+        self.direct = nn.Linear(len(mean) + count * FIELD, 1, bias=False)
 
     def forward(self, dense: Tensor, categories: Tensor, *own: Tensor) -> Tensor:
         """The inputs of the schema in order; answers float32 [B]."""
@@ -154,8 +172,10 @@ class ClickModel(nn.Module):
             fields.append(field(*own[position : position + takes]).unsqueeze(1))
             position += takes
         stacked = torch.cat(fields, dim=1)
-        joined = torch.relu(self.from_pairs(stacked) + self.from_fields(stacked.flatten(1)))
-        logits: Tensor = (self.top(joined) + self.from_numbers(numbers)).squeeze(1)
+        flat = stacked.flatten(1)
+        joined = self.from_pairs(stacked) + self.from_fields(flat)
+        direct = self.direct(torch.cat([numbers, flat], dim=1))
+        logits: Tensor = (self.top(joined) + direct).squeeze(1)
         return logits
 
 

@@ -81,9 +81,8 @@ class MovieLens:
 
 
 def default_cache() -> Path:
-    """`$AFTERSHOCK_DATA_DIR`, or `.aftershock/cache` under the working directory."""
-    configured = os.environ.get("AFTERSHOCK_DATA_DIR")
-    return Path(configured) if configured else Path.cwd() / ".aftershock" / "cache"
+    """`cache` under `$AFTERSHOCK_DATA_DIR`, or under `.aftershock` in the working directory."""
+    return Path(os.environ.get("AFTERSHOCK_DATA_DIR") or ".aftershock").absolute() / "cache"
 
 
 def load_movielens(cache: Path) -> MovieLens:

@@ -1,7 +1,7 @@
 """The eleven corruption cases of Table 1 (R. Vishnampet et al., 2024), on any schema.
 
-Where a case breaks one feature, it is the most important one of its kind if importances are
-given, and drawn at random otherwise; `victims` overrides either.
+Where a case breaks one feature, it is the drill's usual victim if the schema has it, else the most
+important one of its kind if importances are given, else a random one; `victims` overrides all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,14 @@ TITLES: Mapping[int, str] = {
     10: "all weights of a weighted list zero",
     11: "the words of an encoded embedding divided by ten",
 }
-USUAL_VICTIMS: Mapping[int, str] = {9: "last_watched", 11: "user_embedding"}
+# Faults that happen: means logged on a ten-point scale, a cube for a square, one value for all.
+USUAL_VICTIMS: Mapping[int, str] = {
+    1: "item_mean_rating",
+    2: "user_last_rating",
+    3: "last_rating_id",
+    9: "last_watched",
+    11: "user_embedding",
+}
 VICTIM_KINDS: Mapping[int, FeatureKind] = {
     1: FeatureKind.NUMERIC,
     2: FeatureKind.NUMERIC,
@@ -95,10 +102,10 @@ def _important_and_not(schema: Schema, importances: Importances | None) -> Names
 
 
 def _constant(schema: Schema, names: Names, seed: int) -> Corruption:
-    """An id other than the unknown one."""
+    """An id other than the unknown one: the highest for seed 0."""
     (name,) = names
-    cardinality = schema.feature(name).cardinality or 2
-    return Constant(name, value=1 + seed % (cardinality - 1))
+    known = (schema.feature(name).cardinality or 2) - 1
+    return Constant(name, value=known - seed % known)
 
 
 def _drop(names: Names, share: float) -> Corruption:

@@ -16,8 +16,8 @@ from clients.drill.corruptions import (
     ZeroWeights,
 )
 from clients.drill.encoding import Encoder
-from clients.drill.paper_cases import TITLES, VICTIM_KINDS, paper_case
-from clients.drill.schema import FeatureKind
+from clients.drill.paper_cases import TITLES, USUAL_VICTIMS, VICTIM_KINDS, paper_case
+from clients.drill.schema import FeatureKind, Schema
 from clients.drill.upstream import REFIT
 from clients.drill.world import World
 
@@ -59,8 +59,16 @@ def test_single_culprits_have_the_right_kind(number: int, world: World) -> None:
     assert world.schema.feature(culprit).kind is VICTIM_KINDS[number]
 
 
+def test_the_usual_victim_goes_first(world: World) -> None:
+    importances = {"user_age": 1.0}
+    (usual,) = paper_case(1, world.schema, importances=importances).culprits
+    assert usual == USUAL_VICTIMS[1]
+    rest = Schema(tuple(f for f in world.schema.features if f.name != usual))
+    assert paper_case(1, rest, importances=importances).culprits == ("user_age",)
+
+
 def test_the_most_important_of_its_kind_is_chosen(world: World) -> None:
-    assert paper_case(1, world.schema, importances={"user_age": 1.0}).culprits == ("user_age",)
+    assert paper_case(8, world.schema, importances={"genres": 1.0}).culprits == ("genres",)
     important = {"genres": 2.0, "item_id": 1.0}
     assert paper_case(6, world.schema, importances=important).culprits[:2] == ("genres", "item_id")
     with pytest.raises(ValueError, match="give importances"):

@@ -41,6 +41,6 @@ def test_without_an_index_the_error_says_what_to_do(
 
 def test_the_cache_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AFTERSHOCK_DATA_DIR", "/somewhere")
-    assert default_cache() == Path("/somewhere")
+    assert default_cache() == Path("/somewhere/cache")
     monkeypatch.delenv("AFTERSHOCK_DATA_DIR")
     assert default_cache() == Path.cwd() / ".aftershock" / "cache"
