@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -12,13 +14,14 @@ from pydantic_settings import SettingsConfigDict
 
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1.attribution_service_pb2_grpc import add_AttributionServiceServicer_to_server
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints, ProgramReader
 from services.attribution.adapters.grpc_access import ACCESS
 from services.attribution.adapters.grpc_errors import ERRORS
 from services.attribution.adapters.grpc_servicer import AttributionServicer
 from services.attribution.adapters.grpc_sink import GrpcSink
 from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
-from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import Limits
@@ -73,11 +76,9 @@ def _one_thread(name: str) -> Executor:
 async def _serve(settings: AttributionSettings, inference: Executor, decoding: Executor) -> None:
     checkpoints = MemoryCheckpoints(settings.checkpoint_memory_bytes)
     limits = Limits(workers=settings.threads)
-    source = TorchCheckpoints(
-        settings.checkpoint_roots,
-        compiled=lambda predictor: compiled(predictor.program, predictor.checkpoint, limits),
+    load = Load(
+        FolderCheckpoints(settings.checkpoint_roots, _readers(settings, limits)), checkpoints
     )
-    load = Load(source, checkpoints)
     for folder in settings.load:
         await asyncio.get_running_loop().run_in_executor(inference, load, folder)
     sink = _sink(settings)
@@ -98,6 +99,20 @@ async def _serve(settings: AttributionSettings, inference: Executor, decoding: E
         background=[sink.run] if sink else [],
     )
     await serve(service, settings)
+
+
+def _readers(settings: AttributionSettings, limits: Limits) -> Mapping[str, ProgramReader]:
+    torch_programs = TorchPrograms(lambda p: compiled(p.program, p.checkpoint, limits))
+    if find_spec("onnxruntime") is None:
+        return {".pt2": torch_programs}
+    from services.attribution.adapters.onnx_predictor import (  # noqa: PLC0415 - needs the extra
+        OnnxPrograms,
+    )
+
+    return {
+        ".pt2": torch_programs,
+        ".onnx": OnnxPrograms(settings.threads, settings.block_examples),
+    }
 
 
 def _sink(settings: AttributionSettings) -> GrpcSink | None:

@@ -27,7 +27,8 @@ import torch
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import example_pb2
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
-from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.example import Examples
 from services.attribution.domain.lfi import LfiMethod
 from services.attribution.engine.compiler import compiled
@@ -95,7 +96,9 @@ def _request(batch_id: str, examples: Examples) -> pb.ComputeLfiRequest:
 
 
 def _in_process(root: Path, checkpoint: Path) -> Explain:
-    source = TorchCheckpoints([root], lambda p: compiled(p.program, p.checkpoint))
+    source = FolderCheckpoints(
+        [root], {".pt2": TorchPrograms(lambda p: compiled(p.program, p.checkpoint))}
+    )
     ablator = source.read(checkpoint).ablator
     return Explain(ablator, LfiMethod.PSEUDO_LOSS)
 

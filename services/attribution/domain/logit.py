@@ -4,8 +4,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.attribution.domain.checkpoint import Output
+from services.attribution.domain.errors import CheckpointRefused
 
+_SMALLEST = float(np.finfo(np.float32).tiny)
+_LARGEST = float(np.nextafter(np.float32(1), np.float32(0)))
 _EPSILON = float(np.finfo(np.float32).eps)
+
+
+def logits_of(answer: NDArray[np.generic], output: Output) -> NDArray[np.floating]:
+    """Return the logits of what a program answers: `[N]`, `[N, 1]`, or two classes `[N, 2]`.
+
+    A probability of exactly 0 or 1 counts as the float32 next to it; one outside of [0, 1] has no
+    logit: NaN.
+
+    Raises:
+        CheckpointRefused: the answer has another shape, or no numbers.
+    """
+    wide = answer.shape[1:]
+    if not np.issubdtype(answer.dtype, np.floating) or wide not in ((), (1,), (2,)):
+        raise CheckpointRefused(
+            f"the program answers {answer.dtype} {list(answer.shape)}: it must answer floats, one "
+            "for each example, or the probabilities of two classes"
+        )
+    if wide == (2,) and output is Output.LOGIT:
+        raise CheckpointRefused("two classes have probabilities: set output to PROBABILITY")
+    values = np.asarray(answer if not wide else answer[:, -1])
+    if output is Output.LOGIT:
+        return values
+    probabilities = values.astype(np.float64)
+    valid = (probabilities >= 0) & (probabilities <= 1)
+    inner = np.clip(probabilities, _SMALLEST, _LARGEST)
+    return np.where(valid, np.log(inner) - np.log1p(-inner), np.nan)
 
 
 def same_but_for_rounding(

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.checkpoint import Checkpoint, Output
 from services.attribution.domain.example import Examples
@@ -30,7 +31,9 @@ def small_predictor(name: str) -> TorchPredictor:
     """Return the small model of that name, as a checkpoint folder gives it."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        scorer = TorchCheckpoints([root], plain).read(small_checkpoint(root / name, name))
+        scorer = FolderCheckpoints([root], {".pt2": TorchPrograms(plain)}).read(
+            small_checkpoint(root / name, name)
+        )
     assert isinstance(scorer.predictor, TorchPredictor)
     return scorer.predictor
 

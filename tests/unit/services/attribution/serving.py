@@ -18,13 +18,14 @@ from aftershock.v1.attribution_service_pb2_grpc import (
     AttributionServiceStub,
     add_AttributionServiceServicer_to_server,
 )
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
 from services.attribution.adapters.grpc_access import ACCESS
 from services.attribution.adapters.grpc_errors import ERRORS
 from services.attribution.adapters.grpc_servicer import AttributionServicer
 from services.attribution.adapters.grpc_sink import GrpcSink
 from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
-from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.example import Examples
 from services.attribution.load import Load
@@ -60,7 +61,7 @@ class ServedAttribution:
         checkpoints.add(Scorer(dots, ablators(dots), size_bytes=1))
         self._servicer = AttributionServicer(
             checkpoints=checkpoints,
-            load=Load(TorchCheckpoints([root], ablators), checkpoints),
+            load=Load(FolderCheckpoints([root], {".pt2": TorchPrograms(ablators)}), checkpoints),
             sink=sink,
             inference=Inference(self._inference, self._decoding, most_waiting),
             block_examples=64,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from services.attribution.adapters.torch_checkpoints import TorchCheckpoints
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.checkpoint import Feature, FeatureKind, InputSpec, Output, Schema
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.load import check_rows_independent
@@ -41,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root: Path, folder: Path) -> Scorer:
-    return TorchCheckpoints([root], plain).read(folder)
+    return FolderCheckpoints([root], {".pt2": TorchPrograms(plain)}).read(folder)
 
 
 @pytest.mark.parametrize("name", SMALL_MODELS)
@@ -83,7 +84,7 @@ def test_a_link_within_the_roots_is_followed(root: Path) -> None:
 def test_without_roots_nothing_is_read(root: Path) -> None:
     folder = small_checkpoint(root / "a")
     with pytest.raises(CheckpointRefused, match="outside"):
-        TorchCheckpoints([], plain).read(folder)
+        FolderCheckpoints([], {".pt2": TorchPrograms(plain)}).read(folder)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.pt2"])
