@@ -65,8 +65,7 @@ class SlidingWindow:
         features = np.repeat(np.arange(pane.feature_count), _entries_of(pane))
         run = _Run(pane, keys_of(pane).astype(np.int64), features)
         self._runs.append(run)
-        self._count(run, +1)
-        entering = self._within(run)
+        entering = self._count(run, +1)
         self._bracket = np.insert(self._bracket, np.searchsorted(self._bracket, entering), entering)
 
     def leave(self) -> None:
@@ -76,8 +75,7 @@ class SlidingWindow:
             IndexError: there is none.
         """
         run = self._runs.popleft()
-        self._count(run, -1)
-        leaving = self._within(run)
+        leaving = self._count(run, -1)
         among_equals = np.arange(len(leaving)) - np.searchsorted(leaving, leaving)
         places = np.searchsorted(self._bracket, leaving) + among_equals
         self._bracket = np.delete(self._bracket, places)
@@ -108,28 +106,29 @@ class SlidingWindow:
 
     def _brackets_weight(self, each: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
         """Return the bracketed entries' cumulative weight, and it before and after each feature."""
-        weights = np.where(self._bracket & 1, each[1, 0], each[0, 0])
-        cumulative = np.cumsum(weights, dtype=np.int64)
+        considered, displayed = each[:, 0]
+        cumulative = np.zeros(len(self._bracket) + 1, dtype=np.int64)
+        np.cumsum(considered + (displayed - considered) * (self._bracket & 1), out=cumulative[1:])
         starts = np.arange(len(self._lows) + 1) << _KEY_BITS
-        bounds = np.concatenate(([0], cumulative))[np.searchsorted(self._bracket, starts)]
-        return cumulative, bounds[:-1], bounds[1:]
+        bounds = cumulative[np.searchsorted(self._bracket, starts)]
+        return cumulative[1:], bounds[:-1], bounds[1:]
 
     def _value_at(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         keys = self._bracket[np.minimum(places, len(self._bracket) - 1)] & _KEY
         return (keys >> 1).astype(np.uint32).view(np.float32).astype(np.float64)
 
-    def _count(self, run: _Run, sign: int) -> None:
-        pane = run.pane
+    def _count(self, run: _Run, sign: int) -> NDArray[np.int64]:
+        """Count the run in or out; return its entries in their features' brackets, sorted."""
+        pane, entries = run.pane, _entries_of(run.pane)
         self._examples[run.row] += sign * pane.example_count
-        self._counts[run.row] += sign * _entries_of(pane)
-        is_below = run.keys < self._lows[run.features]
-        under = np.bincount(run.features[is_below], minlength=len(self._lows))
-        self._below[run.row] += sign * under
-
-    def _within(self, run: _Run) -> NDArray[np.int64]:
-        """Return the run's entries that lie in their features' brackets, sorted."""
-        is_within = (run.keys >= self._lows[run.features]) & (run.keys < self._highs[run.features])
-        return np.sort((run.features[is_within] << _KEY_BITS) | run.keys[is_within])
+        self._counts[run.row] += sign * entries
+        is_below = run.keys < np.repeat(self._lows, entries)
+        is_within = ~is_below & (run.keys < np.repeat(self._highs, entries))
+        under = np.zeros(len(is_below) + 1, dtype=np.int64)
+        np.cumsum(is_below, out=under[1:])
+        self._below[run.row] += sign * (under[pane.offsets[1:]] - under[pane.offsets[:-1]])
+        within = np.flatnonzero(is_within)
+        return np.sort((run.features[within] << _KEY_BITS) | run.keys[within])
 
     def _bracket_anew(self, features: NDArray[np.intp], each: NDArray[np.int64]) -> None:
         """Put these features' brackets around their medians."""
