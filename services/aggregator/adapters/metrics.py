@@ -6,4 +6,7 @@ BLOCKS = Counter("aftershock_blocks_total", "Blocks by what became of them.", ["
 CORRUPT_VALUES = Counter(
     "aftershock_corrupt_values_total", "Stored values that did not match their checksum.", ["kind"]
 )
+STORED_BYTES = Counter(
+    "aftershock_stored_bytes_total", "Bytes put into the store by what they are.", ["kind"]
+)
 SWEEP_SECONDS = Histogram("aftershock_sweep_seconds", "Time to bring one model up to date.")

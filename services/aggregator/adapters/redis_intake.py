@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from redis.asyncio import Redis
 
+from services.aggregator.adapters.metrics import STORED_BYTES
 from services.aggregator.adapters.packed_panes import pack_pane
 from services.aggregator.adapters.packing import seal
 from services.aggregator.adapters.redis_client import Script
@@ -72,7 +73,10 @@ class RedisIntake:
             ],
             self.durability,
         )
-        return _stored(answer) or _refuse_block(block, window, answer)
+        stored = _stored(answer) or _refuse_block(block, window, answer)
+        if not stored.duplicate:
+            STORED_BYTES.labels("pane").inc(len(pane))
+        return stored
 
     async def report(self, report: OutcomeReport, window: Interval) -> Stored:
         """Add the counts to their window, once, and advance the watermark."""

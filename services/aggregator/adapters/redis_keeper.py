@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from services.aggregator.adapters.metrics import STORED_BYTES
 from services.aggregator.adapters.packing import pack_summary
 from services.aggregator.adapters.redis_client import Script
 from services.aggregator.adapters.redis_keys import ModelKeys
@@ -61,6 +62,8 @@ class RedisKeeper:
         answer = await _close(
             self.client, keys, [window_id(window.interval.start), packed, retention]
         )
+        if answer:
+            STORED_BYTES.labels("summary").inc(len(packed))
         return bool(answer)
 
     async def forget(self, model: str, start: datetime) -> None:
