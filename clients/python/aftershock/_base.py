@@ -72,7 +72,10 @@ class BaseClient:
         self,
         channels: Channels[grpc.Channel],
         population: Population,
+        *,
         on_full: OnFull,
+        sample: float,
+        seed: int,
         timeout: float,
         buffer_bytes: int,
     ) -> ExampleLog:
@@ -84,11 +87,13 @@ class BaseClient:
                 "'displayed', and a full buffer makes 'drop' or 'wait'"
             )
         try:
-            from aftershock._streaming_log import StreamingLog  # noqa: PLC0415 - needs the extra
+            from aftershock._sampling import Sampler  # noqa: PLC0415 - needs the extra
+            from aftershock._streaming_log import StreamingLog  # noqa: PLC0415 - likewise
         except ImportError as error:
             raise ConfigurationError(
                 f"sending examples needs Arrow ({error}): pip install 'aftershock[arrow]'"
             ) from error
+        sampler = Sampler(sample, seed, _POPULATIONS[population])
         method = methods.COMPUTE_LFI
         channel = channels.to(method.service)
         stub = channel.stream_stream(method.path, method.serialize, method.answer.FromString)
@@ -101,4 +106,4 @@ class BaseClient:
         )
         callee = channels.describe(method.service)
         courier = Courier(open_stream, callee, options, Outbox(buffer_bytes))
-        return StreamingLog(courier, _POPULATIONS[population], on_full, timeout)
+        return StreamingLog(courier, _POPULATIONS[population], on_full, sampler, timeout)

@@ -51,6 +51,8 @@ class Client(BaseClient):
         population: Population = "considered",
         *,
         on_full: OnFull = "drop",
+        sample: float = 1.0,
+        seed: int = 0,
         timeout: float = DEFAULT_TIMEOUT,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> ExampleLog:
@@ -63,14 +65,26 @@ class Client(BaseClient):
             population: which examples these are: "considered" for ranking, or "displayed".
             on_full: what `send` does with no room left: "drop" and count, or "wait", for replays
                 and backfills, which lose nothing or raise.
+            sample: share of the examples to send, drawn one by one. Considered and displayed ones
+                weigh the same in a window whatever the share of each.
+            seed: of the draw: the same examples in the same order give the same sample.
             timeout: seconds to wait for the first answer, and at the end for the last; with
                 on_full="wait", seconds without any answer that it takes to give up.
             buffer_bytes: Arrow bytes that may await their answer.
 
         Raises:
             ConfigurationError: an address, the model or the extra `arrow` is missing.
+            ValueError: an unknown population or way to meet a full buffer, or no share.
         """
-        return self._open_log(self._channels, population, on_full, timeout, buffer_bytes)
+        return self._open_log(
+            self._channels,
+            population,
+            on_full=on_full,
+            sample=sample,
+            seed=seed,
+            timeout=timeout,
+            buffer_bytes=buffer_bytes,
+        )
 
     def outcomes(
         self,

@@ -20,10 +20,10 @@ def count_examples(examples: Any) -> int:
     return int(examples.num_rows)
 
 
-def encode(examples: Any) -> Iterator[tuple[bytes, int]]:
+def encode(examples: Any, rows: Any = None) -> Iterator[tuple[bytes, int]]:
     """Return a batch as chunks: an Arrow IPC stream and how many examples it holds.
 
-    A chunk has at most 512 examples and 4 MiB.
+    A chunk has at most 512 examples and 4 MiB. `rows`, if given, are the examples to take.
 
     Raises:
         InvalidExamples: the batch has no encoding, or one example alone exceeds 4 MiB.
@@ -31,10 +31,14 @@ def encode(examples: Any) -> Iterator[tuple[bytes, int]]:
     batch = to_arrow(examples)
     if batch.num_rows == 0:
         raise InvalidExamples("the batch is empty: send at least one example")
+    if rows is not None:
+        batch = batch.take(rows)
+        if batch.num_rows == 0:
+            return
     example_bytes = max(1, batch.nbytes // batch.num_rows)
-    rows = max(1, min(MAX_CHUNK_EXAMPLES, MAX_CHUNK_BYTES // example_bytes))
-    for start in range(0, batch.num_rows, rows):
-        yield from _chunks(batch.slice(start, rows))
+    most = max(1, min(MAX_CHUNK_EXAMPLES, MAX_CHUNK_BYTES // example_bytes))
+    for start in range(0, batch.num_rows, most):
+        yield from _chunks(batch.slice(start, most))
 
 
 def to_arrow(examples: Any) -> Any:

@@ -24,7 +24,7 @@ class LogStats:
     """Counts of examples. Each one sent ends as accepted, duplicate, refused or dropped."""
 
     sent: int = 0
-    """Given to `send`."""
+    """Given to `send`, and drawn where the log takes a sample."""
     accepted: int = 0
     """Attributed and stored."""
     duplicate: int = 0

@@ -12,6 +12,7 @@ from aftershock._encoding import count_examples, encode
 from aftershock._errors import Unavailable
 from aftershock._log import ExampleLog, Examples, LogStats, OnFull, logger
 from aftershock._names import timestamp
+from aftershock._sampling import Sampler
 from aftershock.v1.example_pb2 import ExampleBatch, Population
 
 
@@ -19,12 +20,18 @@ class StreamingLog(ExampleLog):
     """Encodes batches in the caller's thread and hands them to a courier."""
 
     def __init__(
-        self, courier: Courier, population: Population.ValueType, on_full: OnFull, timeout: float
+        self,
+        courier: Courier,
+        population: Population.ValueType,
+        on_full: OnFull,
+        sampler: Sampler,
+        timeout: float,
     ) -> None:
         self._courier = courier
         self._outbox = courier.outbox
         self._population = population
         self._waits = on_full == "wait"
+        self._sampler = sampler
         self._timeout = timeout
         self._is_first = True
         self._has_raised = False
@@ -44,11 +51,13 @@ class StreamingLog(ExampleLog):
             raise RuntimeError("the log is not open: use it as 'with client.examples() as log:'")
         stamp = timestamp(event_time, "event_time")
         self._raise_failure()
+        count = count_examples(batch)
+        rows = self._sampler.draw(count)
         if not self._waits and not self._outbox.has_room:
             # Before the work of encoding: a full buffer is no time to slow the pipeline down.
-            self._drop(count_examples(batch))
+            self._drop(count if rows is None else len(rows))
             return
-        for arrow_stream, example_count in encode(batch):
+        for arrow_stream, example_count in encode(batch, rows):
             message = ExampleBatch(
                 batch_id=uuid4().hex,
                 population=self._population,
@@ -56,7 +65,8 @@ class StreamingLog(ExampleLog):
                 arrow_stream=arrow_stream,
             )
             self._put(message, example_count)
-        self._await_first_answer()
+        if rows is None or len(rows):
+            self._await_first_answer()
         self._raise_failure()
 
     def __exit__(

@@ -95,11 +95,21 @@ class Client(BaseClient):
         population: Population = "considered",
         *,
         on_full: OnFull = "drop",
+        sample: float = 1.0,
+        seed: int = 0,
         timeout: float = DEFAULT_TIMEOUT,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> ExampleLog:
         """Return a log to send the model's examples to. See aftershock.Client.examples."""
-        log = self._open_log(self._blocking_channels, population, on_full, timeout, buffer_bytes)
+        log = self._open_log(
+            self._blocking_channels,
+            population,
+            on_full=on_full,
+            sample=sample,
+            seed=seed,
+            timeout=timeout,
+            buffer_bytes=buffer_bytes,
+        )
         return ExampleLog(log)
 
     async def outcomes(

@@ -43,6 +43,8 @@ class RecordingClient:
         population: Population = "considered",
         *,
         on_full: OnFull = "drop",  # noqa: ARG002 - it never fills
+        sample: float = 1.0,  # noqa: ARG002 - a test wants to see all
+        seed: int = 0,  # noqa: ARG002 - likewise
         timeout: float = 0.0,  # noqa: ARG002 - it never waits
         buffer_bytes: int = 0,  # noqa: ARG002 - it never fills
     ) -> ExampleLog:

@@ -122,6 +122,37 @@ def test_a_large_batch_is_split_and_every_part_has_its_own_id(
     assert log.stats.accepted == 1500
 
 
+def sampled(platform: Platform, client: Client, batches: list[int], **sampling: Any) -> list[int]:
+    """Return the numbers that arrive of 0, 1, ... sent in batches of these sizes."""
+    platform.attribution.deliveries.stored.clear()
+    start = 0
+    with client.examples(on_full="wait", **sampling) as log:
+        for size in batches:
+            log.send({"hour": np.arange(start, start + size)}, event_time=NOON)
+            start += size
+    stored = platform.attribution.deliveries.stored.values()
+    tables = [pa.ipc.open_stream(message.arrow_stream).read_all() for message in stored]
+    arrived = [number for table in tables for number in table["hour"].to_pylist()]
+    assert log.stats.sent == len(arrived)
+    return arrived
+
+
+def test_a_sample_is_reproducible_by_its_seed(platform: Platform, client: Client) -> None:
+    once = sampled(platform, client, [400, 1, 1, 1, 597], sample=0.3, seed=7)
+    again = sampled(platform, client, [1000], sample=0.3, seed=7)
+    assert once == again == sorted(set(once))
+    assert 240 < len(once) < 360
+    assert sampled(platform, client, [1000], sample=0.3, seed=8) != once
+    assert sampled(platform, client, [1000], sample=0.3, seed=7, population="displayed") != once
+    assert sampled(platform, client, [1000]) == list(range(1000))
+
+
+def test_a_batch_of_which_nothing_is_drawn_holds_nothing_up(
+    platform: Platform, client: Client
+) -> None:
+    assert sampled(platform, client, [1, 1, 1], sample=1e-9) == []
+
+
 def test_a_wrong_dtype_fails_at_the_first_batch(platform: Platform, client: Client) -> None:
     platform.attribution.judge = lambda _: WRONG
     with client.examples() as log, pytest.raises(SchemaMismatch, match=r"'hour'.*wants") as caught:
@@ -369,6 +400,12 @@ def test_no_thread_is_left_behind(platform: Platform, client: Client) -> None:
 def test_unknown_words_are_refused(client: Client, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="'considered' or 'displayed'"):
         client.examples(**arguments)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_sample_is_a_share(client: Client, share: float) -> None:
+    with pytest.raises(ValueError, match="above 0, at most 1"):
+        client.examples(sample=share)
 
 
 def test_a_log_needs_a_model_and_an_address() -> None:
