@@ -35,6 +35,7 @@ def started(url: str, folder: Path, settings: Mapping[str, str] | None = None) -
         "EXIT_WITH_PARENT": "true",
         "SWEEP_SECONDS": "0.2",
         "RESAMPLES": "100",
+        "FURTHEST_AHEAD_SECONDS": "1e9",
         "LOG_LEVEL": "WARNING",
         **(settings or {}),
     }
