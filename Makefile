@@ -4,7 +4,7 @@ BIN := .venv/bin
 CASE ?= 11
 CHANGED := .venv/installed
 
-.PHONY: setup demo up test check bench bench-aggregator torture-aggregator protos clean
+.PHONY: setup demo up test check bench bench-aggregator bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -42,8 +42,14 @@ bench: setup
 bench-aggregator: setup
 	@$(BIN)/python -m tests.bench.aggregator $(if $(QUICK),--quick)
 
+bench-runbook: setup
+	@$(BIN)/python -m tests.bench.runbook $(if $(QUICK),--quick)
+
 torture-aggregator: setup
 	@$(BIN)/python -m tests.torture.aggregator $(if $(QUICK),--quick)
+
+torture-runbook: setup
+	@$(BIN)/python -m tests.torture.runbook $(if $(QUICK),--quick)
 
 protos:
 	protos/generate.sh

@@ -1,7 +1,7 @@
 """An aggregator and an attribution service that answer as recorded, on real gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -75,18 +75,30 @@ class Aggregator(AggregatorServiceServicer):
         self, request: aggregator_pb.WatchShiftsRequest, context: _Context
     ) -> AsyncIterator[aggregator_pb.WatchShiftsResponse]:
         self.watches.append(dict(request.cursors))
-        cursors = [event.cursor for event in self.events]
-        after = request.cursors.get(MODEL)
-        position = cursors.index(after) + 1 if after in cursors else 0
+        position = 0
         sent = 0
         while True:
             async with self._published:
                 await self._published.wait_for(lambda: len(self.events) > position)  # noqa: B023
-            yield aggregator_pb.WatchShiftsResponse(event=self.events[position])
-            position, sent = position + 1, sent + 1
+            event = self.events[position]
+            position += 1
+            if self._consumed(event, request.cursors, position):
+                continue
+            yield aggregator_pb.WatchShiftsResponse(event=event)
+            sent += 1
             if self.breaks_after == sent:
                 self.breaks_after = None
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the aggregator restarts")
+
+    def _consumed(
+        self, event: shift_pb2.ShiftEvent, cursors: Mapping[str, str], following: int
+    ) -> bool:
+        """Whether the model's cursor stands at the event or after it."""
+        cursor = cursors.get(event.model)
+        return cursor == event.cursor or any(
+            later.model == event.model and later.cursor == cursor
+            for later in self.events[following:]
+        )
 
     async def GetWindowSample(
         self, request: aggregator_pb.GetWindowSampleRequest, context: _Context
