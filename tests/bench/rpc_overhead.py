@@ -47,6 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="768 examples, within 45 s")
     is_quick = parser.parse_args().quick
+    print(json.dumps({"rpc_overhead": round(rpc_overhead(is_quick), 3)}))
+
+
+def rpc_overhead(is_quick: bool) -> float:
+    """Return the time over loopback over the time in this process."""
     torch.set_num_threads(1)
     architecture, schema = MODELS["wide"]
     with TemporaryDirectory() as folder:
@@ -56,8 +61,7 @@ def main() -> None:
             explain = _in_process(root, checkpoint)
             batches = [random_examples(schema, BATCH, seed=s, absent=1 - COVERAGE) for s in (1, 2)]
             repeats, rounds = (1, 3) if is_quick else (13, 4)
-            result = _measured(address(), explain, batches * repeats, rounds)
-    print(json.dumps({"rpc_overhead": round(result, 3)}))
+            return _measured(address(), explain, batches * repeats, rounds)
 
 
 def _measured(address: str, explain: Explain, batches: Sequence[Examples], rounds: int) -> float:

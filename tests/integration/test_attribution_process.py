@@ -67,6 +67,11 @@ def test_it_serves_what_it_is_told_to_load_and_stops_when_asked(
             assert [r.block.example_count for r in responses] == [EXAMPLES.count] * 2
             listed = stub.ListCheckpoints(pb.ListCheckpointsRequest(), timeout=5)
             assert [c.name for c in listed.checkpoints] == ["models/ads_ctr/checkpoints/1"]
+            name = pb.ExplainCheckpointRequest(name="models/ads_ctr")
+            explained = stub.ExplainCheckpoint(name, timeout=5)
+            assert explained.routes
+            assert not any(route.fallbacks for route in explained.routes)
+            assert not explained.distrust_reason
             health = health_pb2.HealthCheckRequest(service="aftershock.v1.AttributionService")
             check = HealthStub(channel).Check  # type: ignore[attr-defined]
             assert check(health, timeout=5).status == health_pb2.HealthCheckResponse.SERVING

@@ -70,26 +70,32 @@ class LfiStream:
         receipt = pb.BatchReceipt(example_count=len(block.lfi.predictions), duplicate=duplicate)
         return pb.ComputeLfiResponse(batch_id=message.batch_id, receipt=receipt)
 
-    def _decoded(self, batch: Batch) -> Examples:
+    def _decoded(self, batch: Batch) -> "_Decoded":
         checkpoint = self.explain.ablator.checkpoint
         checkpoint.check_unseen(batch.event_time)
         examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
-        self._count(examples)
-        return examples
+        return _Decoded(examples, examples.present_count())
 
-    def _block(self, batch: Batch, examples: Examples) -> LfiBlock:
-        checkpoint = self.explain.ablator.checkpoint
-        lfi = self.explain(examples, is_wanted=lambda: not self.ended.is_set())
-        return LfiBlock(batch, checkpoint, self.explain.method, lfi)
+    def _block(self, batch: Batch, decoded: "_Decoded") -> LfiBlock:
+        ablator = self.explain.ablator
+        lfi = self.explain(decoded.examples, is_wanted=lambda: not self.ended.is_set())
+        decoded.count_pairs(ablator.explanation.fallback_share)
+        return LfiBlock(batch, ablator.checkpoint, self.explain.method, lfi)
 
-    def _count(self, examples: Examples) -> None:
-        """Count pairs; those of a feature class that falls back by its share of the features."""
-        total = examples.count * len(examples.schema.features)
-        present = examples.present_count()
-        fallback = round(present * self.explain.ablator.explanation.fallback_share)
-        PAIRS.labels("skipped").inc(total - present)
+
+@dataclass(frozen=True)
+class _Decoded:
+    examples: Examples
+    present: int
+    """Pairs that are not at their baselines."""
+
+    def count_pairs(self, fallback_share: float) -> None:
+        """Count all as attributed; a class of features that falls back by its share of them."""
+        total = self.examples.count * len(self.examples.schema.features)
+        fallback = round(self.present * fallback_share)
+        PAIRS.labels("skipped").inc(total - self.present)
         PAIRS.labels("fallback").inc(fallback)
-        PAIRS.labels("delta").inc(present - fallback)
+        PAIRS.labels("delta").inc(self.present - fallback)
 
 
 async def in_order(
