@@ -86,7 +86,9 @@ async def test_the_name_of_a_model_goes_with_what_is_kept_of_it(
     for key in behind.keys(f"as:{{{MODEL}}}:*"):
         behind.delete(key)
     assert not (await stub.ListModels(pb.ListModelsRequest(), timeout=TIMEOUT)).models
-    assert behind.keys() == []
+    # A sweep that was under way may have taken its lease again, which lapses by itself.
+    lease = f"as:{{{MODEL}}}:lease".encode()
+    assert behind.keys() in ([], [lease])
 
 
 async def test_a_damaged_pane_is_left_out_and_its_window_closes(
