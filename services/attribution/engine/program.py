@@ -23,10 +23,13 @@ from services.attribution.engine.trunk import Trunk
 
 @dataclass(frozen=True)
 class Limits:
-    """How much work is done at once, and by how many threads. No answer depends on it."""
+    """How much work is done at once, and by how many threads. No answer depends on it.
+
+    A batch of fewer than `workers * block_rows` examples is dealt out evenly.
+    """
 
     workers: int = 1
-    block_rows: int = 128
+    block_rows: int = 256
     chunk_pairs: int = 512
 
 
@@ -63,7 +66,7 @@ class AblationProgram:
         Raises:
             NotFinite: the prediction for an example, ablated or not, is NaN or infinite.
         """
-        work = _Work(examples, self.limits.block_rows)
+        work = _Work(examples, self.limits)
         list(self._workers.map(lambda rows: self._ablate_block(work, rows), work.blocks))
         check_finite(work.logits, "as it is")
         for j, feature in enumerate(self._checkpoint.schema.features):
@@ -104,13 +107,14 @@ class AblationProgram:
 class _Work:
     """A batch and what is known of its answer."""
 
-    def __init__(self, examples: Examples, block_rows: int) -> None:
+    def __init__(self, examples: Examples, limits: Limits) -> None:
         self._arguments = examples.arguments()
         self.present = presence(examples)
         self.deltas = np.zeros(self.present.shape, dtype=np.float32)
         self.logits = np.empty(examples.count, dtype=np.float32)
-        starts = range(0, examples.count, block_rows)
-        self.blocks = [slice(s, min(s + block_rows, examples.count)) for s in starts]
+        rows = min(limits.block_rows, max(1, -(-examples.count // limits.workers)))
+        starts = range(0, examples.count, rows)
+        self.blocks = [slice(s, min(s + rows, examples.count)) for s in starts]
 
     def arguments(self, rows: slice) -> list[Tensor]:
         return [torch.from_numpy(np.ascontiguousarray(a[rows])) for a in self._arguments]

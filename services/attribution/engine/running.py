@@ -1,7 +1,7 @@
 """Runs a trunk for the pairs of a block: structured, then dense in chunks, then again."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,23 @@ class Block:
 
     values: Mapping[int, Value]
     rows: int
+    _towers: dict[tuple[str, int, int], Any] = field(default_factory=dict)
+
+    def ablated(self, trunk: Trunk, index: int) -> Tensor:
+        """Return a tower step's value with the trunk's features ablated, made once a block."""
+        key = ("ablated", trunk.among, index)
+        if key not in self._towers:
+            self._towers[key] = trunk.towers.ablated(index, self.values, self.rows)
+        ablated: Tensor = self._towers[key]
+        return ablated
+
+    def delta(self, trunk: Trunk, index: int) -> Tensor:
+        """Return how a tower step changes when the trunk's features are ablated, once a block."""
+        key = ("delta", trunk.among, index)
+        if key not in self._towers:
+            self._towers[key] = trunk.towers.delta(index, self.values, self.rows)
+        delta: Tensor = self._towers[key]
+        return delta
 
 
 class StructuredPart:
@@ -159,7 +176,7 @@ class DensePart:
         if not self._pairs.features or not towers.reaches(index):
             return value
         layout = tower_layout(self._trunk, index)
-        ablated = towers.ablated(index, self._block.values, self._block.rows)
+        ablated = self._block.ablated(self._trunk, index)
         flat, changed = value.reshape(len(value), -1), ablated.reshape(len(base), -1)
         for feature, start, end in self._pairs.spans():
             columns = layout.columns.get(feature)
@@ -195,7 +212,7 @@ class DensePart:
         value = self._block.values[index]
         if not isinstance(value, Tensor) or value.dtype not in _FLOATS:
             raise NoRule("it changes and is no float")
-        delta = towers.delta(index, self._block.values, self._block.rows)
+        delta = self._block.delta(self._trunk, index)
         owners = self._trunk.dependencies.owners(index, self._trunk.among)
         owners = sure(owners)
         shape = [-1] + [1] * owners.ndim

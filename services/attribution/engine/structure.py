@@ -2,19 +2,20 @@
 
 For the pair p of feature j and row i, a step of `width` elements changes by
 
-    sum over terms k of   (amounts_k[p] @ matrix_k) * factor_k[i]    everywhere, and
-    values_j[p]                                                       at the columns of feature j.
+    sum over terms k of   scale_k[p] (amounts_k[p] @ matrix_k) * factor_k[i]    everywhere, and
+    values_j[p]                                                    at the columns of feature j.
 
 Linear maps, sums and products with unchanged values keep that form, so that a concatenation, a
 normalisation or a cross layer of ten thousand elements costs what the few that change cost.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from services.attribution.engine.certainty import sure
 from services.attribution.engine.pairs import Pairs
 
 Columns = slice | Tensor
@@ -37,15 +38,19 @@ class Term:
     """[rows or 1, width]; None: 1."""
     is_uniform: bool = False
     """Whether the matrix is a row of ones: one amount for all elements."""
+    scale: Tensor | None = None
+    """[pairs, 1], kept apart so that terms share their amounts; None: 1."""
 
     @property
     def is_plain(self) -> bool:
         """Whether the amounts are the change itself."""
-        return self.matrix is None and self.factor is None
+        return self.matrix is None and self.factor is None and self.scale is None
 
     def at(self, span: slice, columns: Columns, rows: Tensor) -> Tensor:
         """Return the change of some pairs at some columns."""
-        amounts = self.amounts[span]
+        amounts = (
+            self.amounts[span] if self.scale is None else self.amounts[span] * self.scale[span]
+        )
         change = amounts[:, columns] if self.matrix is None else amounts @ self.matrix[:, columns]
         if self.factor is None:
             return change
@@ -54,7 +59,11 @@ class Term:
     def scaled(self, factor: Tensor) -> "Term":
         """Return the change times a value per row, `[rows or 1, width]`."""
         joint = factor if self.factor is None else self.factor * factor
-        return Term(self.amounts, self.matrix, joint, self.is_uniform)
+        return replace(self, factor=joint)
+
+    def times(self, number: Tensor) -> "Term":
+        """Return the change times a number per pair, `[pairs, 1]`."""
+        return replace(self, scale=number if self.scale is None else self.scale * number)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,9 @@ class Delta:
         """Return what is written out of the change, the other terms being one amount per pair."""
         if self.own is not None or not self.terms or not self.terms[0].is_plain:
             return None
-        is_rest_uniform = all(t.is_uniform and t.factor is not None for t in self.terms[1:])
+        is_rest_uniform = all(
+            t.is_uniform and t.factor is not None and t.scale is None for t in self.terms[1:]
+        )
         return self.terms[0].amounts if is_rest_uniform else None
 
     def ready(self) -> "Delta":
@@ -153,17 +164,39 @@ class Delta:
 
 
 def merged(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """Return terms with those summed that are spread and scaled alike."""
-    alike: dict[tuple[int, int], Term] = {}
+    """Return terms with those summed that differ in their scales, or in their factors, alone."""
+    return _summed_factors(_summed_scales(terms))
+
+
+def _summed_scales(terms: Sequence[Term]) -> Sequence[Term]:
+    alike: dict[tuple[int, int, int], Term] = {}
     for term in terms:
-        key = (id(term.matrix), id(term.factor))
+        key = (id(term.amounts), id(term.matrix), id(term.factor))
         known = alike.get(key)
         if known is None:
             alike[key] = term
         else:
-            total = known.amounts + term.amounts
-            alike[key] = Term(total, term.matrix, term.factor, term.is_uniform)
+            alike[key] = replace(known, scale=_or_one(known.scale) + _or_one(term.scale))
     return tuple(alike.values())
+
+
+def _summed_factors(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Sum the factors of uniform terms: a sum per row is cheaper than one per pair."""
+    alike: dict[tuple[int, int], Term] = {}
+    others = []
+    for term in terms:
+        key = (id(term.amounts), id(term.scale))
+        if not term.is_uniform or term.factor is None:
+            others.append(term)
+        elif key not in alike:
+            alike[key] = term
+        else:
+            alike[key] = replace(term, factor=sure(alike[key].factor) + term.factor)
+    return (*alike.values(), *others)
+
+
+def _or_one(scale: Tensor | None) -> Tensor:
+    return torch.ones(()) if scale is None else scale
 
 
 def plain(pairs: Pairs, change: Tensor) -> Delta:

@@ -1,11 +1,11 @@
 """Linear maps of structured deltas: one small product per feature or per row."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from services.attribution.engine.certainty import sure
 from services.attribution.engine.joins.site import Site
 from services.attribution.engine.structure import Columns, Delta, NoStructure, Own, Term, plain
 
@@ -18,8 +18,6 @@ _CHUNKED = frozenset({"relu"})
 _COLUMNS_AT_ONCE = 128
 
 _PAIRS_AT_ONCE = 256
-
-_VECTORS_AT_ONCE = 2048
 
 _LARGEST_MAP = 1 << 15
 """Elements of a row's own map: more would not fit the cache."""
@@ -80,13 +78,15 @@ def _mapped(site: Site, delta: Delta, matrix: Tensor) -> Delta:
         answer.zero_()
     else:
         _add_own(site, delta.own, delta, matrix, answer)
+    now: list[Term] = []
     later: list[Term] = []
     can_wait = _users_are(site, _CHUNKED)
     for term in delta.terms:
-        if can_wait and term.is_uniform:
+        if can_wait and term.is_uniform and term.scale is None:
             later.append(_mapped_uniform(site, term, matrix))
         else:
-            _add_term(site, term, delta, matrix, answer)
+            now.append(term)
+    _add_terms(site, now, delta, matrix, answer)
     return Delta(delta.pairs, width, (Term(answer), *later))
 
 
@@ -125,30 +125,43 @@ def _mapped_uniform(site: Site, term: Term, matrix: Tensor) -> Term:
     return Term(term.amounts, ones, term.factor @ matrix, is_uniform=True)
 
 
-def _add_term(site: Site, term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
-    rank, rows = term.amounts.shape[1], delta.pairs.rows
-    if term.factor is None or len(term.factor) == 1:
-        answer.addmm_(term.amounts, _remembered_map(site, term, matrix))
-    elif rank == 1:
-        spread = term.factor if term.matrix is None else term.factor * term.matrix
-        answer.addcmul_(term.amounts, (spread @ matrix)[rows])
-    elif matrix.shape[1] <= _NARROW:
-        _add_by_row_vectors(term, term.factor, rows, matrix, answer)
-    else:
-        _add_by_row(site, term, delta, matrix, answer)
-
-
-def _add_by_row_vectors(
-    term: Term, factors: Tensor, rows: Tensor, matrix: Tensor, answer: Tensor
+def _add_terms(
+    site: Site, terms: Sequence[Term], delta: Delta, matrix: Tensor, answer: Tensor
 ) -> None:
-    """Add `amounts @ (M diag(factor_i) w)` for each of a few columns w."""
-    for column in range(matrix.shape[1]):
-        vectors = factors * matrix[:, column]
-        vectors = vectors if term.matrix is None else vectors @ term.matrix.t()
-        for start in range(0, len(rows), _VECTORS_AT_ONCE):
-            some = slice(start, start + _VECTORS_AT_ONCE)
-            change = vectors[rows[some]].mul_(term.amounts[some]).sum(1)
-            answer[some, column] += change
+    """Add `scale_p amounts_p @ (M diag(factor_i) W)` of every term."""
+    mapped: list[tuple[Term, Tensor]] = []
+    for term in terms:
+        if _is_worth_maps(site, term, matrix):
+            mapped.append((term, _map_of(site, term, matrix, len(mapped))))
+        else:
+            _add_written_out(term, delta, matrix, answer)
+    if any(len(spread) > 1 for _, spread in mapped):
+        _add_by_row(site, mapped, delta, answer)
+        return
+    for term, spread in mapped:
+        amounts = term.amounts if term.scale is None else term.amounts * term.scale
+        answer.addmm_(amounts, spread[0])
+
+
+def _map_of(site: Site, term: Term, matrix: Tensor, number: int) -> Tensor:
+    """Return `M diag(factor_i) W`, `[rows or 1, rank, width]`."""
+    factor = term.factor
+    if factor is None or len(factor) == 1:
+        return _remembered_map(site, term, matrix).unsqueeze(0)
+    if term.amounts.shape[1] == 1:
+        spread = factor if term.matrix is None else factor * term.matrix
+        return (spread @ matrix).unsqueeze(1)
+    if matrix.shape[1] <= _NARROW:
+        return _vectors_by_row(term, factor, matrix)
+    return _maps_by_row(site, term, factor, matrix, number)
+
+
+def _vectors_by_row(term: Term, factors: Tensor, matrix: Tensor) -> Tensor:
+    """Return the maps of every row, one product for each column."""
+    vectors = [factors * column for column in matrix.t()]
+    if term.matrix is not None:
+        vectors = [v @ term.matrix.t() for v in vectors]
+    return torch.stack(vectors, dim=2)
 
 
 def _remembered_map(site: Site, term: Term, matrix: Tensor) -> Tensor:
@@ -166,23 +179,40 @@ def _constant_map(term: Term, matrix: Tensor) -> Tensor:
     return term.factor.t() * matrix if spread is None else (spread * term.factor) @ matrix
 
 
-def _add_by_row(site: Site, term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -> None:
-    """Add `amounts @ (M diag(factor_i) W)`: a map of its own for each row."""
-    if not _is_worth_maps(site, term, matrix):
-        _add_written_out(term, delta, matrix, answer)
-        return
-    maps = _maps_by_row(site, term, sure(term.factor), matrix)
+def _add_by_row(
+    site: Site, mapped: Sequence[tuple[Term, Tensor]], delta: Delta, answer: Tensor
+) -> None:
+    """Add the mapped terms row by row, so that their sum is made in the cache."""
     order, starts = delta.pairs.by_row(site.rows)
     for row in range(site.rows):
         positions = order[starts[row] : starts[row + 1]]
-        if len(positions):
-            part = term.amounts.index_select(0, positions) @ maps[row]
-            answer.index_add_(0, positions, part)
+        if not len(positions):
+            continue
+        total = site.scratch.matrix("row", len(positions), answer.shape[1]).zero_()
+        taken: dict[int, Tensor] = {}
+        for term, maps in mapped:
+            spread = maps[row if len(maps) > 1 else 0]
+            amounts = _taken(taken, term.amounts, positions)
+            if term.scale is None:
+                total.addmm_(amounts, spread)
+            else:
+                total.addcmul_(amounts @ spread, _taken(taken, term.scale, positions))
+        answer.index_add_(0, positions, total)
+
+
+def _taken(taken: dict[int, Tensor], source: Tensor, positions: Tensor) -> Tensor:
+    if id(source) not in taken:
+        taken[id(source)] = source.index_select(0, positions)
+    return taken[id(source)]
 
 
 def _is_worth_maps(site: Site, term: Term, matrix: Tensor) -> bool:
-    """Return whether a map per row is less work than writing the change out for every pair."""
+    """Return whether maps are less work than writing the change out for every pair."""
+    if term.factor is None or len(term.factor) == 1 or matrix.shape[1] <= _NARROW:
+        return True
     pairs, rank = term.amounts.shape
+    if rank == 1:
+        return True
     width, columns = matrix.shape[1], len(matrix)
     by_maps = site.rows * rank * columns * width + pairs * rank * width
     spread = 0 if term.matrix is None else rank * columns
@@ -197,7 +227,7 @@ def _add_written_out(term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -
         answer[some].addmm_(term.at(some, slice(None), rows[some]), matrix)
 
 
-def _maps_by_row(site: Site, term: Term, factors: Tensor, matrix: Tensor) -> Tensor:
+def _maps_by_row(site: Site, term: Term, factors: Tensor, matrix: Tensor, number: int) -> Tensor:
     """Return `M diag(factor_i) W` of every row, `[rows, rank, width]`.
 
     As one product of the factors with all products of an element of M and one of W, some columns
@@ -205,7 +235,7 @@ def _maps_by_row(site: Site, term: Term, factors: Tensor, matrix: Tensor) -> Ten
     """
     spread = torch.eye(len(matrix)) if term.matrix is None else term.matrix
     rank, width = len(spread), matrix.shape[1]
-    maps = site.scratch.matrix("maps", site.rows, rank * width).zero_()
+    maps = site.scratch.matrix(("maps", number), site.rows, rank * width).zero_()
     for start in range(0, len(matrix), _COLUMNS_AT_ONCE):
         some = slice(start, min(start + _COLUMNS_AT_ONCE, len(matrix)))
         products = site.scratch.matrix("products", some.stop - some.start, rank * width)

@@ -126,7 +126,7 @@ def _spread(term: Term, origin: Tensor) -> Term:
         inner = torch.eye(term.amounts.shape[1])
     matrix = torch.where(found, inner[:, origin.clamp(min=0)], 0.0)
     factor = None if term.factor is None else term.factor[:, origin.clamp(min=0)]
-    return Term(term.amounts, matrix, factor)
+    return Term(term.amounts, matrix, factor, scale=term.scale)
 
 
 def _joined(site: Site, parts: list[Own]) -> Own:

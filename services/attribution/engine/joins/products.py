@@ -1,5 +1,6 @@
 """Elementwise sums and products of structured deltas."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,21 +30,6 @@ def subtract(site: Site) -> Delta:
     return _combined(site, -1.0)
 
 
-class _Buffers:
-    """Buffers of one step for amounts times a number per pair, in the order of use."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._used = 0
-
-    def times(self, amounts: Tensor, number: Tensor) -> Tensor:
-        """Return the product, which lasts for the block."""
-        name = ("product", self._site.step.index, self._used)
-        self._used += 1
-        buffer = self._site.scratch.matrix(name, *amounts.shape)
-        return torch.mul(amounts, number, out=buffer)
-
-
 def multiply(site: Site) -> Delta:
     """`x y`: each change times the other's value, plus the product of the changes."""
     first, second = _sides(site)
@@ -53,12 +39,8 @@ def multiply(site: Site) -> Delta:
         delta = sure(delta)
         return _scaled(site, delta, _as_factor(site, other, delta.width))
     one, two = _own_value(site, 0), _own_value(site, 1)
-    buffers = _Buffers(site)
-    terms = [
-        *_times_value(buffers, first, second, two),
-        *_times_value(buffers, second, first, one),
-    ]
-    terms += [_product(buffers, a, b) for a in first.terms for b in second.terms]
+    terms = [*_times_value(first, second, two), *_times_value(second, first, one)]
+    terms += [_product(a, b) for a in first.terms for b in second.terms]
     own = _own_product(first, second, one, two)
     return Delta(first.pairs, first.width, merged(terms), own)
 
@@ -104,12 +86,12 @@ def _combined(site: Site, sign: float) -> Delta:
     if len(written) > 1:
         spread = [t for t in terms if not t.is_plain]
         terms = (*spread, Term(torch.stack(written).sum(0)))
-    return Delta(first.pairs, first.width, terms, own)
+    return Delta(first.pairs, first.width, merged(terms), own)
 
 
 def _times(delta: Delta, scale: float) -> Delta:
     own = delta.own and Own(delta.own.layout, {j: v * scale for j, v in delta.own.values.items()})
-    terms = tuple(Term(t.amounts * scale, t.matrix, t.factor, t.is_uniform) for t in delta.terms)
+    terms = tuple(replace(t, amounts=t.amounts * scale) for t in delta.terms)
     return Delta(delta.pairs, delta.width, terms, own)
 
 
@@ -154,7 +136,7 @@ def _at(factor: Tensor, rows: Tensor, columns: Columns) -> Tensor:
     return part if len(factor) == 1 else part.index_select(0, rows)
 
 
-def _times_value(buffers: _Buffers, delta: Delta, other: Delta, value: Tensor) -> list[Term]:
+def _times_value(delta: Delta, other: Delta, value: Tensor) -> list[Term]:
     """Return a change times the other's value, by the parts of that where they are known.
 
     A change of several amounts is cheaper to map on if rows differ by few factors.
@@ -165,21 +147,20 @@ def _times_value(buffers: _Buffers, delta: Delta, other: Delta, value: Tensor) -
             terms.append(term.scaled(value))
             continue
         for part in other.parts:
-            amounts = term.amounts
-            if part.scale is not None:
-                amounts = buffers.times(amounts, part.scale[delta.pairs.rows])
-            terms.append(Term(amounts, term.matrix, part.factor))
+            scaled = term if part.scale is None else term.times(part.scale[delta.pairs.rows])
+            terms.append(scaled.scaled(part.factor))
     return terms
 
 
-def _product(buffers: _Buffers, first: Term, second: Term) -> Term:
+def _product(first: Term, second: Term) -> Term:
     """Return the product of two changes, one of which has a single amount."""
     if first.amounts.shape[1] != 1:
         first, second = second, first
     if first.amounts.shape[1] != 1 or first.matrix is None:
         raise NoStructure("a product of two changes of full rank")
-    amounts = buffers.times(second.amounts, first.amounts)
-    joint = Term(amounts, second.matrix, second.factor, second.is_uniform)
+    joint = second.times(first.amounts)
+    if first.scale is not None:
+        joint = joint.times(first.scale)
     if not first.is_uniform:
         joint = joint.scaled(first.matrix)
     return joint if first.factor is None else joint.scaled(first.factor)
