@@ -20,6 +20,8 @@ from services.chassis.telemetry import configure_logging
 from services.runbook.act import Act
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
+from services.runbook.adapters.anchor_file import AnchorFile
+from services.runbook.adapters.anchorer import Anchorer
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.expirer import Expirer
@@ -35,6 +37,7 @@ from services.runbook.adapters.grpc_servicer import RunbookServicer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
 from services.runbook.adapters.grpc_watermarks import GrpcWatermarks
 from services.runbook.adapters.listener import Listener
+from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.no_previewer import NoPreviewer
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
@@ -44,16 +47,18 @@ from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.adapters.system_clock import SystemClock
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.anchor_audit import AnchorAudit
 from services.runbook.approve import Approve
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.work import WorkKind
 from services.runbook.expire import Expire
 from services.runbook.open import Open
-from services.runbook.ports import Clock, KilledFeatures, PolicySource, Previewer, Store
+from services.runbook.ports import Anchors, Clock, KilledFeatures, PolicySource, Previewer, Store
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
 from services.runbook.revert import Revert
 from services.runbook.verify import Verify
+from services.runbook.verify_audit import VerifyAudit
 
 _POLICIES = Path(__file__).parents[2] / "deploy" / "policies" / "threshold.yaml"
 
@@ -77,6 +82,11 @@ class RunbookSettings(ServiceSettings):
     """Pretend to act. The flags that were set before stay as they are."""
     lease_seconds: float = Field(default=30.0, ge=2.0)
     """After which another worker takes up what one has not finished."""
+    audit_anchor_file: Path | None = None
+    """Where the audit's newest hash is appended, on a disk that the database's owner cannot change.
+    None: anchors last as long as this process."""
+    audit_anchor_seconds: float = Field(default=60.0, gt=0)
+    """Between two anchors: what is changed later than the next one is noticed."""
     most_attempts: int = Field(default=8, ge=1)
     """Of an action, before it is undone or given to a person."""
 
@@ -108,6 +118,7 @@ class _Parts:
     board: FlagBoard
     policies: PolicySource
     clock: Clock
+    anchors: Anchors
     aggregator: grpc.aio.Channel
     attribution: grpc.aio.Channel | None
 
@@ -126,6 +137,7 @@ async def _serve(
         board=FlagBoard(killed),
         policies=policies,
         clock=SystemClock(),
+        anchors=AnchorFile(file) if (file := settings.audit_anchor_file) else MemoryAnchors(),
         aggregator=open_channel(settings.aggregator_address, settings),
         attribution=open_channel(attribution, settings) if attribution else None,
     )
@@ -150,6 +162,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
         approve=Approve(parts.store, parts.clock),
         reject=Reject(parts.store, parts.clock),
         revert=Revert(parts.store, parts.clock),
+        verify_audit=VerifyAudit(parts.store, parts.anchors),
     )
     add_RunbookServiceServicer_to_server(servicer, server)
     add_flag_sync_to_server(FlagSyncServicer(parts.board), server)
@@ -170,6 +183,7 @@ def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
         Listener(store, feed, Open(store, clock)).run,
         *(worker.run for worker in workers),
         Expirer(Expire(store, clock)).run,
+        Anchorer(AnchorAudit(store, parts.anchors, clock), parts.settings.audit_anchor_seconds).run,
         parts.board.follow,
         parts.changes.close_when_cancelled,
     ]

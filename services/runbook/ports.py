@@ -1,9 +1,10 @@
 """What the use cases need from outside."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from services.runbook.domain.audit import Anchor, AuditRecord
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import Mitigation
@@ -87,6 +88,16 @@ class Feeds(Protocol):
         """Return the latest end, in event time, of the model's windows that were seen."""
 
 
+class Audit(Protocol):
+    """Every transition as it was recorded, one record linked to the next."""
+
+    def newest(self) -> AuditRecord | None:
+        """Return the newest record."""
+
+    def records(self) -> Iterable[AuditRecord]:
+        """Return every record in order."""
+
+
 class UnitOfWork(Protocol):
     """One transaction: all of it happens, or none."""
 
@@ -106,6 +117,10 @@ class UnitOfWork(Protocol):
     def feeds(self) -> Feeds:
         """Streams to move on in."""
 
+    @property
+    def audit(self) -> Audit:
+        """Records to look at: saving an incident writes them."""
+
 
 class Store(Protocol):
     """Where incidents live."""
@@ -122,6 +137,19 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work`, which changes nothing, on a consistent view. Raises StoreUnavailable."""
+
+
+class Anchors(Protocol):
+    """The audit's newest hash at various times, kept outside the database."""
+
+    async def append(self, anchor: Anchor) -> None:
+        """Keep an anchor; keeping one twice does no harm. Raises AnchorsUnavailable."""
+
+    async def last(self) -> Anchor | None:
+        """Return the anchor that was kept last. Raises AnchorsUnavailable."""
+
+    async def read(self) -> Sequence[Anchor]:
+        """Return every anchor, oldest first. Raises AnchorsUnavailable."""
 
 
 class Actuator(Protocol):

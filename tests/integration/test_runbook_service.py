@@ -35,10 +35,12 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
 from services.runbook.adapters.grpc_servicer import RunbookServicer
+from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.verify_audit import VerifyAudit
 from tests.unit.services.runbook.builders import BROKEN, MODEL, Runbook, event
 
 PRIVATE, PUBLIC = new_key_pair()
@@ -111,6 +113,7 @@ async def served(
         approve=runbook.approve,
         reject=runbook.reject,
         revert=runbook.revert,
+        verify_audit=VerifyAudit(store, MemoryAnchors()),
     )
     public_key = tmp_path / "public.pem"
     public_key.write_bytes(PUBLIC)
@@ -162,6 +165,13 @@ async def test_an_incident_as_callers_see_it(proposed: Served) -> None:
     assert mitigation.state == MITIGATION_STATE_PROPOSED
     assert mitigation.features == ["user_embedding"]
     assert mitigation.preview.calibration == pytest.approx(1.0)
+
+
+async def test_a_reader_has_the_audit_verified(proposed: Served) -> None:
+    eve = proposed.caller("eve", Role.READER)
+    answer = await eve.stub.VerifyAudit(pb.VerifyAuditRequest(), timeout=20, **eve.identity)
+    assert answer.intact
+    assert (answer.record_count, list(answer.breaks)) == (2, [])
 
 
 async def test_approve_then_a_worker_acts_then_revert(proposed: Served) -> None:

@@ -29,8 +29,13 @@ from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 from aftershock.v1.incident_pb2 import Incident, Mitigation
 from aftershock.v1.incident_pb2 import MitigationState as State
 from aftershock.v1.runbook_service_pb2_grpc import RunbookServiceStub
+from services.runbook.adapters.anchor_file import AnchorFile
+from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
+from services.runbook.adapters.sql_store import SqlStore
+from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.verify_audit import VerifyAudit
 from tests.postgres import start_postgres
 from tests.torture.runbook_history import audited, install_witness, judge, witnessed
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, event
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
     from aftershock.v1.runbook_service_pb2_grpc import RunbookServiceAsyncStub as Stub
 
 REPLICAS = 2
-PIPELINES = 6
+PIPELINES = 12
 """Incidents under way at the same time."""
 APPROVAL_SECONDS = 4.0
 PROMISES = (
@@ -205,10 +210,14 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
     engine = open_engine(url)
     upgrade(engine)
     install_witness(engine)
+    anchor_file = folder / f"anchors-{engine.dialect.name}"
+    anchors = AnchorFile(anchor_file)
     async with serving(aggregator := an_aggregator()) as address:
         settings = {
             "AGGREGATOR_ADDRESS": address,
             "DATABASE_URL": url,
+            "AUDIT_ANCHOR_FILE": str(anchor_file),
+            "AUDIT_ANCHOR_SECONDS": "0.3",
             "APPROVAL_MINUTES": str(APPROVAL_SECONDS / 60),
         }
         replicas = [Replica(folder / f"replica-{n}", settings) for n in range(REPLICAS)]
@@ -223,6 +232,8 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
             for replica in replicas:
                 replica.kill()
     counts = judge(witnessed(engine), audited(engine), world.approved)
+    verified = await VerifyAudit(SqlStore(SqlTransactions(engine), ChangeSignal()), anchors)()
+    counts["audit_breaks"] += len(verified.breaks) + (verified.anchor_count == 0)
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT model, feature FROM killed_feature")
         killed = {f"aftershock.kill.{m.removeprefix('models/')}.{f}" for m, f in rows}
@@ -235,7 +246,7 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
 async def _with_kills(world: World, kills: int) -> None:
     pipelines = [asyncio.create_task(_pipeline(world, number)) for number in range(PIPELINES)]
     for _ in range(kills):
-        await asyncio.sleep(random.uniform(0, 0.6))
+        await asyncio.sleep(random.uniform(0, 0.8))
         victim = random.choice(world.replicas)
         await asyncio.to_thread(victim.kill)
         victim.start()

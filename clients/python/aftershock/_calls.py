@@ -152,6 +152,11 @@ def revert(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
     return answer.mitigation
 
 
+def verify_audit() -> Flow[runbook.VerifyAuditResponse]:
+    """Have the runbook verify its audit."""
+    return (yield from _ask(methods.VERIFY_AUDIT, runbook.VerifyAuditRequest()))
+
+
 def list_checkpoints() -> Flow[list[Checkpoint]]:
     """List the checkpoints that attribution holds."""
     request = attribution.ListCheckpointsRequest(page_size=_PAGE_SIZE)

@@ -30,7 +30,7 @@ from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
-from aftershock.v1.runbook_service_pb2 import WatchIncidentsRequest
+from aftershock.v1.runbook_service_pb2 import VerifyAuditResponse, WatchIncidentsRequest
 from aftershock.v1.shift_pb2 import Comparison
 from aftershock.v1.window_pb2 import Window
 
@@ -203,6 +203,10 @@ class Client(BaseClient):
     def revert(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
         """Undo a mitigation in force: itself, its name, or an incident that has one."""
         return self._run(calls.revert(mitigation, reason))
+
+    def verify_audit(self) -> VerifyAuditResponse:
+        """Have the runbook read its whole audit and say whether it is what was written."""
+        return self._run(calls.verify_audit())
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that attribution holds."""

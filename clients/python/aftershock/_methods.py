@@ -111,3 +111,10 @@ REVERT_MITIGATION = Method(
     runbook.RevertMitigationRequest,
     runbook.RevertMitigationResponse,
 )
+VERIFY_AUDIT = Method(
+    Service.RUNBOOK,
+    "VerifyAudit",
+    runbook.VerifyAuditRequest,
+    runbook.VerifyAuditResponse,
+    least_timeout=60.0,
+)

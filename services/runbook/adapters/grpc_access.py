@@ -12,4 +12,5 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/ApproveMitigation": Role.APPROVER,
     f"{_SERVICE}/RejectMitigation": Role.APPROVER,
     f"{_SERVICE}/RevertMitigation": Role.APPROVER,
+    f"{_SERVICE}/VerifyAudit": Role.READER,
 }

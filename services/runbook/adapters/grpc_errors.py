@@ -5,6 +5,7 @@ import grpc
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from services.chassis.errors import ErrorStatus, ErrorTable
 from services.runbook.domain.errors import (
+    AnchorsUnavailable,
     DecisionRefused,
     IncidentNotFound,
     InvalidPageToken,
@@ -36,6 +37,9 @@ ERRORS: ErrorTable = {
     ),
     NotAnApprover: ErrorStatus(
         grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_NOT_AN_APPROVER
+    ),
+    AnchorsUnavailable: ErrorStatus(
+        grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
     ),
     StoreUnavailable: ErrorStatus(
         grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE

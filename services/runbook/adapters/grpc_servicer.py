@@ -19,6 +19,7 @@ from services.runbook.domain.approval import Answer, Expert, Recall
 from services.runbook.ports import Store
 from services.runbook.reject import Reject
 from services.runbook.revert import Revert
+from services.runbook.verify_audit import VerifyAudit
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _DEFAULT_PAGE = 50
@@ -35,6 +36,7 @@ class RunbookServicer(RunbookServiceServicer):
     approve: Approve
     reject: Reject
     revert: Revert
+    verify_audit: VerifyAudit
 
     async def ListIncidents(
         self, request: pb.ListIncidentsRequest, context: _Context
@@ -97,6 +99,19 @@ class RunbookServicer(RunbookServiceServicer):
             incident_id, Recall(mitigation_id, _expert(), request.reason)
         )
         return pb.RevertMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def VerifyAudit(
+        self, request: pb.VerifyAuditRequest, context: _Context
+    ) -> pb.VerifyAuditResponse:
+        """Say whether the audit is what was written."""
+        report = await self.verify_audit()
+        return pb.VerifyAuditResponse(
+            intact=not report.breaks,
+            record_count=report.record_count,
+            anchor_count=report.anchor_count,
+            head=report.head,
+            breaks=report.breaks,
+        )
 
     async def _incident(self, incident_id: str) -> Incident:
         incident = await self.store.read(lambda unit: unit.incidents.get(incident_id))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.domain.audit import FIRST_LINK, AuditRecord, linked
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import Incident
@@ -28,7 +29,7 @@ class _Wanted:
 class _Tables:
     incidents: dict[str, Incident] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
-    audit: list[tuple[str, Transition]] = field(default_factory=list)
+    audit: list[AuditRecord] = field(default_factory=list)
     outbox: dict[int, _Wanted] = field(default_factory=dict)
     put: int = 0
     cursors: dict[str, str] = field(default_factory=dict)
@@ -69,13 +70,17 @@ class _Incidents:
     def save(self, incident: Incident) -> None:
         tables, known = self._tables, self._tables.incidents.get(incident.id)
         written = {m.name: len(m.history) for m in known.mitigations} if known else {}
-        steps = incident.history[len(known.history) if known else 0 :]
-        tables.audit += [(incident.name, step) for step in steps]
+        self._record(incident.name, incident.history, len(known.history) if known else 0)
         for mitigation in incident.mitigations:
-            steps = mitigation.history[written.get(mitigation.name, 0) :]
-            tables.audit += [(mitigation.name, step) for step in steps]
+            self._record(mitigation.name, mitigation.history, written.get(mitigation.name, 0))
         tables.incidents[incident.id] = incident
         tables.versions[incident.id] = tables.versions.get(incident.id, 0) + 1
+
+    def _record(self, subject: str, history: Sequence[Transition], written: int) -> None:
+        audit = self._tables.audit
+        for ordinal, step in enumerate(history[written:], start=written):
+            before = audit[-1].hash if audit else FIRST_LINK
+            audit.append(linked(before, len(audit) + 1, subject, ordinal, step))
 
     def in_force(self) -> Sequence[Mitigation]:
         every = (m for i in self._tables.incidents.values() for m in i.mitigations)
@@ -183,12 +188,24 @@ class _Feeds:
         return self._tables.window_ends.get(model)
 
 
+class _Audit:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def newest(self) -> AuditRecord | None:
+        return self._tables.audit[-1] if self._tables.audit else None
+
+    def records(self) -> Sequence[AuditRecord]:
+        return tuple(self._tables.audit)
+
+
 class _UnitOfWork:
     def __init__(self, tables: _Tables) -> None:
         self.incidents = _Incidents(tables)
         self.catalogue = _Catalogue(tables)
         self.outbox = _Outbox(tables)
         self.feeds = _Feeds(tables)
+        self.audit = _Audit(tables)
 
 
 class MemoryStore:
@@ -212,4 +229,4 @@ class MemoryStore:
 
     def audit(self) -> Sequence[tuple[str, Transition]]:
         """Return every transition with the resource name of what changed, in order."""
-        return tuple(self._tables.audit)
+        return tuple((record.subject, record.step) for record in self._tables.audit)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from services.runbook.adapters.sql_audit import SqlAudit
 from services.runbook.adapters.sql_codec import Codec
 from services.runbook.adapters.sql_tables import (
     AuditRow,
@@ -147,19 +148,8 @@ class SqlIncidents:
         )
 
     def _save_history(self, subject: str, history: Sequence[Transition], written: int) -> None:
-        self._session.add_all(
-            AuditRow(
-                subject=subject,
-                ordinal=ordinal,
-                before=step.before,
-                after=step.after,
-                time=step.time,
-                actor=step.actor,
-                reason=step.reason,
-            )
-            for ordinal, step in enumerate(history)
-            if ordinal >= written
-        )
+        if steps := history[written:]:
+            SqlAudit(self._session).append(subject, written, steps)
 
     def _save_mitigation(self, number: int, mitigation: Mitigation, known: Incident | None) -> None:
         others = known.mitigations if known else ()

@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.sql_audit import SqlAudit
 from services.runbook.adapters.sql_feeds import SqlFeeds
 from services.runbook.adapters.sql_incidents import SqlIncidents
 from services.runbook.adapters.sql_outbox import SqlOutbox
@@ -23,6 +24,7 @@ class SqlUnitOfWork:
         self.catalogue = self.incidents
         self.outbox = SqlOutbox(session)
         self.feeds = SqlFeeds(session)
+        self.audit = SqlAudit(session)
 
 
 class SqlStore:

@@ -117,7 +117,7 @@ class AuditRow(SQLModel, table=True):
     __tablename__ = "audit"
     __table_args__ = (Index("audit_subject", "subject", "ordinal", unique=True),)
 
-    sequence: int | None = Field(default=None, primary_key=True)
+    sequence: int = Field(primary_key=True)
     subject: str
     """Resource name."""
     ordinal: int
@@ -127,6 +127,8 @@ class AuditRow(SQLModel, table=True):
     time: datetime = _time()
     actor: str
     reason: str = _text()
+    hash: str
+    """The record's link in the chain."""
 
 
 class WorkRow(SQLModel, table=True):

@@ -67,6 +67,10 @@ class ActuatorUnavailable(RunbookError):
     """The actuator did not answer, or has not done what it was told; try again."""
 
 
+class AnchorsUnavailable(RunbookError):
+    """The audit's anchors cannot be read or written. The text says why."""
+
+
 class LeaseLost(RunbookError):
     """Another worker has taken the work over."""
 

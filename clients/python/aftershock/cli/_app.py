@@ -27,8 +27,8 @@ EXIT_CODES: Mapping[type[AftershockError], int] = {
 """By error class; a subclass without an entry takes its nearest base's."""
 
 _EPILOG = (
-    "Exit codes: 0 done, 1 a person said no or the doctor found something broken, 2 wrong usage, "
-    "3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
+    "Exit codes: 0 done, 1 a person said no, or doctor or audit found something broken, "
+    "2 wrong usage, 3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
 )
 
 
@@ -54,6 +54,9 @@ app = typer.Typer(
 
 checkpoint_app = typer.Typer(no_args_is_help=True)
 app.add_typer(checkpoint_app, name="checkpoint", help="Look into one checkpoint.")
+
+audit_app = typer.Typer(no_args_is_help=True)
+app.add_typer(audit_app, name="audit", help="Look into the record of who did what.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]
 

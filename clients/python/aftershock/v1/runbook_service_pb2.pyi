@@ -238,3 +238,46 @@ class RevertMitigationResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> None: ...
 
 Global___RevertMitigationResponse: typing_extensions.TypeAlias = RevertMitigationResponse
+
+@typing.final
+class VerifyAuditRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___VerifyAuditRequest: typing_extensions.TypeAlias = VerifyAuditRequest
+
+@typing.final
+class VerifyAuditResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INTACT_FIELD_NUMBER: builtins.int
+    RECORD_COUNT_FIELD_NUMBER: builtins.int
+    ANCHOR_COUNT_FIELD_NUMBER: builtins.int
+    HEAD_FIELD_NUMBER: builtins.int
+    BREAKS_FIELD_NUMBER: builtins.int
+    intact: builtins.bool
+    """No break was found."""
+    record_count: builtins.int
+    anchor_count: builtins.int
+    """Hashes kept outside the database that the audit was compared with."""
+    head: builtins.str
+    """SHA-256 of the newest record, in hexadecimal."""
+    @property
+    def breaks(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Edits, deletions and reorders, in the order of the audit; the first hundred."""
+
+    def __init__(
+        self,
+        *,
+        intact: builtins.bool = ...,
+        record_count: builtins.int = ...,
+        anchor_count: builtins.int = ...,
+        head: builtins.str = ...,
+        breaks: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anchor_count", b"anchor_count", "breaks", b"breaks", "head", b"head", "intact", b"intact", "record_count", b"record_count"]) -> None: ...
+
+Global___VerifyAuditResponse: typing_extensions.TypeAlias = VerifyAuditResponse

@@ -65,6 +65,11 @@ class RunbookServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.FromString,
                 _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/aftershock.v1.RunbookService/VerifyAudit',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
 
 
 class RunbookServiceServicer(object):
@@ -111,6 +116,13 @@ class RunbookServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAudit(self, request, context):
+        """Reads the whole audit and says whether it is what was written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunbookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +155,11 @@ def add_RunbookServiceServicer_to_server(servicer, server):
                     servicer.RevertMitigation,
                     request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +325,33 @@ class RunbookService(object):
             '/aftershock.v1.RunbookService/RevertMitigation',
             aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.SerializeToString,
             aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/VerifyAudit',
+            aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _RunbookServiceRevertMitigationType = typing_extensions.TypeVar(
     ],
 )
 
-class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRevertMitigationType]):
+_RunbookServiceVerifyAuditType = typing_extensions.TypeVar(
+    '_RunbookServiceVerifyAuditType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+        aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+        aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+        aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
+    ],
+)
+
+class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRevertMitigationType, _RunbookServiceVerifyAuditType]):
     """Owns incidents, proposes mitigations and carries out what experts approve."""
 
     @typing.overload
@@ -149,6 +165,10 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
             aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+            aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -178,6 +198,10 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
             aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
             aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+            aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListIncidents: _RunbookServiceListIncidentsType
@@ -195,6 +219,9 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
 
     RevertMitigation: _RunbookServiceRevertMitigationType
     """Undoes a mitigation that is in force."""
+
+    VerifyAudit: _RunbookServiceVerifyAuditType
+    """Reads the whole audit and says whether it is what was written."""
 
 RunbookServiceAsyncStub: typing_extensions.TypeAlias = RunbookServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -220,6 +247,10 @@ RunbookServiceAsyncStub: typing_extensions.TypeAlias = RunbookServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
         aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+        aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
     ],
 ]
 
@@ -271,5 +302,13 @@ class RunbookServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.runbook_service_pb2.RevertMitigationResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.RevertMitigationResponse]]:
         """Undoes a mitigation that is in force."""
+
+    @abc.abstractmethod
+    def VerifyAudit(
+        self,
+        request: aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.VerifyAuditResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.VerifyAuditResponse]]:
+        """Reads the whole audit and says whether it is what was written."""
 
 def add_RunbookServiceServicer_to_server(servicer: RunbookServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

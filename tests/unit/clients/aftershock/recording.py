@@ -202,6 +202,7 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     def __init__(self) -> None:
         Recording.__init__(self)
         self.incidents: list[Incident] = []
+        self.audit = runbook.VerifyAuditResponse(intact=True, record_count=8, head="ab" * 32)
 
     def ListIncidents(  # noqa: N802
         self, request: runbook.ListIncidentsRequest, context: Any
@@ -242,6 +243,12 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     ) -> runbook.RevertMitigationResponse:
         self.note(request, context)
         return runbook.RevertMitigationResponse(mitigation=self._mitigation(request.name))
+
+    def VerifyAudit(  # noqa: N802
+        self, request: runbook.VerifyAuditRequest, context: Any
+    ) -> runbook.VerifyAuditResponse:
+        self.note(request, context)
+        return self.audit
 
     def _mitigation(self, name: str) -> Any:
         return next(m for i in self.incidents for m in i.mitigations if m.name == name)

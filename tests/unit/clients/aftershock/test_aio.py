@@ -104,3 +104,7 @@ async def test_disabled_is_a_no_op(monkeypatch: pytest.MonkeyPatch) -> None:
         await log.send({}, event_time=NOON)
     answer = await client.outcomes(start=NOON, end=NOON, expected=1.0, observed=1)
     assert not answer.HasField("window")
+
+
+async def test_the_audit_is_verified(platform: Platform, client: aio.Client) -> None:
+    assert await client.verify_audit() == platform.runbook.audit

@@ -330,3 +330,17 @@ def test_the_doctor_points_at_half_of_the_weight(platform: Platform) -> None:
     output = run("doctor").stdout
     assert "send both" in output
     assert "3 refused" in output
+
+
+def test_an_audit_that_is_intact() -> None:
+    assert "is as it was written: 8 records" in run("audit", "verify").stdout
+    assert run_json("audit", "verify")["audit"]["intact"] is True
+
+
+def test_an_audit_that_was_tampered_with(platform: Platform) -> None:
+    platform.runbook.audit.intact = False
+    platform.runbook.audit.breaks.append("record 3 (incidents/INC-1) was changed")
+    output = run("audit", "verify", code=1).stdout
+    assert "was tampered with" in output
+    assert "record 3 (incidents/INC-1) was changed" in output
+    assert run_json("audit", "verify", code=1)["audit"]["breaks"]
