@@ -71,4 +71,5 @@ def test_every_unary_call_has_a_deadline(platform: Platform, client: Client) -> 
     client.models()
     (left,) = platform.aggregator.time_left
     assert left is not None
-    assert left <= 5.0
+    # gRPC rounds up what it sends.
+    assert left < 5.5
