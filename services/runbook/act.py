@@ -104,7 +104,9 @@ class Act:
         if mitigation.state is not _S.APPROVED:
             return mitigation
         in_force = [other.plan for other in unit.incidents.in_force()]
-        if refusal := self.policies.current().guard_rails.refusal(mitigation.plan, in_force):
+        if refusal := self.policies.current().guard_rails.refusal(
+            mitigation.plan, in_force, self.clock.now()
+        ):
             raise ActuatorConflict(refusal)
         recorded = incident.with_mitigation(replace(mitigation, change=change))
         begun = self._moved(recorded, mitigation, _S.APPLYING, "")

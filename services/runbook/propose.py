@@ -35,7 +35,7 @@ class Propose:
 
     async def _consider(self, incident: Incident, in_force: Sequence[Mitigation]) -> Proposal | str:
         try:
-            wanted = draft(self.policies.current(), incident, in_force)
+            wanted = draft(self.policies.current(), incident, in_force, self.clock.now())
             if isinstance(wanted, str):
                 return wanted
             return conclude(wanted, await self._preview(wanted))

@@ -1,14 +1,15 @@
 """Rules from YAML: one file, or all files of a folder."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.runbook.domain.errors import InvalidPolicy
-from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
@@ -38,10 +39,36 @@ class _PolicyEntry(_Strict):
     propose_if: str
 
 
+class _FreezeWindowEntry(_Strict):
+    start: AwareDatetime
+    end: AwareDatetime
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("it ends before it starts")
+        return self
+
+    def window(self) -> FreezeWindow:
+        """Return the window, in UTC."""
+        return FreezeWindow(self.start.astimezone(UTC), self.end.astimezone(UTC), self.reason)
+
+
 class _GuardRailsEntry(_Strict):
     never_kill: tuple[str, ...] = GuardRails.never_kill
     most_features_at_once: int = Field(default=GuardRails.most_features_at_once, ge=1)
     most_features_killed: int = Field(default=GuardRails.most_features_killed, ge=1)
+    freeze_windows: tuple[_FreezeWindowEntry, ...] = ()
+
+    def rails(self) -> GuardRails:
+        """Return the guard rails."""
+        return GuardRails(
+            never_kill=self.never_kill,
+            most_features_at_once=self.most_features_at_once,
+            most_features_killed=self.most_features_killed,
+            freeze_windows=tuple(entry.window() for entry in self.freeze_windows),
+        )
 
 
 class _VerificationEntry(_Strict):
@@ -82,7 +109,7 @@ def _read(path: Path, conditions: Conditions) -> Rules:
             policies.append(_policy(f"{file}: policies[{index}]", entry, conditions))
     rails = _only_one(files, "guard_rails") or _GuardRailsEntry()
     verification = _only_one(files, "verification") or _VerificationEntry()
-    return Rules(tuple(policies), GuardRails(**rails.model_dump()), verification.windows)
+    return Rules(tuple(policies), rails.rails(), verification.windows)
 
 
 def _files(path: Path) -> Sequence[Path]:

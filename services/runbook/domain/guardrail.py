@@ -2,9 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from services.runbook.domain.plan import Plan
+
+
+@dataclass(frozen=True)
+class FreezeWindow:
+    """A stretch of wall time in which nothing is switched off. Taking back stays possible."""
+
+    start: datetime
+    end: datetime
+    """Exclusive."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class GuardRails:
     """Of one mitigation."""
     most_features_killed: int = 10
     """Killed at the same time, over all models."""
+    freeze_windows: tuple[FreezeWindow, ...] = ()
 
     def protected(self, model: str, features: Sequence[str]) -> tuple[str, ...]:
         """Return those of the model's features that are always served."""
@@ -31,8 +43,15 @@ class GuardRails:
             )
         )
 
-    def refusal(self, plan: Plan, in_force: Collection[Plan]) -> str | None:
-        """Return why the plan must not be carried out beside those in force. None: it may."""
+    def refusal(self, plan: Plan, in_force: Collection[Plan], time: datetime) -> str | None:
+        """Return why the plan must not be carried out now, beside those in force. None: it may."""
+        frozen = [window for window in self.freeze_windows if window.start <= time < window.end]
+        if frozen:
+            longest = max(frozen, key=lambda window: window.end)
+            return (
+                f"nothing is switched off until {longest.end:%Y-%m-%d %H:%M} UTC: "
+                f"{longest.reason} (freeze_windows)"
+            )
         if protected := self.protected(plan.model, plan.features):
             return f"{', '.join(protected)} must never be switched off (never_kill)"
         if len(plan.features) > self.most_features_at_once:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from services.runbook.domain.evidence import Verdict
 from services.runbook.domain.guardrail import GuardRails
@@ -36,7 +37,9 @@ class Proposal:
         return self.draft.policy.mode is Mode.APPLY and isinstance(self.preview, Preview)
 
 
-def draft(rules: Rules, incident: Incident, in_force: Sequence[Mitigation]) -> Draft | str:
+def draft(
+    rules: Rules, incident: Incident, in_force: Sequence[Mitigation], time: datetime
+) -> Draft | str:
     """Return what the first policy with a say would do, or why nothing can be proposed.
 
     Raises:
@@ -50,7 +53,8 @@ def draft(rules: Rules, incident: Incident, in_force: Sequence[Mitigation]) -> D
     for policy in rules.policies:
         if features := policy.select(case):
             plan = Plan(incident.id, incident.model, policy.action, features)
-            return _guarded(Draft(policy, plan, case), rules.guard_rails, incident, plans)
+            wanted = Draft(policy, plan, case)
+            return _guarded(wanted, rules.guard_rails, incident, plans, time)
     if incident.comparison.verdict is Verdict.FEATURE_CORRUPTION:
         return "No policy acts on it. This needs a person."
     return advice_on(incident.comparison)
@@ -71,14 +75,18 @@ def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
 
 
 def _guarded(
-    wanted: Draft, rails: GuardRails, incident: Incident, in_force: Sequence[Plan]
+    wanted: Draft,
+    rails: GuardRails,
+    incident: Incident,
+    in_force: Sequence[Plan],
+    time: datetime,
 ) -> Draft | str:
     features = wanted.plan.features
     protected = rails.protected(incident.model, features)
     plan = replace(wanted.plan, features=tuple(f for f in features if f not in protected))
     if not plan.features:
         return f"{', '.join(protected)} must never be switched off. This needs a person."
-    if refusal := rails.refusal(plan, in_force):
+    if refusal := rails.refusal(plan, in_force, time):
         return f"{wanted.policy.name} would {plan}, but {refusal}. This needs a person."
     for earlier in incident.mitigations:
         if earlier.plan.hash == plan.hash and earlier.state in _DECIDED:

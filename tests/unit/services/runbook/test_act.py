@@ -1,13 +1,14 @@
 """Actions happen once, whatever goes wrong in between."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.domain.approval import Expert
 from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable
-from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import KILLED, SERVED, Change, Plan, Settings
 from services.runbook.domain.work import WorkKind
@@ -138,6 +139,25 @@ async def test_guard_rails_hold_at_the_moment_of_acting() -> None:
     assert mitigation.state is MitigationState.CONFLICTED
     assert "never_kill" in mitigation.reason
     assert await in_force(runbook) == {"user_embedding": SERVED}
+
+
+async def test_a_freeze_that_began_meanwhile_holds_and_taking_back_stays_possible() -> None:
+    runbook = await approved()
+    now = runbook.clock.now()
+    freeze = FreezeWindow(now, now + timedelta(hours=1), "the sale")
+    frozen = rules(guard_rails=GuardRails(freeze_windows=(freeze,)))
+    runbook.rules.rules = frozen
+    await runbook.worker.drain()
+    mitigation = await runbook.mitigation()
+    assert mitigation.state is MitigationState.CONFLICTED
+    assert "freeze_windows" in mitigation.reason
+    assert await in_force(runbook) == {"user_embedding": SERVED}
+    applied = await approved()
+    await applied.worker.drain()
+    applied.rules.rules = frozen
+    await applied.take_back()
+    await applied.worker.drain()
+    assert (await applied.mitigation()).state is MitigationState.REVERTED
 
 
 async def test_the_cap_counts_what_another_model_has_off() -> None:

@@ -1,10 +1,11 @@
 """Policies propose, observe or approve; guard rails and previews hold them back."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.policy import Mode, Rules
@@ -12,11 +13,16 @@ from services.runbook.domain.preview import MissingPreview, Preview
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
+    WALL_TIME,
     Runbook,
     event,
     policy,
     rules,
     shift,
+)
+
+FROZEN = GuardRails(
+    freeze_windows=(FreezeWindow(WALL_TIME, WALL_TIME + timedelta(hours=1), "the sale"),)
 )
 
 
@@ -89,6 +95,7 @@ async def test_applying_without_a_preview_needs_an_expert() -> None:
     [
         (GuardRails(never_kill=("user_*",)), "user_embedding must never be switched off"),
         (GuardRails(most_features_killed=0), "most_features_killed"),
+        (FROZEN, "until 2026-11-22 04:12 UTC: the sale (freeze_windows)"),
     ],
 )
 @pytest.mark.parametrize("mode", Mode)

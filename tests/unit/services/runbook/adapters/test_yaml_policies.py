@@ -1,5 +1,6 @@
 """Rules from YAML, and what is said of mistakes in them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.yaml_policies import YamlPolicies
 from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.guardrail import FreezeWindow
 from services.runbook.domain.policy import Case, Mode, Rules
 from tests.unit.services.runbook.builders import MODEL, comparison, shift
 
@@ -84,6 +86,11 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
             r"policies\[0\].when: .* uses preview",
         ),
         (POLICY.format(name="a") + POLICY.format(name="a")[11:], r"policies\[1\].name: a is taken"),
+        (
+            "guard_rails: {freeze_windows: [{start: 2026-11-27T00:00:00Z, "
+            "end: 2026-11-27T00:00:00Z, reason: sale}]}",
+            r"guard_rails.freeze_windows\[0\]: .*ends before it starts",
+        ),
         ("guard_rails: {most_features_at_once: 0}", "guard_rails.most_features_at_once"),
         ("verification: {windows: none}", "verification.windows"),
     ],
@@ -94,6 +101,18 @@ def test_mistakes_are_told_with_file_and_path(tmp_path: Path, text: str, complai
     with pytest.raises(InvalidPolicy, match=complaint) as refusal:
         rules(file)
     assert str(file) in str(refusal.value)
+
+
+def test_freeze_windows_are_times_with_a_zone(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    entry = "guard_rails: {{freeze_windows: [{{start: {}, end: {}, reason: sale}}]}}"
+    file.write_text(entry.format("'2026-11-27T01:00:00+01:00'", "2026-11-30T00:00:00Z"))
+    (window,) = rules(file).guard_rails.freeze_windows
+    start, end = datetime(2026, 11, 27, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)
+    assert window == FreezeWindow(start, end, "sale")
+    file.write_text(entry.format("2026-11-27T00:00:00", "2026-11-30T00:00:00"))
+    with pytest.raises(InvalidPolicy, match="timezone"):
+        rules(file)
 
 
 def test_guard_rails_are_given_once(tmp_path: Path) -> None:
