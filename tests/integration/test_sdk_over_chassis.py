@@ -31,8 +31,6 @@ class StalePlan(Exception):
 class Servicer(rpc.RunbookServiceServicer):
     """Answers with who called, or fails as the request says."""
 
-    RejectMitigation = RevertMitigation = None  # type: ignore[assignment]
-
     async def GetIncident(  # noqa: N802
         self, request: pb.GetIncidentRequest, context: Any
     ) -> pb.GetIncidentResponse:
@@ -62,7 +60,7 @@ def _service() -> Service:
     stale = ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STALE_PLAN)
     return Service(
         names=[_NAME],
-        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Servicer(), server),
+        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Servicer(), server),  # type: ignore[abstract]
         errors={StalePlan: stale},
         access={
             f"/{_NAME}/GetIncident": Role.READER,

@@ -18,9 +18,6 @@ NAME = "aftershock.v1.RunbookService"
 class Slow(rpc.RunbookServiceServicer):
     """Answers after a second, or fails at once."""
 
-    WatchIncidents = ListIncidents = ApproveMitigation = None  # type: ignore[assignment]
-    RejectMitigation = RevertMitigation = None  # type: ignore[assignment]
-
     async def GetIncident(  # noqa: N802
         self, request: pb.GetIncidentRequest, context: Any
     ) -> pb.GetIncidentResponse:
@@ -40,7 +37,7 @@ def main() -> None:
     configure_logging(settings)
     service = Service(
         names=[NAME],
-        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Slow(), server),
+        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Slow(), server),  # type: ignore[abstract]
         errors={},
         access={f"/{NAME}/GetIncident": Role.READER},
         background=[fail] if json.loads(sys.argv[2]) else [],

@@ -29,8 +29,6 @@ _PRIVATE, _PUBLIC = new_key_pair()
 class Servicer(rpc.RunbookServiceServicer):
     """Answers with who called, or fails as the request's name says."""
 
-    ListIncidents = ApproveMitigation = RejectMitigation = RevertMitigation = None  # type: ignore[assignment]
-
     async def GetIncident(  # noqa: N802
         self, request: pb.GetIncidentRequest, context: Any
     ) -> pb.GetIncidentResponse:
@@ -51,7 +49,7 @@ class Servicer(rpc.RunbookServiceServicer):
 def _service() -> Service:
     return Service(
         names=[_NAME],
-        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Servicer(), server),
+        register=lambda server: rpc.add_RunbookServiceServicer_to_server(Servicer(), server),  # type: ignore[abstract]
         errors={},
         access={
             f"/{_NAME}/GetIncident": Role.READER,
