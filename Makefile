@@ -39,6 +39,9 @@ check: setup
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
+bench-attribution: setup
+	@$(BIN)/python -m tests.bench.attribution $(if $(QUICK),--quick)
+
 bench-aggregator: setup
 	@$(BIN)/python -m tests.bench.aggregator $(if $(QUICK),--quick)
 
