@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable, StoreUnavailable
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 """How soon this process follows a switch that another replica made."""
 
+_NOTHING_KILLED = json.dumps({"flags": {}})
 _FLAG = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
 
 
@@ -27,6 +29,7 @@ class FlagBoard:
     def __init__(self, killed: KilledFeatures) -> None:
         self._store = killed
         self._killed: frozenset[tuple[str, str]] | None = None
+        self._rendered: dict[str, str] = {}
         self._changes = ChangeSignal()
         # An older read that ends later must not bring an older state back.
         self._reading = asyncio.Lock()
@@ -41,6 +44,7 @@ class FlagBoard:
             killed = await self._store.read()
             if killed != self._killed:
                 self._killed = killed
+                self._rendered = _rendered(killed)
                 self._changes.ring()
 
     async def follow(self) -> None:
@@ -63,9 +67,7 @@ class FlagBoard:
         """
         if self._killed is None:
             await self.refresh()
-        wanted = sorted((m.removeprefix("models/"), f) for m, f in self._killed or ())
-        flags = {f"aftershock.kill.{m}.{f}": _FLAG for m, f in wanted if model in {"", m}}
-        return json.dumps({"flags": flags})
+        return self._rendered.get(model, _NOTHING_KILLED)
 
     async def configurations(self, model: str) -> AsyncIterator[str]:
         """Yield the configuration as it is, then again whenever it changes."""
@@ -77,6 +79,16 @@ class FlagBoard:
                 yield configuration
                 sent = configuration
             await self._changes.wait(seen, _POLL_SECONDS)
+
+
+def _rendered(killed: frozenset[tuple[str, str]]) -> dict[str, str]:
+    """Return the configuration of each model with a killed feature, and of all under ""."""
+    every: dict[str, dict[str, Any]] = {"": {}}
+    for name, feature in sorted(killed):
+        model = name.removeprefix("models/")
+        for scope in ("", model):
+            every.setdefault(scope, {})[f"aftershock.kill.{model}.{feature}"] = _FLAG
+    return {scope: json.dumps({"flags": flags}) for scope, flags in every.items()}
 
 
 class FlagdSync:
