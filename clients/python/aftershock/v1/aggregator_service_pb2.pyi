@@ -341,6 +341,7 @@ class CompareWindowsRequest(google.protobuf.message.Message):
     CONTROL_WINDOW_FIELD_NUMBER: builtins.int
     CONTROL_SELECTION_FIELD_NUMBER: builtins.int
     TOP_K_FIELD_NUMBER: builtins.int
+    RANK_BY_FIELD_NUMBER: builtins.int
     anomaly: builtins.str
     """models/{model}/windows/{window}"""
     control_window: builtins.str
@@ -348,6 +349,8 @@ class CompareWindowsRequest(google.protobuf.message.Message):
     control_selection: aftershock.v1.shift_pb2.ControlSelection.ValueType
     top_k: builtins.int
     """How many shifts to return; 0 means 30."""
+    rank_by: aftershock.v1.shift_pb2.RankBy.ValueType
+    """Unspecified: by evidence."""
     def __init__(
         self,
         *,
@@ -355,9 +358,10 @@ class CompareWindowsRequest(google.protobuf.message.Message):
         control_window: builtins.str = ...,
         control_selection: aftershock.v1.shift_pb2.ControlSelection.ValueType = ...,
         top_k: builtins.int = ...,
+        rank_by: aftershock.v1.shift_pb2.RankBy.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["control", b"control", "control_selection", b"control_selection", "control_window", b"control_window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anomaly", b"anomaly", "control", b"control", "control_selection", b"control_selection", "control_window", b"control_window", "top_k", b"top_k"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anomaly", b"anomaly", "control", b"control", "control_selection", b"control_selection", "control_window", b"control_window", "rank_by", b"rank_by", "top_k", b"top_k"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["control", b"control"]) -> typing.Literal["control_window", "control_selection"] | None: ...
 
 Global___CompareWindowsRequest: typing_extensions.TypeAlias = CompareWindowsRequest

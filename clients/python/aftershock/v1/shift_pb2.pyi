@@ -70,6 +70,133 @@ VERDICT_INSUFFICIENT_DATA: Verdict.ValueType  # 3
 """Too few examples to tell."""
 Global___Verdict: typing_extensions.TypeAlias = Verdict
 
+class _RankBy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RankByEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RankBy.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RANK_BY_UNSPECIFIED: _RankBy.ValueType  # 0
+    """The server's default: by evidence."""
+    RANK_BY_EVIDENCE: _RankBy.ValueType  # 1
+    """By the fused score of all signals."""
+    RANK_BY_GFI_SHIFT: _RankBy.ValueType  # 2
+    """By the absolute shift of GFI, as in the paper."""
+    RANK_BY_MFC_SHIFT: _RankBy.ValueType  # 3
+    """By the absolute shift of the model-feature correlation."""
+    RANK_BY_LFI_DISTANCE: _RankBy.ValueType  # 4
+    """By the distance between the distributions of LFIs."""
+    RANK_BY_COVERAGE_CHANGE: _RankBy.ValueType  # 5
+    """By the absolute change of coverage."""
+    RANK_BY_VALUE_DISTANCE: _RankBy.ValueType  # 6
+    """By the distance between the distributions of values."""
+
+class RankBy(_RankBy, metaclass=_RankByEnumTypeWrapper):
+    """What features are ranked by."""
+
+RANK_BY_UNSPECIFIED: RankBy.ValueType  # 0
+"""The server's default: by evidence."""
+RANK_BY_EVIDENCE: RankBy.ValueType  # 1
+"""By the fused score of all signals."""
+RANK_BY_GFI_SHIFT: RankBy.ValueType  # 2
+"""By the absolute shift of GFI, as in the paper."""
+RANK_BY_MFC_SHIFT: RankBy.ValueType  # 3
+"""By the absolute shift of the model-feature correlation."""
+RANK_BY_LFI_DISTANCE: RankBy.ValueType  # 4
+"""By the distance between the distributions of LFIs."""
+RANK_BY_COVERAGE_CHANGE: RankBy.ValueType  # 5
+"""By the absolute change of coverage."""
+RANK_BY_VALUE_DISTANCE: RankBy.ValueType  # 6
+"""By the distance between the distributions of values."""
+Global___RankBy: typing_extensions.TypeAlias = RankBy
+
+class _Signal:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SignalEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Signal.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SIGNAL_UNSPECIFIED: _Signal.ValueType  # 0
+    SIGNAL_GFI_SHIFT: _Signal.ValueType  # 1
+    SIGNAL_LFI_DISTANCE: _Signal.ValueType  # 2
+    """Wasserstein-1 distance between the signed LFIs, zeros included."""
+    SIGNAL_COVERAGE_CHANGE: _Signal.ValueType  # 3
+    SIGNAL_VALUE_DISTANCE: _Signal.ValueType  # 4
+    """Jensen-Shannon distance between the values, the largest over a feature's quantities."""
+    SIGNAL_MFC_SHIFT: _Signal.ValueType  # 5
+    """Of the model-feature correlation, the largest over a feature's proxies."""
+
+class Signal(_Signal, metaclass=_SignalEnumTypeWrapper):
+    """What can change about a feature from one window to another."""
+
+SIGNAL_UNSPECIFIED: Signal.ValueType  # 0
+SIGNAL_GFI_SHIFT: Signal.ValueType  # 1
+SIGNAL_LFI_DISTANCE: Signal.ValueType  # 2
+"""Wasserstein-1 distance between the signed LFIs, zeros included."""
+SIGNAL_COVERAGE_CHANGE: Signal.ValueType  # 3
+SIGNAL_VALUE_DISTANCE: Signal.ValueType  # 4
+"""Jensen-Shannon distance between the values, the largest over a feature's quantities."""
+SIGNAL_MFC_SHIFT: Signal.ValueType  # 5
+"""Of the model-feature correlation, the largest over a feature's proxies."""
+Global___Signal: typing_extensions.TypeAlias = Signal
+
+class _AlertReason:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _AlertReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_AlertReason.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ALERT_REASON_UNSPECIFIED: _AlertReason.ValueType  # 0
+    """Nothing is wrong."""
+    ALERT_REASON_CALIBRATION: _AlertReason.ValueType  # 1
+    """The window's calibration is anomalous."""
+    ALERT_REASON_EVIDENCE: _AlertReason.ValueType  # 2
+    """Calibration is healthy, yet a feature changed more than it does in all but very few clean
+    windows.
+    """
+
+class AlertReason(_AlertReason, metaclass=_AlertReasonEnumTypeWrapper):
+    """Why an event carries a comparison."""
+
+ALERT_REASON_UNSPECIFIED: AlertReason.ValueType  # 0
+"""Nothing is wrong."""
+ALERT_REASON_CALIBRATION: AlertReason.ValueType  # 1
+"""The window's calibration is anomalous."""
+ALERT_REASON_EVIDENCE: AlertReason.ValueType  # 2
+"""Calibration is healthy, yet a feature changed more than it does in all but very few clean
+windows.
+"""
+Global___AlertReason: typing_extensions.TypeAlias = AlertReason
+
+@typing.final
+class Evidence(google.protobuf.message.Message):
+    """How strongly one signal speaks for a feature."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SIGNAL_FIELD_NUMBER: builtins.int
+    CHANGE_FIELD_NUMBER: builtins.int
+    NOISE_FIELD_NUMBER: builtins.int
+    STRENGTH_FIELD_NUMBER: builtins.int
+    signal: Global___Signal.ValueType
+    change: builtins.float
+    """Absolute change from control to anomaly, in the signal's own unit."""
+    noise: builtins.float
+    """What changes between this feature's healthy windows amount to, in the same unit."""
+    strength: builtins.float
+    """The change in noises; for a feature that broke, far above 1."""
+    def __init__(
+        self,
+        *,
+        signal: Global___Signal.ValueType = ...,
+        change: builtins.float = ...,
+        noise: builtins.float = ...,
+        strength: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["change", b"change", "noise", b"noise", "signal", b"signal", "strength", b"strength"]) -> None: ...
+
+Global___Evidence: typing_extensions.TypeAlias = Evidence
+
 @typing.final
 class FeatureShift(google.protobuf.message.Message):
     """Change of one feature's importance from control to anomaly."""
@@ -90,10 +217,13 @@ class FeatureShift(google.protobuf.message.Message):
     UPPER_FIELD_NUMBER: builtins.int
     Z_FIELD_NUMBER: builtins.int
     SIGNIFICANT_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    SHIFT_RANK_FIELD_NUMBER: builtins.int
     feature: builtins.str
     kind: aftershock.v1.example_pb2.FeatureKind.ValueType
     rank: builtins.int
-    """By absolute shift; 1 is the largest."""
+    """Place in the ranking that was asked for; 1 is the first."""
     shift: builtins.float
     """gfi in the anomaly window less gfi in the control window."""
     control_gfi: builtins.float
@@ -109,7 +239,15 @@ class FeatureShift(google.protobuf.message.Message):
     z: builtins.float
     """Shift over the combined bootstrap and historical standard error."""
     significant: builtins.bool
-    """Survives false-discovery control over all features."""
+    """The evidence survives false-discovery control over all features."""
+    score: builtins.float
+    """Of all signals together; features are ranked by it unless another order is asked for."""
+    shift_rank: builtins.int
+    """By absolute shift of GFI, the paper's ranking; 1 is the largest."""
+    @property
+    def evidence(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+        """By signal, the strongest first; a signal that is not known of this feature is left out."""
+
     def __init__(
         self,
         *,
@@ -127,8 +265,11 @@ class FeatureShift(google.protobuf.message.Message):
         upper: builtins.float = ...,
         z: builtins.float = ...,
         significant: builtins.bool = ...,
+        score: builtins.float = ...,
+        evidence: collections.abc.Iterable[Global___Evidence] | None = ...,
+        shift_rank: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["anomaly_coverage", b"anomaly_coverage", "anomaly_gfi", b"anomaly_gfi", "anomaly_rank", b"anomaly_rank", "control_coverage", b"control_coverage", "control_gfi", b"control_gfi", "control_rank", b"control_rank", "feature", b"feature", "kind", b"kind", "lower", b"lower", "rank", b"rank", "shift", b"shift", "significant", b"significant", "upper", b"upper", "z", b"z"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anomaly_coverage", b"anomaly_coverage", "anomaly_gfi", b"anomaly_gfi", "anomaly_rank", b"anomaly_rank", "control_coverage", b"control_coverage", "control_gfi", b"control_gfi", "control_rank", b"control_rank", "evidence", b"evidence", "feature", b"feature", "kind", b"kind", "lower", b"lower", "rank", b"rank", "score", b"score", "shift", b"shift", "shift_rank", b"shift_rank", "significant", b"significant", "upper", b"upper", "z", b"z"]) -> None: ...
 
 Global___FeatureShift: typing_extensions.TypeAlias = FeatureShift
 
@@ -147,6 +288,7 @@ class Comparison(google.protobuf.message.Message):
     SIGNIFICANT_COUNT_FIELD_NUMBER: builtins.int
     SHIFTS_FIELD_NUMBER: builtins.int
     HISTORY_COUNT_FIELD_NUMBER: builtins.int
+    RANK_BY_FIELD_NUMBER: builtins.int
     control_selection: Global___ControlSelection.ValueType
     control_note: builtins.str
     """Why this control was taken when it is not the one asked for."""
@@ -155,13 +297,15 @@ class Comparison(google.protobuf.message.Message):
     significant_count: builtins.int
     history_count: builtins.int
     """Earlier window-to-window changes that the historical noise was estimated from."""
+    rank_by: Global___RankBy.ValueType
+    """What the features were ranked by."""
     @property
     def control(self) -> aftershock.v1.window_pb2.Window: ...
     @property
     def anomaly(self) -> aftershock.v1.window_pb2.Window: ...
     @property
     def shifts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FeatureShift]:
-        """The top K by absolute shift."""
+        """The top K by rank."""
 
     def __init__(
         self,
@@ -175,15 +319,16 @@ class Comparison(google.protobuf.message.Message):
         significant_count: builtins.int = ...,
         shifts: collections.abc.Iterable[Global___FeatureShift] | None = ...,
         history_count: builtins.int = ...,
+        rank_by: Global___RankBy.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["anomaly", b"anomaly", "control", b"control"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anomaly", b"anomaly", "control", b"control", "control_note", b"control_note", "control_selection", b"control_selection", "feature_count", b"feature_count", "history_count", b"history_count", "shifts", b"shifts", "significant_count", b"significant_count", "verdict", b"verdict"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anomaly", b"anomaly", "control", b"control", "control_note", b"control_note", "control_selection", b"control_selection", "feature_count", b"feature_count", "history_count", b"history_count", "rank_by", b"rank_by", "shifts", b"shifts", "significant_count", b"significant_count", "verdict", b"verdict"]) -> None: ...
 
 Global___Comparison: typing_extensions.TypeAlias = Comparison
 
 @typing.final
 class ShiftEvent(google.protobuf.message.Message):
-    """One closed window with known outcomes, and its shifts when it is anomalous."""
+    """One closed window with known outcomes, and its shifts when there is reason to look at them."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -192,15 +337,17 @@ class ShiftEvent(google.protobuf.message.Message):
     WINDOW_FIELD_NUMBER: builtins.int
     COMPARISON_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    ALERT_REASON_FIELD_NUMBER: builtins.int
     cursor: builtins.str
     """Position in the model's stream; pass it back to resume after it."""
     model: builtins.str
     """models/{model}"""
+    alert_reason: Global___AlertReason.ValueType
     @property
     def window(self) -> aftershock.v1.window_pb2.Window: ...
     @property
     def comparison(self) -> Global___Comparison:
-        """Present when the window's calibration is anomalous and a control window exists."""
+        """Present when there is an alert and a control window exists."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
@@ -212,8 +359,9 @@ class ShiftEvent(google.protobuf.message.Message):
         window: aftershock.v1.window_pb2.Window | None = ...,
         comparison: Global___Comparison | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        alert_reason: Global___AlertReason.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["comparison", b"comparison", "create_time", b"create_time", "window", b"window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["comparison", b"comparison", "create_time", b"create_time", "cursor", b"cursor", "model", b"model", "window", b"window"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["alert_reason", b"alert_reason", "comparison", b"comparison", "create_time", b"create_time", "cursor", b"cursor", "model", b"model", "window", b"window"]) -> None: ...
 
 Global___ShiftEvent: typing_extensions.TypeAlias = ShiftEvent
