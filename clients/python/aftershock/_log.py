@@ -2,8 +2,8 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -40,11 +40,17 @@ class LogStats:
         return self.sent - self.accepted - self.duplicate - self.refused - self.dropped
 
 
+def sum_of(stats: Iterable[LogStats]) -> LogStats:
+    """Return the counts of several logs together."""
+    rows = [astuple(one) for one in stats]
+    return LogStats(*map(sum, zip(*rows, strict=True)))
+
+
 class ExampleLog(ABC):
     """Where a pipeline sends the examples that its model scored. Use it as a context manager."""
 
     @abstractmethod
-    def send(self, batch: Examples, *, event_time: datetime) -> None:
+    def send(self, batch: Examples, *, event_time: datetime, batch_id: str | None = None) -> None:
         """Send examples that were scored at about `event_time`.
 
         Args:
@@ -58,6 +64,8 @@ class ExampleLog(ABC):
                 - encoded embedding: array [N, D/4] of 64-bit integers
                 - any: a pyarrow Array
             event_time: when the model scored them, with a time zone. Decides the window.
+            batch_id: equal for equal examples that are sent again, as by a job that starts over:
+                they count once. At most 100 characters; one of its own for each call if left out.
 
         Raises:
             InvalidExamples: the batch cannot be encoded; says which feature and why.
@@ -88,7 +96,7 @@ class ExampleLog(ABC):
 class SilentLog(ExampleLog):
     """Sends nothing and looks at nothing: what AFTERSHOCK_DISABLED=1 gives."""
 
-    def send(self, batch: Examples, *, event_time: datetime) -> None:
+    def send(self, batch: Examples, *, event_time: datetime, batch_id: str | None = None) -> None:
         """Do nothing."""
 
     @property

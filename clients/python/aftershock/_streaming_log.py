@@ -45,7 +45,7 @@ class StreamingLog(ExampleLog):
         self._courier.start()
         return self
 
-    def send(self, batch: Examples, *, event_time: datetime) -> None:
+    def send(self, batch: Examples, *, event_time: datetime, batch_id: str | None = None) -> None:
         """Send examples. See ExampleLog.send."""
         if not self._courier.is_running and self._courier.failure is None:
             raise RuntimeError("the log is not open: use it as 'with client.examples() as log:'")
@@ -57,9 +57,10 @@ class StreamingLog(ExampleLog):
             # Before the work of encoding: a full buffer is no time to slow the pipeline down.
             self._drop(count if rows is None else len(rows))
             return
-        for arrow_stream, example_count in encode(batch, rows):
+        name = uuid4().hex if batch_id is None else batch_id
+        for number, (arrow_stream, example_count) in enumerate(encode(batch, rows)):
             message = ExampleBatch(
-                batch_id=uuid4().hex,
+                batch_id=f"{name}/{number}",
                 population=self._population,
                 event_time=stamp,
                 arrow_stream=arrow_stream,

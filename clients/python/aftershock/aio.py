@@ -57,9 +57,11 @@ class ExampleLog:
     def __init__(self, log: BlockingLog) -> None:
         self._log = log
 
-    async def send(self, batch: Examples, *, event_time: datetime) -> None:
+    async def send(
+        self, batch: Examples, *, event_time: datetime, batch_id: str | None = None
+    ) -> None:
         """Send examples. See aftershock.ExampleLog.send."""
-        await asyncio.to_thread(self._log.send, batch, event_time=event_time)
+        await asyncio.to_thread(self._log.send, batch, event_time=event_time, batch_id=batch_id)
 
     @property
     def stats(self) -> LogStats:

@@ -79,7 +79,13 @@ class _RecordingLog(ExampleLog):
         self._population = population
         self._stats = LogStats()
 
-    def send(self, batch: Examples, *, event_time: datetime) -> None:
+    def send(
+        self,
+        batch: Examples,
+        *,
+        event_time: datetime,
+        batch_id: str | None = None,  # noqa: ARG002 - nothing is sent again
+    ) -> None:
         timestamp(event_time, "event_time")
         examples = to_arrow(batch)
         self._sent.append(SentExamples(examples, event_time, self._population))

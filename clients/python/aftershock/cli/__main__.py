@@ -1,6 +1,12 @@
 """Entry point of the command `aftershock`."""
 
-from aftershock.cli import _asking, _audit, _deciding, _doctor  # noqa: F401 - they register commands
+from aftershock.cli import (  # noqa: F401 - they register commands
+    _asking,
+    _audit,
+    _backfilling,
+    _deciding,
+    _doctor,
+)
 from aftershock.cli._app import app
 
 __all__ = ["app", "main"]

@@ -114,7 +114,8 @@ def connect(
     )
 
 
-def client_of(context: typer.Context) -> Client:
-    """Return the client that the global options describe."""
+def client_of(context: typer.Context, model: str | None = None) -> Client:
+    """Return the client that the global options describe, about `model` if one is given."""
     client: Client = context.obj
+    client._model = model
     return client

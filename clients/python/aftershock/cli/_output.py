@@ -4,14 +4,21 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _PATIENCE_SECONDS = 1.0
 _PIPE_WIDTH = 160
@@ -58,6 +65,16 @@ def waiting(text: str) -> Iterator[None]:
         start.cancel()
         start.join()
         bar.stop()
+
+
+@contextmanager
+def progressing(text: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar where a person looks on; yields what takes the share that is done."""
+    columns = (TextColumn(text), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(text, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def _plain(value: object) -> object:

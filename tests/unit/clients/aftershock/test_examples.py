@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -37,6 +38,7 @@ from services.chassis.errors import (
     Overloaded,
 )
 from tests.unit.clients.aftershock.conftest import Platform
+from tests.unit.clients.aftershock.incidents import checkpoint
 from tests.unit.clients.aftershock.recording import (
     Attribution,
     Deliveries,
@@ -434,3 +436,30 @@ def test_without_arrow_it_says_what_to_install() -> None:
     )
     said = subprocess.check_output([sys.executable, "-c", program], text=True)
     assert "pip install 'aftershock[arrow]'" in said
+
+
+def test_a_batch_with_a_name_counts_once(platform: Platform, client: Client) -> None:
+    for count in (1, 2):
+        with client.examples() as log:
+            log.send(batch(600), event_time=NOON, batch_id="job-7/part-3")
+        assert list(platform.attribution.deliveries.stored) == ["job-7/part-3/0", "job-7/part-3/1"]
+        assert len(platform.attribution.deliveries.received) == 2 * count
+    assert log.stats.duplicate == 600
+
+
+def test_a_backfill_without_arrow_says_what_to_install(platform: Platform, tmp_path: Path) -> None:
+    platform.attribution.checkpoints = [checkpoint()]
+    (tmp_path / "history.parquet").touch()
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from aftershock.cli.__main__ import main; main()\n"
+    )
+    arguments = ["--address", platform.address, "backfill", str(tmp_path / "history.parquet")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--model", "ads_ctr"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "pip install 'aftershock[arrow]'" in done.stderr
