@@ -58,22 +58,28 @@ class PlainAblation:
         route = Route(count, (), delta_steps=0, rerun_steps=1, fallbacks=(whole,), operations=1.0)
         return Explanation(count, 0, (route,), operations_forward=1.0, unknown=())
 
-    def ablate(self, examples: Examples) -> Ablations:
-        """Return the logits and by how much each ablation changes them."""
+    def ablate(self, examples: Examples, features: NDArray[np.bool_] | None = None) -> Ablations:
+        """Return the logits and by how much ablating each of the features (None: all) changes them.
+
+        Raises:
+            NotFinite: a prediction is NaN or infinite.
+        """
+        everything = np.ones(len(examples.schema.features), dtype=np.bool_)
+        wanted = everything if features is None else features
         logits = Predict(self.predictor, self.block_examples)(examples)
-        rows, features, deltas = [], [], []
+        rows, which, deltas = [], [], []
         for start in range(0, examples.count, self.block_examples):
             stop = min(start + self.block_examples, examples.count)
             chunk = examples.take(np.arange(start, stop))
-            pairs = _pairs_of(chunk)
+            pairs = _pairs_of(chunk, wanted)
             found = self._deltas(chunk, pairs)
             effective = found != 0
             rows.append(start + pairs.rows[effective])
-            features.append(pairs.features[effective])
+            which.append(pairs.features[effective])
             deltas.append(found[effective])
         return _by_feature(
             logits,
-            Pairs(np.concatenate(rows), np.concatenate(features)),
+            Pairs(np.concatenate(rows), np.concatenate(which)),
             np.concatenate(deltas),
             len(examples.schema.features),
         )
@@ -104,12 +110,13 @@ class PlainAblation:
         return np.where(same, 0.0, after - before)
 
 
-def _pairs_of(chunk: Examples) -> Pairs:
+def _pairs_of(chunk: Examples, wanted: NDArray[np.bool_]) -> Pairs:
     """Return the pairs to ablate: common features first, which are ablated in every example."""
     everyone = np.arange(chunk.count)
-    common, rare = [], []
-    for j, feature in enumerate(chunk.schema.features):
-        present = chunk.present(feature)
+    common = []
+    rare = [(everyone[:0], everyone[:0])]
+    for j in np.flatnonzero(wanted):
+        present = chunk.present(chunk.schema.features[j])
         if present.mean() >= _COMMON:
             common.append((everyone, np.full(chunk.count, j)))
         else:

@@ -41,10 +41,12 @@ class Ablator(Protocol):
     def explanation(self) -> Explanation:
         """Return how they are ablated, and what that costs."""
 
-    def ablate(self, examples: Examples) -> Ablations:
+    def ablate(self, examples: Examples, features: NDArray[np.bool_] | None = None) -> Ablations:
         """Return the logits and by how much each ablation changes them.
 
-        Which pairs have an entry does not depend on the size or the order of the batch.
+        Only the given `features`, bool [M], are ablated; the others own no entries. None: all are.
+        Which pairs have an entry depends neither on the size or the order of the batch nor on what
+        else is ablated.
 
         Raises:
             NotFinite: the prediction for an example, ablated or not, is NaN or infinite.

@@ -1,6 +1,6 @@
 """What every Ablator does, on models with every kind of join."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -97,3 +97,15 @@ def test_a_prediction_that_is_no_number_is_refused(ablator: Ablator) -> None:
     examples.arrays["poster"][4] = np.float32(-np.inf)
     with pytest.raises(NotFinite, match="example 4"):
         ablator.ablate(examples)
+
+
+@pytest.mark.parametrize("wanted", [[], [3], [0, 5, 9], range(1, len(SCHEMA.features), 2)])
+def test_only_the_wanted_features_are_ablated(ablator: Ablator, wanted: Sequence[int]) -> None:
+    mask = np.zeros(len(SCHEMA.features), dtype=np.bool_)
+    mask[list(wanted)] = True
+    some, everything = ablator.ablate(EXAMPLES, mask), ablator.ablate(EXAMPLES).dense()
+    assert np.array_equal(some.dense() != 0, (everything != 0) & mask)
+    # A product of another shape adds up in another order: a rounding of the logit.
+    expected = np.where(mask, everything, 0.0)
+    assert some.dense() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert some.logits == pytest.approx(ablator.ablate(EXAMPLES).logits, rel=1e-5, abs=1e-5)

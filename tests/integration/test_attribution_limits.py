@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from aftershock.v1 import attribution_service_pb2 as pb
@@ -60,11 +61,11 @@ class Gated:
     def explanation(self) -> Explanation:
         return self.inner.explanation
 
-    def ablate(self, examples: Examples) -> Ablations:
+    def ablate(self, examples: Examples, features: NDArray[np.bool_] | None = None) -> Ablations:
         self.gate.begun.append(examples.count)
         self.gate.reached.set()
         assert self.gate.is_open.wait(60)
-        return self.inner.ablate(examples)
+        return self.inner.ablate(examples, features)
 
 
 def sample(name: str, **labels: str) -> float:

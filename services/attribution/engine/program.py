@@ -60,13 +60,15 @@ class AblationProgram:
         """Return the checkpoint whose features are ablated."""
         return self._checkpoint
 
-    def ablate(self, examples: Examples) -> Ablations:
-        """Return the logits and by how much each ablation changes them.
+    def ablate(self, examples: Examples, features: NDArray[np.bool_] | None = None) -> Ablations:
+        """Return the logits and by how much ablating each of the features (None: all) changes them.
 
         Raises:
             NotFinite: the prediction for an example, ablated or not, is NaN or infinite.
         """
         work = _Work(examples, self.limits)
+        if features is not None:
+            work.present &= features[:, np.newaxis]
         list(self._workers.map(lambda rows: self._ablate_block(work, rows), work.blocks))
         check_finite(work.logits, "as it is")
         for j, feature in enumerate(self._checkpoint.schema.features):
