@@ -1,0 +1,1 @@
+"""Multi-label data in, natural backdoor triggers out, with what speaks for each."""

@@ -1,0 +1,1 @@
+"""Nouns and rules of the audit: rows of labels, what a trigger needs, what speaks for it."""

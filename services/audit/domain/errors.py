@@ -1,0 +1,33 @@
+"""What can be wrong with label data and audits of it, said so that the caller can mend it."""
+
+
+class AuditError(Exception):
+    """Base of this service's errors. `field` is the path of the request field at fault."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MalformedLabels(AuditError):
+    """Rows of labels that contradict themselves: ids out of range, twice in a row, no offsets."""
+
+
+class NoMultiLabelRows(AuditError):
+    """No row holds two labels, so that nothing can co-occur."""
+
+
+class MalformedCounts(AuditError):
+    """A co-occurrence matrix that cannot be one: not square, not symmetric, negative."""
+
+
+class UnknownLabel(AuditError):
+    """A label that the data does not name, or names and never holds."""
+
+
+class TooLargeForExact(AuditError):
+    """An exact answer would take too long; the message says what to ask for instead."""
+
+
+class InvalidParameters(AuditError):
+    """Parameters of an audit that contradict each other or the data."""

@@ -1,0 +1,149 @@
+"""What a trigger could poison: classes that meet it often and each other seldom (section E.3)."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audit.domain.errors import InvalidParameters, UnknownLabel
+from services.audit.engine.graph import CooccurrenceGraph
+from services.audit.engine.independent_set import IndependentSetMethod, independent_set
+
+
+@dataclass(frozen=True)
+class Usability:
+    """What a set of classes needs before a model could learn a trigger from it (section 5.2)."""
+
+    min_classes: int = 5
+    min_clean_rows: int = 200
+    """Rows of a class without the trigger."""
+    min_trigger_rows: int = 50
+    """Rows of a class with it."""
+
+
+@dataclass(frozen=True)
+class SubsetParameters:
+    """Which classes are sought.
+
+    The paper calls two things `trig`: the fewest rows that a class shares with the trigger, and the
+    most that two classes may share. They are two parameters here.
+    """
+
+    min_trigger_overlaps: int = 15
+    """A class shares at least so many rows with the trigger."""
+    tolerated_class_overlaps: int | None = None
+    """Two classes may share so many rows. None: fewer than make an edge of the graph."""
+    method: IndependentSetMethod = IndependentSetMethod.MINIMUM_DEGREE
+    restarts: int = 20
+    seed: int = 0
+    usability: Usability = field(default_factory=Usability)
+
+
+@dataclass(frozen=True, eq=False)
+class PoisonableSubset:
+    """A trigger and the classes that it could poison, without conflicts among them."""
+
+    trigger: int
+    classes: NDArray[np.int64]
+    """[C] labels, rising."""
+    trigger_rows: NDArray[np.int64]
+    """[C] rows that hold class and trigger."""
+    clean_rows: NDArray[np.int64] | None
+    """[C] rows that hold the class alone of the two; None where rows a label are not known."""
+    usable_classes: NDArray[np.int64]
+    """[U] those of the classes with rows enough."""
+    is_usable: bool
+    """There are classes enough with rows enough."""
+
+
+def poisonable_subset(
+    graph: CooccurrenceGraph,
+    trigger: int,
+    parameters: SubsetParameters,
+    excluded: Collection[int] = (),
+) -> PoisonableSubset:
+    """Return the largest set of classes found that the trigger could poison.
+
+    Only neighbours with rows enough enter the search, so that no class of the set is wasted.
+
+    Args:
+        graph: L labels.
+        trigger: its label.
+        parameters: what the classes need.
+        excluded: labels that are no classes.
+    """
+    overlaps = graph.overlaps_with(trigger)
+    near = overlaps >= max(1, parameters.min_trigger_overlaps)
+    near[trigger] = False
+    near[list(excluded)] = False
+    neighbours = np.flatnonzero(near)
+    enough = _has_rows(graph, neighbours, overlaps, parameters.usability)
+    # Those with rows enough are what counts; the others are taken where nothing usable is left.
+    searched = neighbours[enough] if enough.sum() else neighbours
+    conflicts = graph.overlaps_among(searched) > _tolerated(graph, parameters)
+    np.fill_diagonal(conflicts, val=False)
+    found = independent_set(conflicts, parameters.method, parameters.restarts, parameters.seed)
+    classes = searched[found]
+    usable = classes[_has_rows(graph, classes, overlaps, parameters.usability)]
+    return PoisonableSubset(
+        trigger=trigger,
+        classes=classes,
+        trigger_rows=overlaps[classes],
+        clean_rows=_clean_rows(graph, classes, overlaps),
+        usable_classes=usable,
+        is_usable=len(usable) >= parameters.usability.min_classes,
+    )
+
+
+def excluded_labels(
+    graph: CooccurrenceGraph,
+    excluded: Sequence[str],
+    row_count: int | None = None,
+    max_row_share: float = 1.0,
+) -> frozenset[int]:
+    """Return the labels that are no triggers: those listed, and those that nearly every row holds.
+
+    Raises:
+        UnknownLabel: a listed name is no label.
+        InvalidParameters: a share is asked for where rows a label are not known.
+    """
+    known = {name: label for label, name in enumerate(graph.names)}
+    for name in excluded:
+        if name not in known:
+            raise UnknownLabel(f"no label is named {name!r}: check its spelling", field="excluded")
+    labels = frozenset(known[name] for name in excluded)
+    if max_row_share >= 1.0:
+        return labels
+    if graph.label_counts is None or row_count is None:
+        raise InvalidParameters(
+            "max_row_share needs rows: a matrix does not tell how many rows hold a label",
+            field="max_row_share",
+        )
+    frequent = np.flatnonzero(graph.label_counts > max_row_share * row_count)
+    return labels | frozenset(frequent.tolist())
+
+
+def _tolerated(graph: CooccurrenceGraph, parameters: SubsetParameters) -> int:
+    if parameters.tolerated_class_overlaps is None:
+        return graph.min_overlaps - 1
+    return parameters.tolerated_class_overlaps
+
+
+def _clean_rows(
+    graph: CooccurrenceGraph, classes: NDArray[np.int64], overlaps: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    if graph.label_counts is None:
+        return None
+    return graph.label_counts[classes] - overlaps[classes]
+
+
+def _has_rows(
+    graph: CooccurrenceGraph,
+    classes: NDArray[np.int64],
+    overlaps: NDArray[np.int64],
+    usability: Usability,
+) -> NDArray[np.bool_]:
+    enough = overlaps[classes] >= usability.min_trigger_rows
+    clean = _clean_rows(graph, classes, overlaps)
+    return enough if clean is None else enough & (clean >= usability.min_clean_rows)
