@@ -13,6 +13,8 @@ from services.aggregator.domain.errors import (
     NotFinite,
     SeenInTraining,
 )
+from services.aggregator.domain.quantity import layout_of
+from services.aggregator.domain.sketch import check_layout
 from services.aggregator.domain.window import Interval, WindowRules, window_name
 from services.aggregator.ports import CheckpointStore, Intake
 
@@ -70,6 +72,9 @@ class Ingest:
                 f"{len(checkpoint.features)}",
                 field="block.feature_offsets",
             )
+        if block.sketch is not None:
+            layout = layout_of(checkpoint.features)
+            await asyncio.to_thread(check_layout, block.sketch, layout, block.example_count)
         return window
 
 

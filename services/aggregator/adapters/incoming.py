@@ -3,18 +3,17 @@
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from numpy.typing import NDArray
 
 from aftershock.v1.aggregator_service_pb2 import ReportOutcomesRequest
 from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
 from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
 from aftershock.v1.example_pb2 import Population as PopulationMessage
-from aftershock.v1.importance_pb2 import DataType, LfiBlock, LfiMethod, Tensor
+from aftershock.v1.importance_pb2 import LfiBlock, LfiMethod
+from services.aggregator.adapters.incoming_sketches import sketch_of
+from services.aggregator.adapters.tensors import float32, uint32
 from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
-from services.aggregator.domain.errors import MalformedBlock
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.window import Interval
 from services.chassis.errors import InvalidRequest
@@ -27,7 +26,6 @@ _METHODS = {
     LfiMethod.LFI_METHOD_PSEUDO_LOSS: Method.PSEUDO_LOSS,
     LfiMethod.LFI_METHOD_RELATIVE: Method.RELATIVE,
 }
-_DTYPES = {DataType.DATA_TYPE_FLOAT32: "<f4", DataType.DATA_TYPE_UINT32: "<u4"}
 _KIND_PREFIX = "FEATURE_KIND_"
 
 
@@ -76,6 +74,8 @@ def block_of(message: LfiBlock) -> Block:
         InvalidRequest: `event_time` is not a time.
         MalformedBlock, NotFinite: an array does not fit.
     """
+    predictions = float32(message.predictions, "block.predictions")
+    has_sketch = message.HasField("value_sketch")
     return Block(
         block_id=message.block_id,
         model=model_of(message.model),
@@ -84,11 +84,12 @@ def block_of(message: LfiBlock) -> Block:
         population=_POPULATIONS[message.population],
         event_time=time_of(message.event_time, "block.event_time"),
         example_count=message.example_count,
-        offsets=_uint32(message.feature_offsets, "block.feature_offsets"),
-        indices=_uint32(message.example_indices, "block.example_indices"),
-        values=_float32(message.values, "block.values"),
-        predictions=_float32(message.predictions, "block.predictions"),
+        offsets=uint32(message.feature_offsets, "block.feature_offsets"),
+        indices=uint32(message.example_indices, "block.example_indices"),
+        values=float32(message.values, "block.values"),
+        predictions=predictions,
         arrow_stream=message.arrow_stream,
+        sketch=sketch_of(message.value_sketch, predictions) if has_sketch else None,
     )
 
 
@@ -112,25 +113,3 @@ def report_of(message: ReportOutcomesRequest) -> OutcomeReport:
 
 def _kind_of(kind: FeatureKindMessage.ValueType) -> FeatureKind:
     return FeatureKind[FeatureKindMessage.Name(kind).removeprefix(_KIND_PREFIX)]
-
-
-def _uint32(tensor: Tensor, field: str) -> NDArray[np.uint32]:
-    return _vector(tensor, DataType.DATA_TYPE_UINT32, field).view(np.uint32)
-
-
-def _float32(tensor: Tensor, field: str) -> NDArray[np.float32]:
-    return _vector(tensor, DataType.DATA_TYPE_FLOAT32, field).view(np.float32)
-
-
-def _vector(tensor: Tensor, wanted: DataType.ValueType, field: str) -> NDArray[np.generic]:
-    if tensor.data_type != wanted:
-        raise MalformedBlock(f"must be {DataType.Name(wanted)}", field=f"{field}.data_type")
-    if len(tensor.shape) != 1:
-        raise MalformedBlock("must have one dimension", field=f"{field}.shape")
-    data, dtype = tensor.data, np.dtype(_DTYPES[wanted])
-    if len(data) != tensor.shape[0] * dtype.itemsize:
-        raise MalformedBlock(
-            f"{len(data)} bytes do not hold {tensor.shape[0]} values of {dtype.itemsize} bytes",
-            field=f"{field}.data",
-        )
-    return np.frombuffer(data, dtype)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.domain.errors import MalformedBlock, NotFinite
+from services.aggregator.domain.sketch import Sketch, check_sketch
 
 
 class Population(Enum):
@@ -35,6 +36,8 @@ class Pane:
     example_count: int
     offsets: NDArray[np.uint32]
     values: NDArray[np.float32]
+    sketch: Sketch | None = None
+    """Of the examples' values; None: it is not known."""
 
     @property
     def feature_count(self) -> int:
@@ -52,7 +55,7 @@ class Block:
 
     Raises:
         MalformedBlock: an array does not fit the others.
-        NotFinite: an importance or a prediction is NaN or infinite.
+        NotFinite: an importance, a prediction or a moment is NaN or infinite.
     """
 
     block_id: str
@@ -68,12 +71,16 @@ class Block:
     predictions: NDArray[np.float32]
     arrow_stream: bytes = b""
     """The batch's examples as they came; empty: none are kept."""
+    sketch: Sketch | None = None
+    """Of the examples' values; None: it is not known."""
 
     def __post_init__(self) -> None:
         _check_offsets(self.offsets, len(self.values))
         _check_indices(self.indices, self.offsets, len(self.values), self.example_count)
         _check_values(self.values)
         _check_predictions(self.predictions, self.example_count)
+        if self.sketch is not None:
+            check_sketch(self.sketch, self.example_count, self.feature_count)
 
     @property
     def feature_count(self) -> int:
@@ -83,7 +90,7 @@ class Block:
     @property
     def pane(self) -> Pane:
         """What its window keeps of it."""
-        return Pane(self.population, self.example_count, self.offsets, self.values)
+        return Pane(self.population, self.example_count, self.offsets, self.values, self.sketch)
 
 
 def _check_offsets(offsets: NDArray[np.uint32], entries: int) -> None:

@@ -13,7 +13,7 @@ weights that is `numpy.median`. Weights are compared as integers (1 / (2 N_P) is
 N_Q to N_P), so neither the order of blocks nor rounding decides between two values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -142,8 +142,18 @@ class Columns:
             yield Column(self.keys[first:last], self.weights)
 
 
-def gather(panes: Sequence[Pane], feature_count: int) -> Columns:
-    """Return the panes' entries feature by feature, sorted by magnitude."""
+def keys_of(pane: Pane) -> NDArray[np.uint32]:
+    """Return the pane's entries as keys of columns, uint32 [entries]."""
+    is_displayed = np.uint32(pane.population is Population.DISPLAYED)
+    return (pane.values.view(np.uint32) << np.uint32(1)) | is_displayed
+
+
+def gather(
+    panes: Sequence[Pane],
+    feature_count: int,
+    key: Callable[[Pane], NDArray[np.uint32]] = keys_of,
+) -> Columns:
+    """Return the panes' entries feature by feature, sorted by their keys: by magnitude."""
     counts = np.zeros(feature_count, dtype=np.int64)
     for pane in panes:
         counts += np.diff(pane.offsets)
@@ -151,16 +161,10 @@ def gather(panes: Sequence[Pane], feature_count: int) -> Columns:
     keys = np.empty(offsets[-1], dtype=np.uint32)
     free = offsets[:-1].copy()
     for pane in panes:
-        free += _scatter(pane, free, keys)
+        free += _scatter(pane, key(pane), free, keys)
     for first, last in pairwise(offsets):
         keys[first:last].sort()
     return Columns(keys, offsets, _weigh(panes))
-
-
-def keys_of(pane: Pane) -> NDArray[np.uint32]:
-    """Return the pane's entries as keys of columns, uint32 [entries]."""
-    is_displayed = np.uint32(pane.population is Population.DISPLAYED)
-    return (pane.values.view(np.uint32) << np.uint32(1)) | is_displayed
 
 
 def importances(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -170,11 +174,13 @@ def importances(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float
     return result[:, 0], result[:, 1]
 
 
-def _scatter(pane: Pane, free: NDArray[np.int64], keys: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _scatter(
+    pane: Pane, entries: NDArray[np.uint32], free: NDArray[np.int64], keys: NDArray[np.uint32]
+) -> NDArray[np.int64]:
     """Put the pane's entries at the features' next free places; return how many each took."""
     counts = np.diff(pane.offsets).astype(np.int64)
     places = np.arange(len(pane.values)) + np.repeat(free - pane.offsets[:-1], counts)
-    keys[places] = keys_of(pane)
+    keys[places] = entries
     return counts
 
 

@@ -10,17 +10,23 @@ from numpy.typing import NDArray
 from services.aggregator.domain.block import Pane
 from services.aggregator.domain.bootstrap import standard_errors
 from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.quantiles import signed_quantiles
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """A window's importances, float64 [M] each, in the checkpoint's feature order."""
+    """A window's importances, float64 [M] each, in the checkpoint's feature order.
+
+    `quantiles` float32 [M, 33]: of the non-zero LFIs, signed, at `quantiles.LEVELS`; None in a
+    summary that was made before they were kept.
+    """
 
     considered_count: int
     displayed_count: int
     gfi: NDArray[np.float64]
     coverage: NDArray[np.float64]
     standard_error: NDArray[np.float64]
+    quantiles: NDArray[np.float32] | None = None
 
     @property
     def example_count(self) -> int:
@@ -29,7 +35,7 @@ class Summary:
 
 
 def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: int) -> Summary:
-    """Return importances, coverages and bootstrap standard errors of a window's panes.
+    """Return importances, coverages, bootstrap errors and quantiles of a window's panes.
 
     The window's resource name seeds the bootstrap: whoever summarises a window, and in whatever
     order its blocks came, gets the same numbers.
@@ -42,4 +48,5 @@ def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: i
         gfi=gfi,
         coverage=coverage,
         standard_error=standard_errors(columns, resamples, zlib.crc32(name.encode())),
+        quantiles=signed_quantiles(panes, feature_count),
     )

@@ -26,7 +26,7 @@ from aftershock.v1 import example_pb2 as aftershock_dot_v1_dot_example__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x66tershock/v1/importance.proto\x12\raftershock.v1\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x06Tensor\x12@\n\tdata_type\x18\x01 \x01(\x0e\x32\x17.aftershock.v1.DataTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08\x64\x61taType\x12$\n\x05shape\x18\x02 \x03(\x03\x42\x0e\xbaH\x0b\x92\x01\x08\x10\x08\"\x04\"\x02(\x00R\x05shape\x12\x12\n\x04\x64\x61ta\x18\x03 \x01(\x0cR\x04\x64\x61ta\"\xe2\x05\n\x08LfiBlock\x12%\n\x08\x62lock_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07\x62lockId\x12:\n\x05model\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12\x42\n\x11\x63heckpoint_digest\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x10\x63heckpointDigest\x12<\n\x06method\x18\x04 \x01(\x0e\x32\x18.aftershock.v1.LfiMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06method\x12\x45\n\npopulation\x18\x05 \x01(\x0e\x32\x19.aftershock.v1.PopulationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\npopulation\x12\x41\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\teventTime\x12\x30\n\rexample_count\x18\x07 \x01(\rB\x0b\xbaH\x08*\x06\x18\xc0\x84=(\x01R\x0c\x65xampleCount\x12\x46\n\x0f\x66\x65\x61ture_offsets\x18\x08 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0e\x66\x65\x61tureOffsets\x12\x46\n\x0f\x65xample_indices\x18\t \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0e\x65xampleIndices\x12\x35\n\x06values\x18\n \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x06values\x12?\n\x0bpredictions\x18\x0b \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0bpredictions\x12-\n\x0c\x61rrow_stream\x18\x0c \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x02R\x0b\x61rrowStream\"\xc6\x01\n\x11\x46\x65\x61tureImportance\x12\x18\n\x07\x66\x65\x61ture\x18\x01 \x01(\tR\x07\x66\x65\x61ture\x12.\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.aftershock.v1.FeatureKindR\x04kind\x12\x10\n\x03gfi\x18\x03 \x01(\x01R\x03gfi\x12\x1a\n\x08\x63overage\x18\x04 \x01(\x01R\x08\x63overage\x12%\n\x0estandard_error\x18\x05 \x01(\x01R\rstandardError\x12\x12\n\x04rank\x18\x06 \x01(\rR\x04rank*\\\n\tLfiMethod\x12\x1a\n\x16LFI_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16LFI_METHOD_PSEUDO_LOSS\x10\x01\x12\x17\n\x13LFI_METHOD_RELATIVE\x10\x02*R\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x66tershock/v1/importance.proto\x12\raftershock.v1\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x06Tensor\x12@\n\tdata_type\x18\x01 \x01(\x0e\x32\x17.aftershock.v1.DataTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08\x64\x61taType\x12$\n\x05shape\x18\x02 \x03(\x03\x42\x0e\xbaH\x0b\x92\x01\x08\x10\x08\"\x04\"\x02(\x00R\x05shape\x12\x12\n\x04\x64\x61ta\x18\x03 \x01(\x0cR\x04\x64\x61ta\"\x99\x04\n\x0bValueSketch\x12\x46\n\x0f\x62\x61seline_counts\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0e\x62\x61selineCounts\x12\x44\n\x0e\x62ucket_offsets\x18\x02 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\rbucketOffsets\x12\x37\n\x07\x62uckets\x18\x03 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x07\x62uckets\x12\x42\n\rbucket_counts\x18\x04 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0c\x62ucketCounts\x12\x44\n\x0ehitter_offsets\x18\x05 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\rhitterOffsets\x12<\n\nhitter_ids\x18\x06 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\thitterIds\x12\x42\n\rhitter_counts\x18\x07 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0chitterCounts\x12\x37\n\x07moments\x18\x08 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x07moments\"\xa1\x06\n\x08LfiBlock\x12%\n\x08\x62lock_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07\x62lockId\x12:\n\x05model\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12\x42\n\x11\x63heckpoint_digest\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x10\x63heckpointDigest\x12<\n\x06method\x18\x04 \x01(\x0e\x32\x18.aftershock.v1.LfiMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06method\x12\x45\n\npopulation\x18\x05 \x01(\x0e\x32\x19.aftershock.v1.PopulationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\npopulation\x12\x41\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\teventTime\x12\x30\n\rexample_count\x18\x07 \x01(\rB\x0b\xbaH\x08*\x06\x18\xc0\x84=(\x01R\x0c\x65xampleCount\x12\x46\n\x0f\x66\x65\x61ture_offsets\x18\x08 \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0e\x66\x65\x61tureOffsets\x12\x46\n\x0f\x65xample_indices\x18\t \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0e\x65xampleIndices\x12\x35\n\x06values\x18\n \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x06values\x12?\n\x0bpredictions\x18\x0b \x01(\x0b\x32\x15.aftershock.v1.TensorB\x06\xbaH\x03\xc8\x01\x01R\x0bpredictions\x12-\n\x0c\x61rrow_stream\x18\x0c \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\x80\x80\x02R\x0b\x61rrowStream\x12=\n\x0cvalue_sketch\x18\r \x01(\x0b\x32\x1a.aftershock.v1.ValueSketchR\x0bvalueSketch\"\xc6\x01\n\x11\x46\x65\x61tureImportance\x12\x18\n\x07\x66\x65\x61ture\x18\x01 \x01(\tR\x07\x66\x65\x61ture\x12.\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.aftershock.v1.FeatureKindR\x04kind\x12\x10\n\x03gfi\x18\x03 \x01(\x01R\x03gfi\x12\x1a\n\x08\x63overage\x18\x04 \x01(\x01R\x08\x63overage\x12%\n\x0estandard_error\x18\x05 \x01(\x01R\rstandardError\x12\x12\n\x04rank\x18\x06 \x01(\rR\x04rank*\\\n\tLfiMethod\x12\x1a\n\x16LFI_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16LFI_METHOD_PSEUDO_LOSS\x10\x01\x12\x17\n\x13LFI_METHOD_RELATIVE\x10\x02*\x93\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x04\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x05*\x8a\x01\n\x08Quantity\x12\x18\n\x14QUANTITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eQUANTITY_VALUE\x10\x01\x12\x11\n\rQUANTITY_NORM\x10\x02\x12\x13\n\x0fQUANTITY_LENGTH\x10\x03\x12\x17\n\x13QUANTITY_WEIGHT_SUM\x10\x04\x12\x0f\n\x0bQUANTITY_ID\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSOR'].fields_by_name['data_type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_TENSOR'].fields_by_name['shape']._loaded_options = None
   _globals['_TENSOR'].fields_by_name['shape']._serialized_options = b'\272H\013\222\001\010\020\010\"\004\"\002(\000'
+  _globals['_VALUESKETCH'].fields_by_name['baseline_counts']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['baseline_counts']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['bucket_offsets']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['bucket_offsets']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['buckets']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['buckets']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['bucket_counts']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['bucket_counts']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['hitter_offsets']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['hitter_offsets']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['hitter_ids']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['hitter_ids']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['hitter_counts']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['hitter_counts']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUESKETCH'].fields_by_name['moments']._loaded_options = None
+  _globals['_VALUESKETCH'].fields_by_name['moments']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LFIBLOCK'].fields_by_name['block_id']._loaded_options = None
   _globals['_LFIBLOCK'].fields_by_name['block_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_LFIBLOCK'].fields_by_name['model']._loaded_options = None
@@ -61,14 +77,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LFIBLOCK'].fields_by_name['predictions']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LFIBLOCK'].fields_by_name['arrow_stream']._loaded_options = None
   _globals['_LFIBLOCK'].fields_by_name['arrow_stream']._serialized_options = b'\272H\007z\005\030\200\200\200\002'
-  _globals['_LFIMETHOD']._serialized_start=1188
-  _globals['_LFIMETHOD']._serialized_end=1280
-  _globals['_DATATYPE']._serialized_start=1282
-  _globals['_DATATYPE']._serialized_end=1364
+  _globals['_LFIMETHOD']._serialized_start=1791
+  _globals['_LFIMETHOD']._serialized_end=1883
+  _globals['_DATATYPE']._serialized_start=1886
+  _globals['_DATATYPE']._serialized_end=2033
+  _globals['_QUANTITY']._serialized_start=2036
+  _globals['_QUANTITY']._serialized_end=2174
   _globals['_TENSOR']._serialized_start=112
   _globals['_TENSOR']._serialized_end=244
-  _globals['_LFIBLOCK']._serialized_start=247
-  _globals['_LFIBLOCK']._serialized_end=985
-  _globals['_FEATUREIMPORTANCE']._serialized_start=988
-  _globals['_FEATUREIMPORTANCE']._serialized_end=1186
+  _globals['_VALUESKETCH']._serialized_start=247
+  _globals['_VALUESKETCH']._serialized_end=784
+  _globals['_LFIBLOCK']._serialized_start=787
+  _globals['_LFIBLOCK']._serialized_end=1588
+  _globals['_FEATUREIMPORTANCE']._serialized_start=1591
+  _globals['_FEATUREIMPORTANCE']._serialized_end=1789
 # @@protoc_insertion_point(module_scope)

@@ -54,13 +54,56 @@ class _DataTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     DATA_TYPE_UNSPECIFIED: _DataType.ValueType  # 0
     DATA_TYPE_FLOAT32: _DataType.ValueType  # 1
     DATA_TYPE_UINT32: _DataType.ValueType  # 2
+    DATA_TYPE_INT16: _DataType.ValueType  # 3
+    DATA_TYPE_INT64: _DataType.ValueType  # 4
+    DATA_TYPE_FLOAT64: _DataType.ValueType  # 5
 
 class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper): ...
 
 DATA_TYPE_UNSPECIFIED: DataType.ValueType  # 0
 DATA_TYPE_FLOAT32: DataType.ValueType  # 1
 DATA_TYPE_UINT32: DataType.ValueType  # 2
+DATA_TYPE_INT16: DataType.ValueType  # 3
+DATA_TYPE_INT64: DataType.ValueType  # 4
+DATA_TYPE_FLOAT64: DataType.ValueType  # 5
 Global___DataType: typing_extensions.TypeAlias = DataType
+
+class _Quantity:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _QuantityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Quantity.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    QUANTITY_UNSPECIFIED: _Quantity.ValueType  # 0
+    QUANTITY_VALUE: _Quantity.ValueType  # 1
+    """The number itself. Its correlation with the prediction is known."""
+    QUANTITY_NORM: _Quantity.ValueType  # 2
+    """Euclidean, of the decoded vector."""
+    QUANTITY_LENGTH: _Quantity.ValueType  # 3
+    """How many ids a list has. Its correlation with the prediction is known."""
+    QUANTITY_WEIGHT_SUM: _Quantity.ValueType  # 4
+    """Of a weighted list. Its correlation with the prediction is known."""
+    QUANTITY_ID: _Quantity.ValueType  # 5
+    """The id, or each id of a list."""
+
+class Quantity(_Quantity, metaclass=_QuantityEnumTypeWrapper):
+    """What is counted of a feature's values. Each kind of feature has some of them, in this order:
+    NUMERIC: VALUE; CATEGORICAL: ID; ID_LIST: LENGTH, ID; WEIGHTED_ID_LIST: LENGTH, WEIGHT_SUM, ID;
+    EMBEDDING and ENCODED_EMBEDDING: NORM.
+    """
+
+QUANTITY_UNSPECIFIED: Quantity.ValueType  # 0
+QUANTITY_VALUE: Quantity.ValueType  # 1
+"""The number itself. Its correlation with the prediction is known."""
+QUANTITY_NORM: Quantity.ValueType  # 2
+"""Euclidean, of the decoded vector."""
+QUANTITY_LENGTH: Quantity.ValueType  # 3
+"""How many ids a list has. Its correlation with the prediction is known."""
+QUANTITY_WEIGHT_SUM: Quantity.ValueType  # 4
+"""Of a weighted list. Its correlation with the prediction is known."""
+QUANTITY_ID: Quantity.ValueType  # 5
+"""The id, or each id of a list."""
+Global___Quantity: typing_extensions.TypeAlias = Quantity
 
 @typing.final
 class Tensor(google.protobuf.message.Message):
@@ -87,6 +130,82 @@ class Tensor(google.protobuf.message.Message):
 Global___Tensor: typing_extensions.TypeAlias = Tensor
 
 @typing.final
+class ValueSketch(google.protobuf.message.Message):
+    """What the values of a batch looked like, feature by feature. A *distribution* is one quantity of
+    one feature, in the order of the checkpoint's features and of Quantity: D of them. Counted are
+    examples that are not at the feature's baseline.
+
+    A number falls into the bucket of its sign and the twelve leading bits of its float32: eight
+    buckets an octave, each at most an eighth as wide as its lower bound. So the bucket is
+    bits(|x|) >> 20, negative for negative numbers, and 0 around zero; what is not finite is in 2040.
+    An id falls into bucket (id * 0x9E3779B97F4A7C15 mod 2^64) >> 58, of 64.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BASELINE_COUNTS_FIELD_NUMBER: builtins.int
+    BUCKET_OFFSETS_FIELD_NUMBER: builtins.int
+    BUCKETS_FIELD_NUMBER: builtins.int
+    BUCKET_COUNTS_FIELD_NUMBER: builtins.int
+    HITTER_OFFSETS_FIELD_NUMBER: builtins.int
+    HITTER_IDS_FIELD_NUMBER: builtins.int
+    HITTER_COUNTS_FIELD_NUMBER: builtins.int
+    MOMENTS_FIELD_NUMBER: builtins.int
+    @property
+    def baseline_counts(self) -> Global___Tensor:
+        """uint32 [M]: examples at the feature's baseline."""
+
+    @property
+    def bucket_offsets(self) -> Global___Tensor:
+        """uint32 [D + 1]: distribution d owns entries [offsets[d], offsets[d + 1]) of the next two."""
+
+    @property
+    def buckets(self) -> Global___Tensor:
+        """int16 [entries]: rising within a distribution."""
+
+    @property
+    def bucket_counts(self) -> Global___Tensor:
+        """uint32 [entries]: never zero."""
+
+    @property
+    def hitter_offsets(self) -> Global___Tensor:
+        """uint32 [distributions of ids + 1]: the i-th of them owns entries of the next two likewise, at
+        most 16.
+        """
+
+    @property
+    def hitter_ids(self) -> Global___Tensor:
+        """int64 [entries]: the most frequent ids, rising within a distribution."""
+
+    @property
+    def hitter_counts(self) -> Global___Tensor:
+        """uint32 [entries]: how often each occurs, never zero."""
+
+    @property
+    def moments(self) -> Global___Tensor:
+        """float64 [P, 3]: of each distribution of values, lengths or weight sums, over *all* examples
+        (those at the baseline as the model sees them): the mean, the sum of squared deviations from
+        it, and the sum of products with the predictions' deviations from theirs.
+        """
+
+    def __init__(
+        self,
+        *,
+        baseline_counts: Global___Tensor | None = ...,
+        bucket_offsets: Global___Tensor | None = ...,
+        buckets: Global___Tensor | None = ...,
+        bucket_counts: Global___Tensor | None = ...,
+        hitter_offsets: Global___Tensor | None = ...,
+        hitter_ids: Global___Tensor | None = ...,
+        hitter_counts: Global___Tensor | None = ...,
+        moments: Global___Tensor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["baseline_counts", b"baseline_counts", "bucket_counts", b"bucket_counts", "bucket_offsets", b"bucket_offsets", "buckets", b"buckets", "hitter_counts", b"hitter_counts", "hitter_ids", b"hitter_ids", "hitter_offsets", b"hitter_offsets", "moments", b"moments"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["baseline_counts", b"baseline_counts", "bucket_counts", b"bucket_counts", "bucket_offsets", b"bucket_offsets", "buckets", b"buckets", "hitter_counts", b"hitter_counts", "hitter_ids", b"hitter_ids", "hitter_offsets", b"hitter_offsets", "moments", b"moments"]) -> None: ...
+
+Global___ValueSketch: typing_extensions.TypeAlias = ValueSketch
+
+@typing.final
 class LfiBlock(google.protobuf.message.Message):
     """The non-zero local feature importances of one batch, sparse by column."""
 
@@ -104,6 +223,7 @@ class LfiBlock(google.protobuf.message.Message):
     VALUES_FIELD_NUMBER: builtins.int
     PREDICTIONS_FIELD_NUMBER: builtins.int
     ARROW_STREAM_FIELD_NUMBER: builtins.int
+    VALUE_SKETCH_FIELD_NUMBER: builtins.int
     block_id: builtins.str
     """The batch's id. A block that arrives twice counts once."""
     model: builtins.str
@@ -133,6 +253,10 @@ class LfiBlock(google.protobuf.message.Message):
     def predictions(self) -> Global___Tensor:
         """float32 [N]: the model's prediction, a probability."""
 
+    @property
+    def value_sketch(self) -> Global___ValueSketch:
+        """What the examples' values looked like. Absent: it is not known of this batch."""
+
     def __init__(
         self,
         *,
@@ -148,9 +272,10 @@ class LfiBlock(google.protobuf.message.Message):
         values: Global___Tensor | None = ...,
         predictions: Global___Tensor | None = ...,
         arrow_stream: builtins.bytes = ...,
+        value_sketch: Global___ValueSketch | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event_time", b"event_time", "example_indices", b"example_indices", "feature_offsets", b"feature_offsets", "predictions", b"predictions", "values", b"values"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["arrow_stream", b"arrow_stream", "block_id", b"block_id", "checkpoint_digest", b"checkpoint_digest", "event_time", b"event_time", "example_count", b"example_count", "example_indices", b"example_indices", "feature_offsets", b"feature_offsets", "method", b"method", "model", b"model", "population", b"population", "predictions", b"predictions", "values", b"values"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["event_time", b"event_time", "example_indices", b"example_indices", "feature_offsets", b"feature_offsets", "predictions", b"predictions", "value_sketch", b"value_sketch", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["arrow_stream", b"arrow_stream", "block_id", b"block_id", "checkpoint_digest", b"checkpoint_digest", "event_time", b"event_time", "example_count", b"example_count", "example_indices", b"example_indices", "feature_offsets", b"feature_offsets", "method", b"method", "model", b"model", "population", b"population", "predictions", b"predictions", "value_sketch", b"value_sketch", "values", b"values"]) -> None: ...
 
 Global___LfiBlock: typing_extensions.TypeAlias = LfiBlock
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from services.aggregator.adapters.packing import (
     unseal,
 )
 from services.aggregator.domain.errors import CorruptValue
+from services.aggregator.domain.quantiles import rounded
 from services.aggregator.domain.summary import Summary
 
 SUMMARY = Summary(3, 4, np.array([0.1, 2.0]), np.array([0.5, 1.0]), np.array([1e-9, 0.0]))
@@ -20,6 +23,15 @@ def test_a_summary_is_read_back() -> None:
     assert (kept.considered_count, kept.displayed_count) == (3, 4)
     for name in ("gfi", "coverage", "standard_error"):
         assert np.array_equal(getattr(kept, name), getattr(SUMMARY, name))
+    assert kept.quantiles is None
+
+
+def test_quantiles_are_read_back_to_the_last_of_their_bits() -> None:
+    quantiles = rounded(np.random.default_rng(1).normal(size=(2, 33)).astype(np.float32))
+    kept = unpack_summary(pack_summary(replace(SUMMARY, quantiles=quantiles)), "summary")
+    assert kept.gfi.tolist() == SUMMARY.gfi.tolist()
+    assert kept.quantiles is not None
+    assert np.array_equal(kept.quantiles, quantiles)
 
 
 @given(st.binary(max_size=64), st.data())
