@@ -32,6 +32,7 @@ from services.runbook.adapters.flag_sync_servicer import (
 )
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
+from services.runbook.adapters.grpc_importances import GrpcImportances
 from services.runbook.adapters.grpc_previewer import GrpcPreviewer
 from services.runbook.adapters.grpc_servicer import RunbookServicer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
@@ -51,11 +52,17 @@ from services.runbook.anchor_audit import AnchorAudit
 from services.runbook.approve import Approve
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.work import WorkKind
+from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
+from services.runbook.expose import Expose
+from services.runbook.lapse import Lapse
 from services.runbook.open import Open
+from services.runbook.pause import SetPause
 from services.runbook.ports import Anchors, Clock, KilledFeatures, PolicySource, Previewer, Store
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
+from services.runbook.release import Release
+from services.runbook.renew import Renew
 from services.runbook.revert import Revert
 from services.runbook.verify import Verify
 from services.runbook.verify_audit import VerifyAudit
@@ -159,9 +166,12 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
     servicer = RunbookServicer(
         store=parts.store,
         changes=parts.changes,
-        approve=Approve(parts.store, parts.clock),
+        approve=Approve(parts.store, parts.policies, parts.clock),
         reject=Reject(parts.store, parts.clock),
         revert=Revert(parts.store, parts.clock),
+        renew=Renew(parts.store, parts.policies, parts.clock),
+        release=Release(parts.store, parts.policies, parts.clock),
+        set_pause=SetPause(parts.store, parts.clock),
         verify_audit=VerifyAudit(parts.store, parts.anchors),
     )
     add_RunbookServiceServicer_to_server(servicer, server)
@@ -171,12 +181,7 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
 def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
     store, clock = parts.store, parts.clock
     feed = GrpcShiftFeed(parts.aggregator, call_metadata(parts.settings))
-    act, verify = _act(parts), Verify(store, parts.policies, clock)
-    # A preview may take its time; what an expert decided does not wait behind it.
-    lanes: Sequence[WorkTable] = (
-        {WorkKind.PROPOSE: _propose(parts)},
-        {WorkKind.APPLY: act, WorkKind.REVERT: act, WorkKind.VERIFY: verify},
-    )
+    lanes = _lanes(parts)
     lease = timedelta(seconds=parts.settings.lease_seconds)
     workers = [Worker(store, clock, parts.changes, table, lease) for table in lanes]
     return [
@@ -187,6 +192,41 @@ def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
         parts.board.follow,
         parts.changes.close_when_cancelled,
     ]
+
+
+def _lanes(parts: _Parts) -> Sequence[WorkTable]:
+    """Return who carries out which work.
+
+    A preview may take its time, and so may what later windows say; what an expert decided waits
+    behind neither.
+    """
+    store, policies, clock = parts.store, parts.policies, parts.clock
+    metadata = call_metadata(parts.settings)
+    actuator, watermarks = _actuator(parts), GrpcWatermarks(parts.aggregator, metadata)
+    act = Act(
+        store=store,
+        actuator=actuator,
+        releases=actuator,
+        policies=policies,
+        watermarks=watermarks,
+        clock=clock,
+        most_attempts=parts.settings.most_attempts,
+        patience=parts.settings.lease_seconds / 2,
+    )
+    importances = GrpcImportances(parts.aggregator, metadata)
+    return (
+        {WorkKind.PROPOSE: _propose(parts)},
+        {
+            WorkKind.VERIFY: Verify(store, policies, importances, clock),
+            WorkKind.ESCALATE: Escalate(store, policies, clock),
+            WorkKind.LAPSE: Lapse(store, policies, clock),
+        },
+        {
+            WorkKind.APPLY: act,
+            WorkKind.REVERT: act,
+            WorkKind.EXPOSE: Expose(store, actuator, actuator, watermarks, clock),
+        },
+    )
 
 
 def _propose(parts: _Parts) -> Propose:
@@ -203,17 +243,8 @@ def _propose(parts: _Parts) -> Propose:
     )
 
 
-def _act(parts: _Parts) -> Act:
-    settings = parts.settings
-    return Act(
-        store=parts.store,
-        actuator=DryRun() if settings.dry_run else FlagdSync(parts.killed, parts.board),
-        policies=parts.policies,
-        watermarks=GrpcWatermarks(parts.aggregator, call_metadata(settings)),
-        clock=parts.clock,
-        most_attempts=settings.most_attempts,
-        patience=settings.lease_seconds / 2,
-    )
+def _actuator(parts: _Parts) -> DryRun | FlagdSync:
+    return DryRun() if parts.settings.dry_run else FlagdSync(parts.killed, parts.board)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,21 @@ from services.runbook.domain.errors import (
     ActuatorRefused,
     ActuatorUnavailable,
 )
+from services.runbook.domain.guardrail import BUDGET_TIME
 from services.runbook.domain.incident import SERVICE, Incident
+from services.runbook.domain.lease import lapses, leased
 from services.runbook.domain.mitigation import IN_FORCE, Mitigation, MitigationState
 from services.runbook.domain.plan import Change
 from services.runbook.domain.work import Claim, Work, WorkKind
-from services.runbook.ports import Actuator, Clock, PolicySource, Store, UnitOfWork, Watermarks
+from services.runbook.ports import (
+    Actuator,
+    Clock,
+    PolicySource,
+    Releases,
+    Store,
+    UnitOfWork,
+    Watermarks,
+)
 
 _S = MitigationState
 _Ways = Mapping[MitigationState, MitigationState]
@@ -39,6 +49,7 @@ class Act:
 
     store: Store
     actuator: Actuator
+    releases: Releases
     policies: PolicySource
     watermarks: Watermarks
     clock: Clock
@@ -103,10 +114,10 @@ class Act:
         incident, mitigation = _target(unit, claim)
         if mitigation.state is not _S.APPROVED:
             return mitigation
-        in_force = [other.plan for other in unit.incidents.in_force()]
-        if refusal := self.policies.current().guard_rails.refusal(
-            mitigation.plan, in_force, self.clock.now()
-        ):
+        time = self.clock.now()
+        circumstances = unit.restraints.circumstances(time - BUDGET_TIME)
+        rails = self.policies.current().guard_rails
+        if refusal := rails.refusal(mitigation.plan, circumstances, time):
             raise ActuatorConflict(refusal)
         recorded = incident.with_mitigation(replace(mitigation, change=change))
         begun = self._moved(recorded, mitigation, _S.APPLYING, "")
@@ -115,13 +126,17 @@ class Act:
 
     async def _put_in_force(self, mitigation: Mitigation, change: Change) -> None:
         async with _answer_within(self.patience):
-            await self.actuator.apply(mitigation.name, mitigation.plan, change)
+            if mitigation.stage is None:
+                await self.actuator.apply(mitigation.name, mitigation.plan, change)
+            else:
+                await self.releases.expose(mitigation.name, mitigation.plan, 0)
             observed = await self.actuator.observe(mitigation.plan)
         if observed != change.target:
             raise ActuatorUnavailable(f"applied, but what is in force is {dict(observed)}")
 
     async def _applied(self, claim: Claim, mitigation: Mitigation) -> None:
-        needed = self.policies.current().verification_windows
+        rules = self.policies.current()
+        needed = rules.verification.windows
         newest_example = await self.watermarks.latest(mitigation.plan.model)
 
         def record(unit: UnitOfWork) -> None:
@@ -134,12 +149,18 @@ class Act:
             # An example of time t was scored without it: what starts at t holds that example.
             past = newest_example + timedelta.resolution if newest_example else None
             after = max(time for time in (*ends, past) if time)
-            timed = incident.with_mitigation(replace(mitigation, applied_after=after))
-            applied = self._moved(timed, mitigation, _S.APPLIED, "").advised(
-                f"In force: {mitigation.plan}. {needed} windows that start at "
-                f"{after:%Y-%m-%d %H:%M} or later (event time, UTC) decide whether it helps."
+            now = self.clock.now()
+            granted = leased(replace(mitigation, applied_after=after, stage=None), rules.lease, now)
+            applied = self._moved(incident.with_mitigation(granted), granted, _S.APPLIED, "")
+            unit.incidents.save(
+                applied.advised(
+                    f"In force: {mitigation.plan}. {needed} windows that start at "
+                    f"{after:%Y-%m-%d %H:%M} or later (event time, UTC) decide whether it helps."
+                )
             )
-            unit.incidents.save(applied)
+            unit.outbox.put(Work(WorkKind.VERIFY, incident.id), now + rules.verification.patience)
+            for due in lapses(granted, rules.lease):
+                unit.outbox.put(Work(WorkKind.LAPSE, incident.id), due)
 
         await self.store.transact(record)
 

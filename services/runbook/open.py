@@ -1,10 +1,12 @@
-"""A shift event opens an incident, or adds to the one that is open."""
+"""A shift event opens an incident, adds to one, or opens one again."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.runbook.domain.evidence import ShiftEvent
-from services.runbook.domain.incident import opened
+from services.runbook.domain.incident import Incident, opened
+from services.runbook.domain.mitigation import WATCHED
+from services.runbook.domain.recurrence import broke_under_new_checkpoint, merged, recurs
 from services.runbook.domain.work import Work, WorkKind
 from services.runbook.ports import Clock, Store, UnitOfWork
 
@@ -25,18 +27,70 @@ class Open:
 def _take(unit: UnitOfWork, event: ShiftEvent, time: datetime) -> None:
     if not unit.feeds.record(event):
         return
-    anomalous = event.window.calibration.anomalous
-    latest = unit.incidents.latest(event.model)
-    # A window that a closed incident went through is its evidence, however late its outcomes came.
-    if latest is not None and (latest.is_open or latest.covers(event.window)):
-        incident = latest.attached(event, time)
-    elif anomalous:
-        incident = opened(unit.incidents.next_id(), event, time)
-    else:
+    recent = unit.incidents.recent(event.model)
+    standing = next((i for i in recent if i.is_open or i.covers(event.window)), None)
+    watching = [i for i in _watching(unit, event.model) if standing is None or i.id != standing.id]
+    if standing is not None:
+        _attach(unit, standing, event, time)
+        _merge(unit, event.model, time)
+    for place, incident in enumerate(watching):
+        # A model has one open incident at a time.
+        _attach(unit, incident, event, time, again=standing is None and place == 0)
+    if standing is None and not watching and event.window.calibration.anomalous:
+        _open(unit, recent[0] if recent else None, event, time)
+
+
+def _watching(unit: UnitOfWork, model: str) -> list[Incident]:
+    """Return the closed incidents, too, that later windows decide about."""
+    ids = {
+        mitigation.plan.incident
+        for mitigation in unit.incidents.in_force()
+        if mitigation.plan.model == model and mitigation.state in WATCHED
+    }
+    return [unit.incidents.get(incident_id) for incident_id in sorted(ids)]
+
+
+def _attach(
+    unit: UnitOfWork, incident: Incident, event: ShiftEvent, time: datetime, *, again: bool = False
+) -> None:
+    """Add the window; `again`: an anomalous one opens a closed incident again."""
+    calibration = event.window.calibration
+    if again and calibration.anomalous and not incident.is_open:
+        reason = f"calibration {calibration} in window {event.window.id}"
+        incident = incident.reopened(time=time, reason=reason)
+    _record(unit, incident.attached(event, time), event, time)
+
+
+def _open(unit: UnitOfWork, newest: Incident | None, event: ShiftEvent, time: datetime) -> None:
+    """Open the newest incident again if this is the same trouble, a new one if it is not."""
+    if newest is not None and recurs(newest, event.comparison, event.window):
+        _attach(unit, newest, event, time, again=True)
         return
+    since = unit.feeds.checkpoint_since(event.model)
+    new_checkpoint = broke_under_new_checkpoint(event.window, since)
+    incident_id = unit.incidents.next_id()
+    _record(unit, opened(incident_id, event, time, new_checkpoint=new_checkpoint), event, time)
+
+
+def _merge(unit: UnitOfWork, model: str, time: datetime) -> None:
+    """Merge the open incident into the one before it, if it turned out to be the same."""
+    recent = unit.incidents.recent(model)
+    pair = merged(recent[0], recent[1], time) if len(recent) > 1 else None
+    if pair is not None:
+        for incident in pair:
+            unit.incidents.save(incident)
+        _ask(unit, pair[1], time, anomalous=True)
+
+
+def _record(unit: UnitOfWork, incident: Incident, event: ShiftEvent, time: datetime) -> None:
     unit.incidents.save(incident)
-    if not incident.is_open:
-        return
-    unit.outbox.put(Work(WorkKind.VERIFY, incident.id), time)
-    if anomalous and incident.under_way is None:
+    _ask(unit, incident, time, anomalous=event.window.calibration.anomalous)
+
+
+def _ask(unit: UnitOfWork, incident: Incident, time: datetime, *, anomalous: bool) -> None:
+    """Ask for what follows from a window."""
+    watched = any(mitigation.state in WATCHED for mitigation in incident.mitigations)
+    if incident.is_open or watched:
+        unit.outbox.put(Work(WorkKind.VERIFY, incident.id), time)
+    if incident.is_open and anomalous and incident.under_way is None and not watched:
         unit.outbox.put(Work(WorkKind.PROPOSE, incident.id), time)

@@ -6,8 +6,11 @@ from typing import Protocol, TypeVar
 
 from services.runbook.domain.audit import Anchor, AuditRecord
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
+from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.mitigation import Mitigation
+from services.runbook.domain.pause import Pause
 from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.policy import Condition, Fields, Rules
 from services.runbook.domain.preview import JointAblation
@@ -22,8 +25,9 @@ class Incidents(Protocol):
     def get(self, incident_id: str) -> Incident:
         """Return an incident. Raises IncidentNotFound."""
 
-    def latest(self, model: str) -> Incident | None:
-        """Return the model's newest incident: the open one, if one is open."""
+    def recent(self, model: str) -> Sequence[Incident]:
+        """Return the model's two newest incidents, but those that were merged into another: the
+        open one first, if one is open, then newest first."""
 
     def next_id(self) -> str:
         """Return the id of the next incident, `INC-{number}`."""
@@ -87,6 +91,10 @@ class Feeds(Protocol):
     def newest_window_end(self, model: str) -> datetime | None:
         """Return the latest end, in event time, of the model's windows that were seen."""
 
+    def checkpoint_since(self, model: str) -> datetime | None:
+        """Return the start, in event time, of the first window that the model's newest checkpoint
+        scored; None if no other one scored before it."""
+
 
 class Audit(Protocol):
     """Every transition as it was recorded, one record linked to the next."""
@@ -96,6 +104,19 @@ class Audit(Protocol):
 
     def records(self) -> Iterable[AuditRecord]:
         """Return every record in order."""
+
+
+class Restraints(Protocol):
+    """What guard rails look at besides the plan, within one transaction."""
+
+    def circumstances(self, since: datetime) -> Circumstances:
+        """Return what is in force, what was begun since then, and the pause."""
+
+    def pause(self) -> Pause:
+        """Return whether mitigations are stopped."""
+
+    def record(self, pause: Pause) -> None:
+        """Write an audit record of a pause that was begun or ended."""
 
 
 class UnitOfWork(Protocol):
@@ -116,6 +137,10 @@ class UnitOfWork(Protocol):
     @property
     def feeds(self) -> Feeds:
         """Streams to move on in."""
+
+    @property
+    def restraints(self) -> Restraints:
+        """What guard rails look at."""
 
     @property
     def audit(self) -> Audit:
@@ -186,14 +211,30 @@ class Actuator(Protocol):
         """
 
 
+class Releases(Protocol):
+    """Brings a kill-switch's features back to a share of traffic."""
+
+    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+        """Serve what the key switched off to that percent of traffic; the same share again changes
+        nothing. 0 switches it off for all; at 100 it is still the key's to switch off again.
+
+        Raises:
+            ActuatorUnavailable: it may or may not have been done: ask again.
+        """
+
+
 class KilledFeatures(Protocol):
     """Which features are served at their baselines. Survives everything but being told otherwise.
 
     Idempotent by key.
     """
 
-    async def read(self) -> frozenset[tuple[str, str]]:
-        """Return the killed features as (model, feature). Raises StoreUnavailable."""
+    async def read(self) -> Mapping[tuple[str, str], Kill]:
+        """Return the killed features by (model, feature). Raises StoreUnavailable."""
+
+    async def expose(self, key: str, percent: int) -> None:
+        """Set the share of traffic that what the key switched off is served to. Raises
+        StoreUnavailable."""
 
     async def switch(self, key: str, model: str, change: Change) -> None:
         """Apply the change atomically. Raises ActuatorConflict, StoreUnavailable."""
@@ -217,6 +258,16 @@ class Watermarks(Protocol):
 
     async def latest(self, model: str) -> datetime | None:
         """Return the event time of the model's newest example; None if nobody can say."""
+
+
+class ImportanceSource(Protocol):
+    """How much features matter in closed windows."""
+
+    async def gfi(self, window: str, features: Sequence[str]) -> Mapping[str, float]:
+        """Return the GFI of these features in a window; none where the window is not known.
+
+        Changes nothing. Raises ImportancesUnavailable: ask again.
+        """
 
 
 class Previewer(Protocol):

@@ -1,12 +1,13 @@
 """The policies look at an incident, and one of them may propose a mitigation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.runbook.domain.blast_radius import blast_radius
 from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
+from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
-from services.runbook.domain.mitigation import Mitigation, MitigationState, propose
+from services.runbook.domain.mitigation import MitigationState, propose
 from services.runbook.domain.preview import MissingPreview, Preview, predict
 from services.runbook.domain.proposal import Draft, Proposal, conclude, draft
 from services.runbook.domain.work import Claim, Work, WorkKind
@@ -26,16 +27,20 @@ class Propose:
 
     async def __call__(self, claim: Claim) -> None:
         """Carry the claimed work out."""
-        incident, in_force = await self.store.read(
-            lambda unit: (unit.incidents.get(claim.work.incident), unit.incidents.in_force())
+        since = self.clock.now() - BUDGET_TIME
+        incident, around = await self.store.read(
+            lambda unit: (
+                unit.incidents.get(claim.work.incident),
+                unit.restraints.circumstances(since),
+            )
         )
-        finding = await self._consider(incident, in_force) if _waits(incident) else ""
+        finding = await self._consider(incident, around) if _waits(incident) else ""
         time = self.clock.now()
         await self.store.transact(lambda unit: self._record(unit, claim, finding, time))
 
-    async def _consider(self, incident: Incident, in_force: Sequence[Mitigation]) -> Proposal | str:
+    async def _consider(self, incident: Incident, around: Circumstances) -> Proposal | str:
         try:
-            wanted = draft(self.policies.current(), incident, in_force, self.clock.now())
+            wanted = draft(self.policies.current(), incident, around, self.clock.now())
             if isinstance(wanted, str):
                 return wanted
             return conclude(wanted, await self._preview(wanted))
@@ -65,12 +70,17 @@ class Propose:
             newest = incident.mitigations[-1]
             if newest.state is MitigationState.APPROVED:
                 unit.outbox.put(Work(WorkKind.APPLY, incident.id, newest.id), time)
+                return
+            for step in self.policies.current().escalation:
+                unit.outbox.put(Work(WorkKind.ESCALATE, incident.id), time + step.after)
         elif finding not in {"", incident.advice}:
             unit.incidents.save(incident.advised(finding).noted(time, SERVICE, finding))
 
     def _proposed(self, incident: Incident, proposal: Proposal, time: datetime) -> Incident:
         policy, plan = proposal.draft.policy, proposal.draft.plan
         expire_time = time + self.approval_time
+        radius = blast_radius(plan, incident.comparison)
+        needed = self.policies.current().guard_rails.required_approvals(radius)
         mitigation = propose(
             mitigation_id=str(len(incident.mitigations) + 1),
             plan=plan,
@@ -79,11 +89,14 @@ class Propose:
             time=time,
             expire_time=expire_time,
             reason=f"policy {policy.name}",
+            required_approvals=needed,
         )
         proposed = incident.with_proposal(mitigation)
-        if not proposal.approves_itself:
+        # A policy is one voice: where several are needed, people decide.
+        if not proposal.approves_itself or needed > 1:
+            takes = f" Takes {needed} approvers." if needed > 1 else ""
             return proposed.advised(
-                f"Approve or reject: {plan}. Expires at {expire_time:%H:%M} UTC."
+                f"Approve or reject: {plan}.{takes} Expires at {expire_time:%H:%M} UTC."
             )
         return proposed.moved(
             mitigation.id,

@@ -1,124 +1,94 @@
 """Later windows say whether it helped; what did not help is undone."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from services.runbook.domain.incident import SERVICE, Incident
-from services.runbook.domain.mitigation import Mitigation, MitigationState
-from services.runbook.domain.verification import (
-    Judgement,
-    Verification,
-    as_previewed,
-    broken_calibration,
-    verify,
-)
+from services.runbook.domain.conclusion import Importances, judged, recovered, verification_of
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import WATCHED, Mitigation, MitigationState
+from services.runbook.domain.policy import Rules
+from services.runbook.domain.release import staged
+from services.runbook.domain.verification import Judgement
 from services.runbook.domain.work import Claim, Work, WorkKind
-from services.runbook.ports import Clock, PolicySource, Store, UnitOfWork
+from services.runbook.ports import Clock, ImportanceSource, PolicySource, Store, UnitOfWork
 
-_PATIENCE = 3
-"""Times the windows needed, after which a person is asked."""
+_S = MitigationState
+_EFFECTS = {
+    _S.REVERTING: WorkKind.REVERT,
+    _S.APPLYING: WorkKind.APPLY,
+    _S.RELEASING: WorkKind.EXPOSE,
+}
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Looks at an open incident's later windows and draws the consequence."""
+    """Looks at an incident's later windows and draws the consequence."""
 
     store: Store
     policies: PolicySource
+    importances: ImportanceSource
     clock: Clock
 
     async def __call__(self, claim: Claim) -> None:
-        """Carry the claimed work out."""
-        needed = self.policies.current().verification_windows
-        time = self.clock.now()
-        await self.store.transact(lambda unit: _verify(unit, claim, needed, time))
+        """Carry the claimed work out.
+
+        Raises:
+            ImportancesUnavailable: try again later.
+        """
+        rules, time = self.policies.current(), self.clock.now()
+        incident = await self.store.read(lambda unit: unit.incidents.get(claim.work.incident))
+        known = await self._importances(incident, rules.verification.windows)
+        await self.store.transact(lambda unit: _verify(unit, claim, rules, known, time))
+
+    async def _importances(self, incident: Incident, needed: int) -> Importances:
+        """Return the GFI of killed features in the window that decides, if one does."""
+        known = {}
+        for mitigation in _watched(incident):
+            verification = verification_of(incident, mitigation, needed)
+            if verification and verification.judgement is not Judgement.INCONCLUSIVE:
+                window = verification.windows[-1].name
+                known[window] = await self.importances.gfi(window, mitigation.plan.features)
+        return known
 
 
-def _verify(unit: UnitOfWork, claim: Claim, needed: int, time: datetime) -> None:
+def _verify(
+    unit: UnitOfWork, claim: Claim, rules: Rules, known: Importances, time: datetime
+) -> None:
     unit.outbox.finish(claim)
-    incident = unit.incidents.get(claim.work.incident)
-    if not incident.is_open:
-        return
-    mitigation = incident.under_way
-    if mitigation is None or mitigation.state is MitigationState.PROPOSED:
-        verified = _recovered(incident, needed, time)
-    elif mitigation.state in {MitigationState.APPLIED, MitigationState.VERIFYING}:
-        verified = _mitigated(incident, mitigation, needed, time)
-    else:
-        return
-    if verified is incident:
-        return
-    unit.incidents.save(verified)
-    if mitigation and verified.mitigation(mitigation.id).state is MitigationState.REVERTING:
-        unit.outbox.put(Work(WorkKind.REVERT, incident.id, mitigation.id), time)
+    before = unit.incidents.get(claim.work.incident)
+    after = before
+    for mitigation in _watched(before):
+        if mitigation.state is not _S.RELEASING:
+            after = judged(after, mitigation, rules.verification, known, time)
+        else:
+            after = _released_further(unit, after, mitigation, rules, time)
+    waiting = after.under_way is None or after.under_way.state is _S.PROPOSED
+    if after is before and before.is_open and waiting:
+        after = recovered(before, rules.verification.windows, time)
+    if after is not before:
+        unit.incidents.save(after)
+        for work in _effects(before, after):
+            unit.outbox.put(work, time)
 
 
-def _recovered(incident: Incident, needed: int, time: datetime) -> Incident:
-    newest = incident.anomalies[-1]
-    verification = verify(
-        incident.windows,
-        applied_after=newest.end_time,
-        broken=newest.calibration,
-        needed=needed,
-    )
-    if verification.judgement is not Judgement.EFFECTIVE:
-        return incident
-    reason = f"calibration is healthy again for {needed} windows"
-    if proposal := incident.under_way:
-        incident = incident.moved(
-            proposal.id, MitigationState.EXPIRED, actor=SERVICE, time=time, reason=reason
-        )
-    return incident.closed(actor=SERVICE, time=time, reason=reason)
-
-
-def _mitigated(incident: Incident, mitigation: Mitigation, needed: int, time: datetime) -> Incident:
-    after = mitigation.applied_after
-    broken = broken_calibration(incident.windows, after)
-    if after is None or broken is None:
-        return incident
-    verification = verify(incident.windows, applied_after=after, broken=broken, needed=needed)
-    if not verification.windows:
-        return incident
-    if mitigation.state is MitigationState.APPLIED:
-        reason = f"first window since: {verification.windows[0].id}"
-        incident = incident.moved(
-            mitigation.id, MitigationState.VERIFYING, actor=SERVICE, time=time, reason=reason
-        )
-    return _concluded(incident, mitigation.id, verification, needed, time)
-
-
-def _concluded(
-    incident: Incident,
-    mitigation_id: str,
-    verification: Verification,
-    needed: int,
-    time: datetime,
+def _released_further(
+    unit: UnitOfWork, incident: Incident, mitigation: Mitigation, rules: Rules, time: datetime
 ) -> Incident:
-    mitigation = incident.mitigation(mitigation_id)
-    if verification.judgement is Judgement.INCONCLUSIVE:
-        return _asking(incident, mitigation, len(verification.windows), needed, time)
-    deciding = verification.windows[-1]
-    realised = deciding.calibration
-    found = f"calibration {realised} in window {deciding.id}"
-    incident = incident.with_mitigation(replace(mitigation, verified_calibration=realised.ratio))
-    if verification.judgement is Judgement.EFFECTIVE:
-        reason = f"{found}, {as_previewed(realised, mitigation.preview)}"
-        return incident.moved(
-            mitigation_id, MitigationState.EFFECTIVE, actor=SERVICE, time=time, reason=reason
-        ).closed(actor=SERVICE, time=time, reason=f"{mitigation.plan} was effective")
-    reason = f"no help after {needed} windows: {found}"
-    return incident.moved(
-        mitigation_id, MitigationState.REVERTING, actor=SERVICE, time=time, reason=reason
-    ).advised(f"To {mitigation.plan} did not help and is being taken back. This needs a person.")
+    needed = rules.verification.windows
+    after = staged(incident, mitigation, rules.lease, needed, time)
+    # While everything is paused a release goes back if it must, and no further.
+    goes_on = after.mitigation(mitigation.id).state is _S.RELEASING
+    return incident if goes_on and unit.restraints.pause().is_on else after
 
 
-def _asking(
-    incident: Incident, mitigation: Mitigation, seen: int, needed: int, time: datetime
-) -> Incident:
-    advice = (
-        f"{seen} windows do not tell whether to {mitigation.plan} helped. It stays in force: "
-        "revert it, or wait for more."
-    )
-    if seen < _PATIENCE * needed or incident.advice == advice:
-        return incident
-    return incident.advised(advice).noted(time, SERVICE, advice)
+def _watched(incident: Incident) -> list[Mitigation]:
+    return [mitigation for mitigation in incident.mitigations if mitigation.state in WATCHED]
+
+
+def _effects(before: Incident, after: Incident) -> Iterator[Work]:
+    """Yield what a worker has to do about the mitigations that moved on."""
+    for old, new in zip(before.mitigations, after.mitigations, strict=True):
+        moved = (old.state, old.stage) != (new.state, new.stage)
+        if moved and new.state in _EFFECTS:
+            yield Work(_EFFECTS[new.state], after.id, new.id)

@@ -13,6 +13,7 @@ from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.domain.errors import ActuatorConflict, ActuatorRefused
+from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.ports import Actuator, KilledFeatures
 from tests.postgres import PostgresServer
@@ -119,13 +120,13 @@ async def test_models_do_not_touch_each_other(actuator: Actuator) -> None:
 
 
 async def test_the_store_names_model_and_feature(killed: KilledFeatures) -> None:
-    assert await killed.read() == frozenset()
+    assert await killed.read() == {}
     change = Change({"a": SERVED}, {"a": KILLED})
     await killed.switch(ONE, MODEL, change)
     await killed.switch(TWO, "models/feed", change)
-    assert await killed.read() == {(MODEL, "a"), ("models/feed", "a")}
+    assert await killed.read() == {(MODEL, "a"): Kill(ONE), ("models/feed", "a"): Kill(TWO)}
     await killed.restore(ONE, MODEL, change)
-    assert await killed.read() == {("models/feed", "a")}
+    assert await killed.read() == {("models/feed", "a"): Kill(TWO)}
 
 
 async def test_flags_carry_out_kill_switches_only(killed: KilledFeatures) -> None:

@@ -98,6 +98,10 @@ async def get(store: Store, incident_id: str = "INC-1") -> Incident:
     return await store.read(lambda unit: unit.incidents.get(incident_id))
 
 
+async def recent(store: Store, model: str = MODEL) -> Sequence[Incident]:
+    return await store.read(lambda unit: unit.incidents.recent(model))
+
+
 async def put(store: Store, *works: Work, due: datetime = WALL_TIME) -> None:
     def work(unit: UnitOfWork) -> None:
         for wanted in works:
@@ -184,7 +188,7 @@ class TestIncidents:
 
         with pytest.raises(RuntimeError, match="power"):
             await store.transact(work)
-        assert await store.read(lambda unit: unit.incidents.latest(MODEL)) is None
+        assert await store.read(lambda unit: unit.incidents.recent(MODEL)) == []
         assert await store.read(lambda unit: unit.feeds.cursors()) == {}
         assert await claim(store) is None
 
@@ -193,13 +197,24 @@ class TestIncidents:
         await save(store, an_incident())
         assert await store.read(lambda unit: unit.incidents.next_id()) == "INC-2"
 
-    async def test_the_latest_is_the_models_own(self, store: Store) -> None:
+    async def test_the_recent_ones_are_the_models_own_newest_first(self, store: Store) -> None:
         closed = an_incident().closed(actor="runbook", time=WALL_TIME, reason="healthy")
         newer = an_incident("INC-2", hour=9)
         other = an_incident("INC-3", model="models/feed")
         await save(store, closed, newer, other)
-        assert await store.read(lambda unit: unit.incidents.latest(MODEL)) == newer
-        assert await store.read(lambda unit: unit.incidents.latest("models/none")) is None
+        assert await recent(store) == [newer, closed]
+        assert await recent(store, "models/none") == []
+
+    async def test_the_open_one_comes_first_and_merged_ones_not_at_all(self, store: Store) -> None:
+        reopened = an_incident()
+        newer = an_incident("INC-2", hour=9).closed(actor="runbook", time=WALL_TIME, reason="x")
+        merged = replace(
+            an_incident("INC-3", hour=10).closed(actor="runbook", time=WALL_TIME, reason="x"),
+            merged_into="INC-1",
+        )
+        await save(store, reopened, newer, merged)
+        assert await recent(store) == [reopened, newer]
+        assert (await get(store, "INC-3")).merged_into == "INC-1"
 
     async def test_what_is_in_force(self, store: Store) -> None:
         state = MitigationState

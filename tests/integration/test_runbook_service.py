@@ -113,6 +113,9 @@ async def served(
         approve=runbook.approve,
         reject=runbook.reject,
         revert=runbook.revert,
+        renew=runbook.renew,
+        release=runbook.release,
+        set_pause=runbook.set_pause,
         verify_audit=VerifyAudit(store, MemoryAnchors()),
     )
     public_key = tmp_path / "public.pem"
@@ -260,7 +263,7 @@ async def test_what_is_not_in_force_cannot_be_reverted(proposed: Served) -> None
     code, reason, text = await refusal(proposed.caller("ada", Role.APPROVER).revert())
     assert (code, reason) == ("FAILED_PRECONDITION", "INVALID_TRANSITION")
     assert "is PROPOSED" in text
-    assert "APPROVED, EXPIRED, REJECTED" in text
+    assert "APPROVED, EXPIRED, PROPOSED, REJECTED" in text
 
 
 async def test_what_there_is_not(proposed: Served) -> None:

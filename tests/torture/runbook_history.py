@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from services.runbook.domain.mitigation import ALLOWED, IN_FORCE, MitigationState
+from services.runbook.domain.pause import PAUSE_SUBJECT
 
 _S = MitigationState
 _IN_EFFECT = frozenset({_S.APPLIED, _S.VERIFYING, _S.EFFECTIVE})
 _SETTLED = frozenset(
     {_S.EFFECTIVE, _S.RELEASED, _S.REJECTED, _S.EXPIRED, _S.REVERTED, _S.CONFLICTED}
 )
-_INCIDENT_WAYS = {("", "OPEN"), ("OPEN", "CLOSED")}
+_INCIDENT_WAYS = {("", "OPEN"), ("OPEN", "CLOSED"), ("CLOSED", "OPEN")}
+_PAUSE_WAYS = {("RUNNING", "PAUSED"), ("PAUSED", "RUNNING")}
 
 _AUDIT = "'moved', NEW.subject, NEW.ordinal, NEW.before, NEW.after"
 _KILLED = "'killed', NEW.key, 0, '', NEW.feature"
@@ -110,8 +112,9 @@ def judge(
             counts["mitigations"] += 1
             _judge_mitigation(entries, subject in acknowledged, counts)
         else:
+            allowed = _PAUSE_WAYS if subject == PAUSE_SUBJECT else _INCIDENT_WAYS
             ways = [(move.before, move.after) for move in moves]
-            counts["invalid_transitions"] += sum(way not in _INCIDENT_WAYS for way in ways)
+            counts["invalid_transitions"] += sum(way not in allowed for way in ways)
     counts["audit_breaks"] += len(set(audit) - {e for every in of_subject.values() for e in every})
     counts["approved_but_never_applied"] += len(set(acknowledged) - of_subject.keys())
     return counts
@@ -135,7 +138,7 @@ def _judge_mitigation(entries: Sequence[Entry], acknowledged: bool, counts: Coun
             served[entry.after] += 1
             counts["effects_applied_twice"] += served[entry.after] > 1
             # Nobody asked for it back: what was approved is no longer in force.
-            counts["approved_but_never_applied"] += state != _S.REVERTING
+            counts["approved_but_never_applied"] += state not in {_S.REVERTING, _S.RELEASING}
     approved = _S.APPROVED in passed
     unsettled = state not in _SETTLED or state == _S.CONFLICTED
     in_effect = bool(killed - served)

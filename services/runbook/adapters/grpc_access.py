@@ -12,5 +12,10 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/ApproveMitigation": Role.APPROVER,
     f"{_SERVICE}/RejectMitigation": Role.APPROVER,
     f"{_SERVICE}/RevertMitigation": Role.APPROVER,
+    f"{_SERVICE}/RenewMitigation": Role.APPROVER,
+    f"{_SERVICE}/ReleaseMitigation": Role.APPROVER,
+    f"{_SERVICE}/PauseMitigations": Role.APPROVER,
+    f"{_SERVICE}/ResumeMitigations": Role.APPROVER,
+    f"{_SERVICE}/GetPause": Role.READER,
     f"{_SERVICE}/VerifyAudit": Role.READER,
 }

@@ -7,10 +7,12 @@ from services.chassis.errors import ErrorStatus, ErrorTable
 from services.runbook.domain.errors import (
     AnchorsUnavailable,
     DecisionRefused,
+    GuardRailRefused,
     IncidentNotFound,
     InvalidPageToken,
     InvalidTransition,
     MitigationNotFound,
+    MitigationsPaused,
     NotAnApprover,
     StalePlan,
     StoreUnavailable,
@@ -37,6 +39,12 @@ ERRORS: ErrorTable = {
     ),
     NotAnApprover: ErrorStatus(
         grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_NOT_AN_APPROVER
+    ),
+    MitigationsPaused: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_MITIGATIONS_PAUSED
+    ),
+    GuardRailRefused: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_GUARD_RAIL
     ),
     AnchorsUnavailable: ErrorStatus(
         grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import incident_pb2, shift_pb2, window_pb2
+from aftershock.v1 import runbook_service_pb2 as pb
 from aftershock.v1.example_pb2 import FeatureKind
 from services.runbook.domain.evidence import (
     Calibration,
@@ -16,6 +17,7 @@ from services.runbook.domain.evidence import (
 )
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import Mitigation, MitigationState
+from services.runbook.domain.pause import Pause
 from services.runbook.domain.preview import MissingPreview, Preview
 
 _VERDICT = "VERDICT_"
@@ -109,12 +111,15 @@ def incident_message(incident: Incident) -> incident_pb2.Incident:
         create_time=_time_message(incident.create_time),
         close_time=_time_message(incident.close_time) if incident.close_time else None,
         advice=incident.advice,
+        verdict=incident_pb2.IncidentVerdict.Value(f"INCIDENT_VERDICT_{incident.verdict}"),
+        windows=[_window_message(window) for window in incident.windows],
+        merged_into=f"incidents/{incident.merged_into}" if incident.merged_into else "",
     )
 
 
 def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
     """Return the message of a mitigation."""
-    applied = mitigation.passage(MitigationState.APPLIED)
+    applied, lease = mitigation.passage(MitigationState.APPLIED), mitigation.lease_expire_time
     return incident_pb2.Mitigation(
         name=mitigation.name,
         kind=incident_pb2.MitigationKind.Value(f"MITIGATION_KIND_{mitigation.plan.kind}"),
@@ -130,6 +135,11 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         verified_calibration=mitigation.verified_calibration or 0.0,
         etag=str(len(mitigation.history)),
         reason=mitigation.reason,
+        approvers=[approval.actor for approval in mitigation.approvals],
+        required_approvals=mitigation.required_approvals,
+        escalated_to=mitigation.escalated_to,
+        lease_expire_time=_time_message(lease) if lease else None,
+        served_percent=mitigation.stage.percent if mitigation.stage else 0,
     )
 
 
@@ -197,6 +207,17 @@ def _shift_message(shift: FeatureShift) -> shift_pb2.FeatureShift:
         upper=shift.upper,
         z=shift.z,
         significant=shift.significant,
+    )
+
+
+def pause_message(pause: Pause) -> pb.Pause:
+    """Return the message of a pause."""
+    last = pause.last
+    return pb.Pause(
+        paused=pause.is_on,
+        actor=last.actor if last else "",
+        reason=last.reason if last else "",
+        time=_time_message(last.time) if last else None,
     )
 
 

@@ -13,11 +13,19 @@ from aftershock.v1.runbook_service_pb2_grpc import RunbookServiceServicer
 from services.chassis.interceptors.auth import current_principal
 from services.chassis.tokens import Role
 from services.runbook.adapters.change_signal import ChangeSignal
-from services.runbook.adapters.grpc_messages import incident_message, mitigation_message
+from services.runbook.adapters.grpc_messages import (
+    incident_message,
+    mitigation_message,
+    pause_message,
+)
 from services.runbook.approve import Approve
-from services.runbook.domain.approval import Answer, Expert, Recall
+from services.runbook.domain.approval import Answer, Expert, Recall, Wish
+from services.runbook.domain.pause import PauseState
+from services.runbook.pause import SetPause
 from services.runbook.ports import Store
 from services.runbook.reject import Reject
+from services.runbook.release import Release
+from services.runbook.renew import Renew
 from services.runbook.revert import Revert
 from services.runbook.verify_audit import VerifyAudit
 
@@ -36,6 +44,9 @@ class RunbookServicer(RunbookServiceServicer):
     approve: Approve
     reject: Reject
     revert: Revert
+    renew: Renew
+    release: Release
+    set_pause: SetPause
     verify_audit: VerifyAudit
 
     async def ListIncidents(
@@ -99,6 +110,41 @@ class RunbookServicer(RunbookServiceServicer):
             incident_id, Recall(mitigation_id, _expert(), request.reason)
         )
         return pb.RevertMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def RenewMitigation(
+        self, request: pb.RenewMitigationRequest, context: _Context
+    ) -> pb.RenewMitigationResponse:
+        """Begin a lease anew."""
+        incident_id, mitigation_id = _ids(request.name)
+        mitigation = await self.renew(incident_id, Wish(mitigation_id, _expert(), request.reason))
+        return pb.RenewMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def ReleaseMitigation(
+        self, request: pb.ReleaseMitigationRequest, context: _Context
+    ) -> pb.ReleaseMitigationResponse:
+        """Record that a mitigation's features are to be served again by stages."""
+        incident_id, mitigation_id = _ids(request.name)
+        mitigation = await self.release(incident_id, Wish(mitigation_id, _expert(), request.reason))
+        return pb.ReleaseMitigationResponse(mitigation=mitigation_message(mitigation))
+
+    async def PauseMitigations(
+        self, request: pb.PauseMitigationsRequest, context: _Context
+    ) -> pb.PauseMitigationsResponse:
+        """Stop all mitigations."""
+        pause = await self.set_pause(PauseState.PAUSED, _expert(), request.reason)
+        return pb.PauseMitigationsResponse(pause=pause_message(pause))
+
+    async def ResumeMitigations(
+        self, request: pb.ResumeMitigationsRequest, context: _Context
+    ) -> pb.ResumeMitigationsResponse:
+        """Let them go on."""
+        pause = await self.set_pause(PauseState.RUNNING, _expert(), request.reason)
+        return pb.ResumeMitigationsResponse(pause=pause_message(pause))
+
+    async def GetPause(self, request: pb.GetPauseRequest, context: _Context) -> pb.GetPauseResponse:
+        """Say whether mitigations are stopped."""
+        pause = await self.store.read(lambda unit: unit.restraints.pause())
+        return pb.GetPauseResponse(pause=pause_message(pause))
 
     async def VerifyAudit(
         self, request: pb.VerifyAuditRequest, context: _Context

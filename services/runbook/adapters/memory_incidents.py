@@ -9,8 +9,16 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.domain.audit import FIRST_LINK, AuditRecord, linked
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.guardrail import Begun, Circumstances
 from services.runbook.domain.incident import Incident
-from services.runbook.domain.mitigation import IN_FORCE, Mitigation, MitigationState, Transition
+from services.runbook.domain.mitigation import (
+    BEGINNING,
+    IN_FORCE,
+    Mitigation,
+    MitigationState,
+    Transition,
+)
+from services.runbook.domain.pause import PAUSE_SUBJECT, Pause
 from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import UnitOfWork
 
@@ -25,6 +33,12 @@ class _Wanted:
     attempts: int = 0
 
 
+@dataclass(frozen=True)
+class _Checkpoint:
+    digest: str
+    since: datetime | None
+
+
 @dataclass
 class _Tables:
     incidents: dict[str, Incident] = field(default_factory=dict)
@@ -34,6 +48,7 @@ class _Tables:
     put: int = 0
     cursors: dict[str, str] = field(default_factory=dict)
     window_ends: dict[str, datetime] = field(default_factory=dict)
+    checkpoints: dict[str, _Checkpoint] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def copy(self) -> "_Tables":
@@ -46,6 +61,7 @@ class _Tables:
             self.put,
             dict(self.cursors),
             dict(self.window_ends),
+            dict(self.checkpoints),
             set(self.seen),
         )
 
@@ -60,9 +76,11 @@ class _Incidents:
         except KeyError:
             raise IncidentNotFound(f"there is no incident {incident_id}", field="name") from None
 
-    def latest(self, model: str) -> Incident | None:
-        of_model = [i for i in self._tables.incidents.values() if i.model == model]
-        return of_model[-1] if of_model else None
+    def recent(self, model: str) -> Sequence[Incident]:
+        every = reversed(self._tables.incidents.values())
+        of_model = [i for i in every if i.model == model and not i.merged_into]
+        # Sorting keeps the order of equals.
+        return sorted(of_model, key=lambda incident: not incident.is_open)[:2]
 
     def next_id(self) -> str:
         return f"INC-{len(self._tables.incidents) + 1}"
@@ -77,10 +95,8 @@ class _Incidents:
         tables.versions[incident.id] = tables.versions.get(incident.id, 0) + 1
 
     def _record(self, subject: str, history: Sequence[Transition], written: int) -> None:
-        audit = self._tables.audit
         for ordinal, step in enumerate(history[written:], start=written):
-            before = audit[-1].hash if audit else FIRST_LINK
-            audit.append(linked(before, len(audit) + 1, subject, ordinal, step))
+            _append(self._tables.audit, subject, ordinal, step)
 
     def in_force(self) -> Sequence[Mitigation]:
         every = (m for i in self._tables.incidents.values() for m in i.mitigations)
@@ -175,6 +191,11 @@ class _Feeds:
     def record(self, event: ShiftEvent) -> bool:
         tables, end = self._tables, event.window.end_time
         tables.cursors[event.model] = event.cursor
+        known = tables.checkpoints.get(event.model)
+        digest = event.window.checkpoint_digest
+        if known is None or (end > tables.window_ends[event.model] and digest != known.digest):
+            since = event.window.start_time if known else None
+            tables.checkpoints[event.model] = _Checkpoint(digest, since)
         tables.window_ends[event.model] = max(tables.window_ends.get(event.model, end), end)
         if event.window.name in tables.seen:
             return False
@@ -186,6 +207,35 @@ class _Feeds:
 
     def newest_window_end(self, model: str) -> datetime | None:
         return self._tables.window_ends.get(model)
+
+    def checkpoint_since(self, model: str) -> datetime | None:
+        known = self._tables.checkpoints.get(model)
+        return known.since if known else None
+
+
+class _Restraints:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def circumstances(self, since: datetime) -> Circumstances:
+        every = [m for i in self._tables.incidents.values() for m in i.mitigations]
+        begun = [
+            Begun(mitigation.plan.model, step.time)
+            for mitigation in every
+            for step in mitigation.history
+            if (step.before, step.after) == BEGINNING and step.time >= since
+        ]
+        in_force = [mitigation.plan for mitigation in every if mitigation.state in IN_FORCE]
+        return Circumstances(in_force, begun, self.pause())
+
+    def pause(self) -> Pause:
+        told = [record.step for record in self._tables.audit if record.subject == PAUSE_SUBJECT]
+        return Pause(told[-1] if told else None)
+
+    def record(self, pause: Pause) -> None:
+        if pause.last is not None:
+            ordinal = sum(record.subject == PAUSE_SUBJECT for record in self._tables.audit)
+            _append(self._tables.audit, PAUSE_SUBJECT, ordinal, pause.last)
 
 
 class _Audit:
@@ -199,12 +249,18 @@ class _Audit:
         return tuple(self._tables.audit)
 
 
+def _append(audit: list[AuditRecord], subject: str, ordinal: int, step: Transition) -> None:
+    before = audit[-1].hash if audit else FIRST_LINK
+    audit.append(linked(before, len(audit) + 1, subject, ordinal, step))
+
+
 class _UnitOfWork:
     def __init__(self, tables: _Tables) -> None:
         self.incidents = _Incidents(tables)
         self.catalogue = _Catalogue(tables)
         self.outbox = _Outbox(tables)
         self.feeds = _Feeds(tables)
+        self.restraints = _Restraints(tables)
         self.audit = _Audit(tables)
 
 

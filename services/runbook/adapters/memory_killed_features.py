@@ -1,7 +1,10 @@
 """Killed features in memory: for trying things out, and for tests."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from services.runbook.domain.errors import ActuatorConflict
-from services.runbook.domain.kill_switch import restored, switched
+from services.runbook.domain.kill_switch import Kill, Kills, restored, switched
 from services.runbook.domain.plan import Change
 
 
@@ -9,26 +12,32 @@ class MemoryKilledFeatures:
     """Forgets everything when the process ends."""
 
     def __init__(self) -> None:
-        self._killed: dict[str, frozenset[str]] = {}
+        self._kills: dict[str, Kills] = {}
         self._applied: set[str] = set()
         self._reverted: set[str] = set()
 
-    async def read(self) -> frozenset[tuple[str, str]]:
-        """Return the killed features as (model, feature)."""
-        return frozenset(
-            (m, feature) for m, features in self._killed.items() for feature in features
-        )
+    async def read(self) -> Mapping[tuple[str, str], Kill]:
+        """Return the killed features by (model, feature)."""
+        return {(m, feature): k for m, kills in self._kills.items() for feature, k in kills.items()}
 
     async def switch(self, key: str, model: str, change: Change) -> None:
         """Apply the change. Raises ActuatorConflict."""
         if key in self._reverted:
             raise ActuatorConflict(f"{key} was taken back")
         if key not in self._applied:
-            self._killed[model] = switched(self._killed.get(model, frozenset()), change)
+            self._kills[model] = switched(self._kills.get(model, {}), key, change)
             self._applied.add(key)
 
     async def restore(self, key: str, model: str, change: Change) -> None:
         """Undo the change and refuse the key from now on."""
         if key in self._applied - self._reverted:
-            self._killed[model] = restored(self._killed.get(model, frozenset()), change)
+            self._kills[model] = restored(self._kills.get(model, {}), key, change)
         self._reverted.add(key)
+
+    async def expose(self, key: str, percent: int) -> None:
+        """Set the share of traffic that what the key switched off is served to."""
+        for model, kills in self._kills.items():
+            self._kills[model] = {
+                feature: replace(kill, served_percent=percent) if kill.key == key else kill
+                for feature, kill in kills.items()
+            }

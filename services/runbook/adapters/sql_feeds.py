@@ -18,10 +18,14 @@ class SqlFeeds:
     def record(self, event: ShiftEvent) -> bool:
         """Move the model's cursor past the event. False: its window was seen before."""
         end = event.window.end_time
+        digest = event.window.checkpoint_digest
         row = self._session.get(FeedRow, event.model) or FeedRow(
-            model=event.model, cursor=event.cursor, newest_window_end=end
+            model=event.model, cursor=event.cursor, newest_window_end=end, checkpoint_digest=digest
         )
         row.cursor = event.cursor
+        if end > row.newest_window_end and digest != row.checkpoint_digest:
+            row.checkpoint_since = event.window.start_time if row.checkpoint_digest else None
+            row.checkpoint_digest = digest
         row.newest_window_end = max(row.newest_window_end, end)
         self._session.add(row)
         if self._session.get(SeenWindowRow, event.window.name):
@@ -37,3 +41,8 @@ class SqlFeeds:
         """Return the latest end, in event time, of the model's windows that were seen."""
         row = self._session.get(FeedRow, model)
         return row.newest_window_end if row else None
+
+    def checkpoint_since(self, model: str) -> datetime | None:
+        """Return when the newest checkpoint's first window started, if another scored before."""
+        row = self._session.get(FeedRow, model)
+        return row.checkpoint_since if row else None

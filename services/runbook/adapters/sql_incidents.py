@@ -18,8 +18,14 @@ from services.runbook.adapters.sql_tables import (
 )
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken
 from services.runbook.domain.evidence import Comparison, Window
-from services.runbook.domain.incident import Incident, TimelineEntry
-from services.runbook.domain.mitigation import IN_FORCE, Mitigation, MitigationState, Transition
+from services.runbook.domain.incident import Incident, IncidentState, TimelineEntry
+from services.runbook.domain.mitigation import (
+    IN_FORCE,
+    Mitigation,
+    MitigationState,
+    Stage,
+    Transition,
+)
 from services.runbook.domain.plan import Change, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
 
@@ -30,6 +36,8 @@ _WINDOW = Codec[Window](Window)
 _PLAN = Codec[Plan](Plan)
 _PREVIEW = Codec[Preview | MissingPreview](Preview | MissingPreview)
 _CHANGE = Codec[Change](Change)
+_NAMES = Codec[tuple[str, ...]](tuple[str, ...])
+_STAGE = Codec[Stage](Stage)
 
 
 class SqlIncidents:
@@ -46,16 +54,21 @@ class SqlIncidents:
             raise IncidentNotFound(f"there is no incident {incident_id}", field="name")
         return self._load(row)
 
-    def latest(self, model: str) -> Incident | None:
-        """Return the model's newest incident."""
+    def recent(self, model: str) -> Sequence[Incident]:
+        """Return the model's two newest incidents, the open one first."""
+        is_open = col(IncidentRow.state) == IncidentState.OPEN
         newest = (
             select(IncidentRow)
-            .where(IncidentRow.model == model)
-            .order_by(col(IncidentRow.number).desc())
-            .limit(1)
+            .where(IncidentRow.model == model, IncidentRow.merged_into == "")
+            .order_by(is_open.desc(), col(IncidentRow.number).desc())
+            .limit(2)
         )
-        row = self._session.exec(newest).one_or_none()
-        return self._load(row) if row else None
+        return [self._load(row) for row in self._session.exec(newest).all()]
+
+    def model_of(self, mitigation: str) -> str:
+        """Return the model that a mitigation, by its resource name, acts on."""
+        _, incident_id, _, _ = mitigation.split("/")
+        return self._session.get_one(IncidentRow, _number(incident_id)).model
 
     def next_id(self) -> str:
         """Return the id of the next incident."""
@@ -103,6 +116,7 @@ class SqlIncidents:
             number=number, model=incident.model, state="", version=0, advice=""
         )
         row.state, row.advice, row.version = incident.state, incident.advice, row.version + 1
+        row.new_checkpoint, row.merged_into = incident.new_checkpoint, incident.merged_into
         row.comparison = _COMPARISON.dump(incident.comparison) if incident.comparison else None
         self._session.add(row)
         # The others refer to it.
@@ -162,6 +176,7 @@ class SqlIncidents:
             state="",
             expire_time=mitigation.expire_time,
             plan_hash=mitigation.plan.hash,
+            escalated_to="",
             plan=_PLAN.dump(mitigation.plan),
             preview=_PREVIEW.dump(mitigation.preview),
         )
@@ -169,6 +184,10 @@ class SqlIncidents:
         row.change = _CHANGE.dump(mitigation.change) if mitigation.change else None
         row.applied_after = mitigation.applied_after
         row.verified_calibration = mitigation.verified_calibration
+        row.required_approvals = mitigation.required_approvals
+        row.escalated_to = _NAMES.dump(mitigation.escalated_to)
+        row.lease_expire_time = mitigation.lease_expire_time
+        row.stage = _STAGE.dump(mitigation.stage) if mitigation.stage else None
         self._session.add(row)
         written = len(before.history) if before else 0
         self._save_history(mitigation.name, mitigation.history, written)
@@ -194,6 +213,8 @@ class SqlIncidents:
             id=_id(number),
             model=row.model,
             comparison=_COMPARISON.load(row.comparison) if row.comparison else None,
+            new_checkpoint=row.new_checkpoint,
+            merged_into=row.merged_into,
             windows=tuple(_WINDOW.load(content) for content in windows),
             history=self._history(f"incidents/{_id(number)}"),
             mitigations=tuple(self._mitigation(m) for m in mitigations),
@@ -214,6 +235,10 @@ class SqlIncidents:
             change=_CHANGE.load(row.change) if row.change else None,
             applied_after=row.applied_after,
             verified_calibration=row.verified_calibration,
+            required_approvals=row.required_approvals,
+            escalated_to=_NAMES.load(row.escalated_to),
+            lease_expire_time=row.lease_expire_time,
+            stage=_STAGE.load(row.stage) if row.stage else None,
         )
 
     def _history(self, subject: str) -> tuple[Transition, ...]:

@@ -1,11 +1,13 @@
 """Killed features in SQL: what a restart must not forget."""
 
+from collections.abc import Mapping
+
 from sqlmodel import Session, select
 
 from services.runbook.adapters.sql_tables import KilledFeatureRow, KillKeyRow
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.domain.errors import ActuatorConflict
-from services.runbook.domain.kill_switch import restored, switched
+from services.runbook.domain.kill_switch import Kill, Kills, restored, switched
 from services.runbook.domain.plan import Change
 
 _APPLIED = "APPLIED"
@@ -18,12 +20,13 @@ class SqlKilledFeatures:
     def __init__(self, transactions: SqlTransactions) -> None:
         self._transactions = transactions
 
-    async def read(self) -> frozenset[tuple[str, str]]:
-        """Return the killed features as (model, feature). Raises StoreUnavailable."""
+    async def read(self) -> Mapping[tuple[str, str], Kill]:
+        """Return the killed features by (model, feature). Raises StoreUnavailable."""
         return await self._transactions.read(
-            lambda session: frozenset(
-                (row.model, row.feature) for row in session.exec(select(KilledFeatureRow))
-            )
+            lambda session: {
+                (row.model, row.feature): Kill(row.key, row.served_percent)
+                for row in session.exec(select(KilledFeatureRow))
+            }
         )
 
     async def switch(self, key: str, model: str, change: Change) -> None:
@@ -34,6 +37,11 @@ class SqlKilledFeatures:
         """Undo the change atomically and refuse the key from now on. Raises StoreUnavailable."""
         await self._transactions.write(lambda session: _restore(session, key, model, change))
 
+    async def expose(self, key: str, percent: int) -> None:
+        """Set the share of traffic that what the key switched off is served to. Raises
+        StoreUnavailable."""
+        await self._transactions.write(lambda session: _expose(session, key, percent))
+
 
 def _switch(session: Session, key: str, model: str, change: Change) -> None:
     used = session.get(KillKeyRow, key)
@@ -41,29 +49,35 @@ def _switch(session: Session, key: str, model: str, change: Change) -> None:
         raise ActuatorConflict(f"{key} was taken back")
     if used is not None:
         return
-    killed = _killed(session, model)
-    _write(session, key, model, killed, switched(killed, change))
+    kills = _kills(session, model)
+    _write(session, model, kills, switched(kills, key, change))
     session.add(KillKeyRow(key=key, state=_APPLIED))
 
 
 def _restore(session: Session, key: str, model: str, change: Change) -> None:
     used = session.get(KillKeyRow, key) or KillKeyRow(key=key, state="")
     if used.state == _APPLIED:
-        killed = _killed(session, model)
-        _write(session, key, model, killed, restored(killed, change))
+        kills = _kills(session, model)
+        _write(session, model, kills, restored(kills, key, change))
     used.state = _REVERTED
     session.add(used)
 
 
-def _killed(session: Session, model: str) -> frozenset[str]:
-    return frozenset(
-        session.exec(select(KilledFeatureRow.feature).where(KilledFeatureRow.model == model))
-    )
+def _expose(session: Session, key: str, percent: int) -> None:
+    for row in session.exec(select(KilledFeatureRow).where(KilledFeatureRow.key == key)):
+        row.served_percent = percent
+        session.add(row)
 
 
-def _write(
-    session: Session, key: str, model: str, before: frozenset[str], after: frozenset[str]
-) -> None:
-    for feature in before - after:
+def _kills(session: Session, model: str) -> Kills:
+    rows = session.exec(select(KilledFeatureRow).where(KilledFeatureRow.model == model))
+    return {row.feature: Kill(row.key, row.served_percent) for row in rows}
+
+
+def _write(session: Session, model: str, before: Kills, after: Kills) -> None:
+    for feature in before.keys() - after.keys():
         session.delete(session.get_one(KilledFeatureRow, (model, feature)))
-    session.add_all(KilledFeatureRow(model=model, feature=f, key=key) for f in after - before)
+    session.add_all(
+        KilledFeatureRow(model=model, feature=feature, key=after[feature].key)
+        for feature in after.keys() - before.keys()
+    )

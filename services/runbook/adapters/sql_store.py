@@ -10,6 +10,7 @@ from services.runbook.adapters.sql_audit import SqlAudit
 from services.runbook.adapters.sql_feeds import SqlFeeds
 from services.runbook.adapters.sql_incidents import SqlIncidents
 from services.runbook.adapters.sql_outbox import SqlOutbox
+from services.runbook.adapters.sql_restraints import SqlRestraints
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.ports import UnitOfWork
 
@@ -24,6 +25,7 @@ class SqlUnitOfWork:
         self.catalogue = self.incidents
         self.outbox = SqlOutbox(session)
         self.feeds = SqlFeeds(session)
+        self.restraints = SqlRestraints(session, self.incidents)
         self.audit = SqlAudit(session)
 
 

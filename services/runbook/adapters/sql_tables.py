@@ -67,6 +67,9 @@ class IncidentRow(SQLModel, table=True):
     advice: str = _text()
     comparison: str | None = _text(nullable=True)
     """JSON."""
+    new_checkpoint: bool = False
+    merged_into: str = ""
+    """Id of the incident that this one turned out to be."""
 
 
 class IncidentWindowRow(SQLModel, table=True):
@@ -97,6 +100,11 @@ class MitigationRow(SQLModel, table=True):
     change: str | None = _text(nullable=True)
     applied_after: datetime | None = _time(nullable=True)
     verified_calibration: float | None = None
+    required_approvals: int = 1
+    escalated_to: str = _text()
+    """JSON, as the stage."""
+    lease_expire_time: datetime | None = _time(nullable=True)
+    stage: str | None = _text(nullable=True)
 
 
 class TimelineRow(SQLModel, table=True):
@@ -115,7 +123,10 @@ class AuditRow(SQLModel, table=True):
     """Who changed which state, when and why. The history of incidents and mitigations is this."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index("audit_subject", "subject", "ordinal", unique=True),)
+    __table_args__ = (
+        Index("audit_subject", "subject", "ordinal", unique=True),
+        Index("audit_after_time", "after", "time"),
+    )
 
     sequence: int = Field(primary_key=True)
     subject: str
@@ -153,6 +164,10 @@ class FeedRow(SQLModel, table=True):
     model: str = Field(primary_key=True)
     cursor: str
     newest_window_end: datetime = _time()
+    checkpoint_digest: str
+    """That scored the newest window."""
+    checkpoint_since: datetime | None = _time(nullable=True)
+    """Start of its first window, if another one scored before it."""
 
 
 class SeenWindowRow(SQLModel, table=True):
@@ -172,6 +187,8 @@ class KilledFeatureRow(SQLModel, table=True):
     feature: str = Field(primary_key=True)
     key: str
     """The mitigation that switched it off."""
+    served_percent: int = 0
+    """Of traffic, to which it is served again."""
 
 
 class KillKeyRow(SQLModel, table=True):

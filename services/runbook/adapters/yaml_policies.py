@@ -1,15 +1,20 @@
 """Rules from YAML: one file, or all files of a folder."""
 
 from collections.abc import Sequence
-from datetime import UTC
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
+from services.runbook.adapters.yaml_limits import (
+    ApprovalSection,
+    GuardRailsSection,
+    LeaseSection,
+    Section,
+    VerificationSection,
+)
 from services.runbook.domain.errors import InvalidPolicy
-from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
@@ -23,14 +28,8 @@ from services.runbook.domain.policy import (
 )
 from services.runbook.ports import Conditions
 
-_DEFAULT_WINDOWS = 2
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _PolicyEntry(_Strict):
+class _PolicyEntry(Section):
     name: str = Field(pattern="^[a-z0-9_-]{1,64}$")
     mode: Mode
     action: str = Field(pattern="^kill_switch$")
@@ -39,46 +38,12 @@ class _PolicyEntry(_Strict):
     propose_if: str
 
 
-class _FreezeWindowEntry(_Strict):
-    start: AwareDatetime
-    end: AwareDatetime
-    reason: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _lasts(self) -> Self:
-        if self.end <= self.start:
-            raise ValueError("it ends before it starts")
-        return self
-
-    def window(self) -> FreezeWindow:
-        """Return the window, in UTC."""
-        return FreezeWindow(self.start.astimezone(UTC), self.end.astimezone(UTC), self.reason)
-
-
-class _GuardRailsEntry(_Strict):
-    never_kill: tuple[str, ...] = GuardRails.never_kill
-    most_features_at_once: int = Field(default=GuardRails.most_features_at_once, ge=1)
-    most_features_killed: int = Field(default=GuardRails.most_features_killed, ge=1)
-    freeze_windows: tuple[_FreezeWindowEntry, ...] = ()
-
-    def rails(self) -> GuardRails:
-        """Return the guard rails."""
-        return GuardRails(
-            never_kill=self.never_kill,
-            most_features_at_once=self.most_features_at_once,
-            most_features_killed=self.most_features_killed,
-            freeze_windows=tuple(entry.window() for entry in self.freeze_windows),
-        )
-
-
-class _VerificationEntry(_Strict):
-    windows: int = Field(default=_DEFAULT_WINDOWS, ge=1, le=48)
-
-
-class _File(_Strict):
+class _File(Section):
     policies: tuple[_PolicyEntry, ...] = ()
-    guard_rails: _GuardRailsEntry | None = None
-    verification: _VerificationEntry | None = None
+    guard_rails: GuardRailsSection | None = None
+    verification: VerificationSection | None = None
+    approval: ApprovalSection | None = None
+    lease: LeaseSection | None = None
 
 
 class YamlPolicies:
@@ -107,9 +72,13 @@ def _read(path: Path, conditions: Conditions) -> Rules:
                 raise InvalidPolicy(f"{file}: policies[{index}].name: {entry.name} is taken")
             names.add(entry.name)
             policies.append(_policy(f"{file}: policies[{index}]", entry, conditions))
-    rails = _only_one(files, "guard_rails") or _GuardRailsEntry()
-    verification = _only_one(files, "verification") or _VerificationEntry()
-    return Rules(tuple(policies), rails.rails(), verification.windows)
+    rails = _only_one(files, "guard_rails") or GuardRailsSection()
+    verification = _only_one(files, "verification") or VerificationSection()
+    approval = _only_one(files, "approval") or ApprovalSection()
+    lease = _only_one(files, "lease") or LeaseSection()
+    return Rules(
+        tuple(policies), rails.rails(), verification.terms(), approval.steps(), lease.terms()
+    )
 
 
 def _files(path: Path) -> Sequence[Path]:

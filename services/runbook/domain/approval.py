@@ -44,6 +44,16 @@ class Recall:
     reason: str
 
 
+@dataclass(frozen=True)
+class Wish:
+    """An expert's wish about a mitigation in force."""
+
+    mitigation: str
+    """Its id within the incident."""
+    expert: Expert
+    reason: str
+
+
 def check_role(expert: Expert) -> None:
     """Raise NotAnApprover unless the expert holds the role."""
     if not expert.may_approve:
@@ -77,14 +87,22 @@ def check_answer(mitigation: Mitigation, answer: Answer, time: datetime) -> None
         raise NotAnApprover(f"{expert.name} proposed {mitigation.name}: somebody else must decide")
 
 
+def check_wish(mitigation: Mitigation, wish: Wish) -> None:
+    """Raise NotAnApprover unless the expert may decide on a mitigation in force."""
+    check_role(wish.expert)
+    if wish.expert.name == mitigation.proposer:
+        raise NotAnApprover(
+            f"{wish.expert.name} proposed {mitigation.name}: somebody else must decide"
+        )
+
+
 def repeats_approval(mitigation: Mitigation, answer: Answer) -> bool:
     """Whether this approval was given before, by the same expert, and still stands."""
     stands = mitigation.state in (PENDING | IN_FORCE) - {
         MitigationState.REVERTING,
         MitigationState.FAILED,
     }
-    given = mitigation.passage(MitigationState.APPROVED)
-    return stands and _repeats(given, mitigation, answer)
+    return stands and any(_repeats(yes, mitigation, answer) for yes in mitigation.approvals)
 
 
 def repeats_rejection(mitigation: Mitigation, answer: Answer) -> bool:

@@ -43,6 +43,14 @@ class NotAnApprover(RunbookError):
     """The caller may not take this decision."""
 
 
+class MitigationsPaused(RunbookError):
+    """Somebody has stopped all mitigations."""
+
+
+class GuardRailRefused(RunbookError):
+    """A guard rail forbids the plan just now, whoever wants it."""
+
+
 class InvalidPolicy(RunbookError):
     """A policy file that cannot be followed. The text names the file and the path inside it."""
 
@@ -53,6 +61,10 @@ class ConditionFailed(RunbookError):
 
 class PreviewUnavailable(RunbookError):
     """There is no preview. The text says why."""
+
+
+class ImportancesUnavailable(RunbookError):
+    """The aggregator does not say how much features matter; try again."""
 
 
 class ActuatorConflict(RunbookError):

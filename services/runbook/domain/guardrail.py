@@ -1,11 +1,16 @@
 """Limits that no policy and no person crosses."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
+from services.runbook.domain.blast_radius import BlastRadius
+from services.runbook.domain.pause import Pause
 from services.runbook.domain.plan import Plan
+
+BUDGET_TIME = timedelta(days=1)
+"""The daily budget is of the last 24 hours, at any time of the day."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,43 @@ class FreezeWindow:
 
 
 @dataclass(frozen=True)
+class Quorum:
+    """How many distinct approvers a mitigation takes that touches so much, or more."""
+
+    approvers: int
+    features: int | None = None
+    examples: int | None = None
+    """Considered in one window."""
+
+    def is_for(self, radius: BlastRadius) -> bool:
+        """Whether the blast radius reaches one of the limits."""
+        return (self.features is not None and radius.features >= self.features) or (
+            self.examples is not None and radius.examples >= self.examples
+        )
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A mitigation that was begun."""
+
+    model: str
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What else is going on when a plan is looked at."""
+
+    in_force: Sequence[Plan] = ()
+    """Plans that have, or may have, their effect."""
+    begun: Sequence[Begun] = ()
+    """In the last day or longer, whatever became of them."""
+    pause: Pause = field(default_factory=Pause)
+
+
+@dataclass(frozen=True)
 class GuardRails:
-    """Checked when a plan is made and again when it is carried out."""
+    """Checked when a plan is made, when it is approved and again when it is carried out."""
 
     never_kill: tuple[str, ...] = ()
     """Features that are always served: `feature` in every model or `model/feature` in one; `*` and
@@ -29,6 +69,13 @@ class GuardRails:
     """Of one mitigation."""
     most_features_killed: int = 10
     """Killed at the same time, over all models."""
+    most_features_killed_of_model: int = 5
+    """Killed at the same time, of one model."""
+    cool_down: timedelta = timedelta(minutes=10)
+    """Between the beginnings of two mitigations of one model."""
+    daily_budget: int = 20
+    """Mitigations begun in 24 hours, over all models."""
+    quorums: tuple[Quorum, ...] = ()
     freeze_windows: tuple[FreezeWindow, ...] = ()
 
     def protected(self, model: str, features: Sequence[str]) -> tuple[str, ...]:
@@ -43,27 +90,64 @@ class GuardRails:
             )
         )
 
-    def refusal(self, plan: Plan, in_force: Collection[Plan], time: datetime) -> str | None:
-        """Return why the plan must not be carried out now, beside those in force. None: it may."""
-        frozen = [window for window in self.freeze_windows if window.start <= time < window.end]
-        if frozen:
-            longest = max(frozen, key=lambda window: window.end)
-            return (
-                f"nothing is switched off until {longest.end:%Y-%m-%d %H:%M} UTC: "
-                f"{longest.reason} (freeze_windows)"
-            )
+    def required_approvals(self, radius: BlastRadius) -> int:
+        """Return how many distinct approvers a mitigation of that blast radius takes."""
+        return max((q.approvers for q in self.quorums if q.is_for(radius)), default=1)
+
+    def refusal(self, plan: Plan, circumstances: Circumstances, time: datetime) -> str | None:
+        """Return why the plan must not be carried out now. None: it may."""
+        return next(self._refusals(plan, circumstances, time), None)
+
+    def _refusals(self, plan: Plan, around: Circumstances, time: datetime) -> Iterator[str]:
+        if around.pause.is_on:
+            yield str(around.pause)
+        yield from self._frozen(time)
+        yield from self._hurried(plan, around.begun, time)
         if protected := self.protected(plan.model, plan.features):
-            return f"{', '.join(protected)} must never be switched off (never_kill)"
+            yield f"{', '.join(protected)} must never be switched off (never_kill)"
         if len(plan.features) > self.most_features_at_once:
-            return (
+            yield (
                 f"{len(plan.features)} features at once is more than "
                 f"{self.most_features_at_once} (most_features_at_once)"
             )
+        yield from self._too_much_off(plan, around.in_force)
+
+    def _frozen(self, time: datetime) -> Iterator[str]:
+        frozen = [window for window in self.freeze_windows if window.start <= time < window.end]
+        if frozen:
+            longest = max(frozen, key=lambda window: window.end)
+            yield (
+                f"nothing is switched off until {longest.end:%Y-%m-%d %H:%M} UTC: "
+                f"{longest.reason} (freeze_windows)"
+            )
+
+    def _hurried(self, plan: Plan, begun: Sequence[Begun], time: datetime) -> Iterator[str]:
+        last = max((other.time for other in begun if other.model == plan.model), default=None)
+        if last is not None and time < last + self.cool_down:
+            yield (
+                f"the model's last mitigation was begun at {last:%H:%M:%S} UTC; the next may begin "
+                f"at {last + self.cool_down:%H:%M:%S} UTC (cool_down_minutes)"
+            )
+        today = [other for other in begun if time - other.time < BUDGET_TIME]
+        if len(today) >= self.daily_budget:
+            yield (
+                f"{len(today)} mitigations were begun in the last 24 hours, and no more than "
+                f"{self.daily_budget} may be (daily_budget)"
+            )
+
+    def _too_much_off(self, plan: Plan, in_force: Sequence[Plan]) -> Iterator[str]:
         killed = {(other.model, feature) for other in in_force for feature in other.features}
         together = killed | {(plan.model, feature) for feature in plan.features}
+        before = sum(model == plan.model for model, _ in killed)
+        after = sum(model == plan.model for model, _ in together)
+        if after > self.most_features_killed_of_model:
+            yield (
+                f"{before} features of the model are switched off already; with this plan it would "
+                f"be {after}, more than {self.most_features_killed_of_model} "
+                "(most_features_killed_of_model)"
+            )
         if len(together) > self.most_features_killed:
-            return (
+            yield (
                 f"{len(killed)} features are switched off already; with this plan it would be "
                 f"{len(together)}, more than {self.most_features_killed} (most_features_killed)"
             )
-        return None

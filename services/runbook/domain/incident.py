@@ -1,12 +1,12 @@
 """A calibration anomaly with its evidence, mitigations and timeline."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from services.runbook.domain.diagnosis import IncidentVerdict, advice_on, culprits, diagnose
 from services.runbook.domain.errors import InvalidTransition, MitigationNotFound
-from services.runbook.domain.evidence import Comparison, ShiftEvent, Verdict, Window
+from services.runbook.domain.evidence import Comparison, ShiftEvent, Window
 from services.runbook.domain.mitigation import (
     UNDER_WAY,
     Mitigation,
@@ -51,6 +51,10 @@ class Incident:
     timeline: tuple[TimelineEntry, ...] = ()
     advice: str = ""
     """What the expert should do next."""
+    new_checkpoint: bool = False
+    """Calibration broke soon after the model began to score with its checkpoint."""
+    merged_into: str = ""
+    """Id of the incident that this one turned out to be."""
 
     @property
     def name(self) -> str:
@@ -76,6 +80,16 @@ class Incident:
     def close_time(self) -> datetime | None:
         """When it closed."""
         return None if self.is_open else self.history[-1].time
+
+    @property
+    def verdict(self) -> IncidentVerdict:
+        """What broke, as far as the evidence tells."""
+        return diagnose(self.comparison, new_checkpoint=self.new_checkpoint)
+
+    @property
+    def culprits(self) -> frozenset[str]:
+        """The features that stand out."""
+        return culprits(self.comparison)
 
     @property
     def under_way(self) -> Mitigation | None:
@@ -139,9 +153,19 @@ class Incident:
         return replace(self, mitigations=others)
 
     def moved(
-        self, mitigation_id: str, to: MitigationState, *, actor: str, time: datetime, reason: str
+        self,
+        mitigation_id: str,
+        to: MitigationState,
+        *,
+        actor: str,
+        time: datetime,
+        reason: str,
+        told: str = "",
     ) -> "Incident":
         """Return the incident with one mitigation in a new state and the timeline saying so.
+
+        Args:
+            told: what the timeline says happened, if not the new state.
 
         Raises:
             MitigationNotFound: no such mitigation.
@@ -149,7 +173,7 @@ class Incident:
         """
         mitigation = self.mitigation(mitigation_id)
         changed = transition(mitigation, to, actor=actor, time=time, reason=reason)
-        message = f"{to.lower()}: {mitigation.plan}" + (f" ({reason})" if reason else "")
+        message = f"{told or to.lower()}: {mitigation.plan}" + (f" ({reason})" if reason else "")
         return self.with_mitigation(changed).noted(time, actor, message)
 
     def closed(self, *, actor: str, time: datetime, reason: str) -> "Incident":
@@ -160,37 +184,27 @@ class Incident:
         history = (*self.history, step)
         return replace(self, history=history, advice="").noted(time, actor, f"closed: {reason}")
 
+    def reopened(self, *, time: datetime, reason: str) -> "Incident":
+        """Return the incident open again. Raises InvalidTransition if it is."""
+        if self.is_open:
+            raise InvalidTransition(self.name, self.state, IncidentState.OPEN, ())
+        step = Transition(IncidentState.CLOSED, IncidentState.OPEN, time, SERVICE, reason)
+        again = replace(self, history=(*self.history, step))
+        return again.noted(time, SERVICE, f"opened again: {reason}")
 
-def opened(incident_id: str, event: ShiftEvent, time: datetime) -> Incident:
+
+def opened(
+    incident_id: str, event: ShiftEvent, time: datetime, *, new_checkpoint: bool = False
+) -> Incident:
     """Return a new incident on an anomalous window."""
     reason = f"calibration {event.window.calibration} in window {event.window.id}"
-    return Incident(
+    incident = Incident(
         id=incident_id,
         model=event.model,
         comparison=event.comparison,
         windows=(event.window,),
         history=(Transition("", IncidentState.OPEN, time, SERVICE, reason),),
-        advice=advice_on(event.comparison),
-    ).noted(time, SERVICE, f"opened: {reason}")
-
-
-def advice_on(comparison: Comparison | None) -> str:
-    """Say what to look at before there is a proposal."""
-    if comparison is None:
-        return (
-            "No healthy control window to compare with: look at what changed upstream, or compare "
-            "two windows by hand."
-        )
-    if comparison.verdict is Verdict.NO_FEATURE_EXPLAINS:
-        return (
-            "No feature explains it: look at the labels, at how outcomes are joined, and at what "
-            "changed in the world or in the model's traffic."
-        )
-    if comparison.verdict is Verdict.INSUFFICIENT_DATA:
-        return "Too few examples to tell: wait for the next window, or look at the log's volume."
-    return f"Most likely: {_names(comparison)}. Waiting for a policy's proposal."
-
-
-def _names(comparison: Comparison) -> str:
-    suspects: Sequence[str] = [s.feature for s in comparison.shifts if s.significant][:3]
-    return ", ".join(suspects) or "unknown"
+        new_checkpoint=new_checkpoint,
+    )
+    advice = advice_on(incident.verdict, event.comparison)
+    return incident.advised(advice).noted(time, SERVICE, f"opened: {reason}")

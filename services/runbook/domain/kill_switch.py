@@ -1,36 +1,65 @@
-"""What a kill-switch does to the set of a model's killed features."""
+"""What a kill-switch does to a model's killed features."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from services.runbook.domain.errors import ActuatorConflict
 from services.runbook.domain.plan import KILLED, SERVED, Change, Settings
 
 
-def settings_of(features: Iterable[str], killed: Collection[str]) -> Settings:
+@dataclass(frozen=True)
+class Kill:
+    """A feature that is served at its baseline, to all traffic or to most of it."""
+
+    key: str
+    """The mitigation that switched it off. Its features come back to the same requests."""
+    served_percent: int = 0
+    """Of traffic that is served the feature all the same."""
+
+
+Kills = Mapping[str, Kill]
+"""A model's killed features, by name."""
+
+
+def settings_of(features: Iterable[str], kills: Kills) -> Settings:
     """Return how each feature is served, given which of the model's are killed."""
-    return {feature: KILLED if feature in killed else SERVED for feature in features}
+    return {feature: _setting(kills.get(feature)) for feature in features}
 
 
-def switched(killed: frozenset[str], change: Change) -> frozenset[str]:
+def switched(kills: Kills, key: str, change: Change) -> Kills:
     """Return the killed features after the change.
 
     Raises:
-        ActuatorConflict: they are not as the change expects them.
+        ActuatorConflict: they are not as the change expects them, or are coming back.
     """
-    found = settings_of(change.previous, killed)
+    found = settings_of(change.previous, kills)
     if found != change.previous:
         others = ", ".join(f for f in change.previous if found[f] != change.previous[f])
         raise ActuatorConflict(f"somebody else switched {others} since this was planned")
-    return _with(killed, change.target)
+    if returning := [f for f in change.target if f in kills and kills[f].served_percent]:
+        raise ActuatorConflict(
+            f"{', '.join(returning)} is being served again by stages: renew that kill instead"
+        )
+    return _with(kills, key, change.target)
 
 
-def restored(killed: frozenset[str], change: Change) -> frozenset[str]:
+def restored(kills: Kills, key: str, change: Change) -> Kills:
     """Return the killed features with the change undone, where it is still in force."""
-    in_force = settings_of(change.target, killed)
-    ours = {f: change.previous[f] for f in change.target if in_force[f] == change.target[f]}
-    return _with(killed, ours)
+    ours = {
+        feature: change.previous[feature]
+        for feature, target in change.target.items()
+        if (feature in kills) == (target == KILLED)
+    }
+    return _with(kills, key, ours)
 
 
-def _with(killed: frozenset[str], settings: Settings) -> frozenset[str]:
-    on = {feature for feature, setting in settings.items() if setting == KILLED}
-    return (killed - settings.keys()) | on
+def _setting(kill: Kill | None) -> str:
+    if kill is None:
+        return SERVED
+    return f"served to {kill.served_percent} %" if kill.served_percent else KILLED
+
+
+def _with(kills: Kills, key: str, settings: Settings) -> Kills:
+    kept = {f: kill for f, kill in kills.items() if settings.get(f) != SERVED}
+    on = (feature for feature, setting in settings.items() if setting == KILLED)
+    return {**{feature: Kill(key) for feature in on}, **kept}

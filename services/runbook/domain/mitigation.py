@@ -26,19 +26,24 @@ class MitigationState(StrEnum):
     REVERTING = "REVERTING"
     REVERTED = "REVERTED"
     CONFLICTED = "CONFLICTED"
+    RELEASING = "RELEASING"
 
 
 _S = MitigationState
 
 ALLOWED: Mapping[MitigationState, frozenset[MitigationState]] = {
-    _S.PROPOSED: frozenset({_S.APPROVED, _S.REJECTED, _S.EXPIRED}),
+    # One yes of several that are needed leaves it where it is.
+    _S.PROPOSED: frozenset({_S.PROPOSED, _S.APPROVED, _S.REJECTED, _S.EXPIRED}),
     # Approved work is withdrawn without ever having been applied, or finds the ground changed.
     _S.APPROVED: frozenset({_S.APPLYING, _S.CONFLICTED, _S.REVERTED}),
     # An effect that cannot be confirmed is undone: it may have happened.
     _S.APPLYING: frozenset({_S.APPLIED, _S.CONFLICTED, _S.FAILED, _S.REVERTING}),
-    _S.APPLIED: frozenset({_S.VERIFYING, _S.REVERTING}),
-    _S.VERIFYING: frozenset({_S.EFFECTIVE, _S.REVERTING}),
-    _S.EFFECTIVE: frozenset({_S.RELEASED, _S.REVERTING}),
+    # Whoever renews a lease leaves the mitigation where it is.
+    _S.APPLIED: frozenset({_S.APPLIED, _S.VERIFYING, _S.REVERTING}),
+    _S.VERIFYING: frozenset({_S.VERIFYING, _S.EFFECTIVE, _S.REVERTING}),
+    _S.EFFECTIVE: frozenset({_S.EFFECTIVE, _S.RELEASING, _S.REVERTING}),
+    # Stage by stage; what is worse with a share of traffic is put in force again.
+    _S.RELEASING: frozenset({_S.RELEASING, _S.RELEASED, _S.APPLYING, _S.REVERTING}),
     _S.REVERTING: frozenset({_S.REVERTED, _S.FAILED}),
     # A person may have the undoing tried again.
     _S.FAILED: frozenset({_S.REVERTING}),
@@ -51,10 +56,26 @@ ALLOWED: Mapping[MitigationState, frozenset[MitigationState]] = {
 """Every transition that there is."""
 
 PENDING = frozenset({_S.PROPOSED, _S.APPROVED})
-IN_FORCE = frozenset({_S.APPLYING, _S.APPLIED, _S.VERIFYING, _S.EFFECTIVE, _S.REVERTING, _S.FAILED})
+IN_FORCE = frozenset(
+    {
+        _S.APPLYING,
+        _S.APPLIED,
+        _S.VERIFYING,
+        _S.EFFECTIVE,
+        _S.RELEASING,
+        _S.REVERTING,
+        _S.FAILED,
+    }
+)
 """States in which the act has, or may have, its effect. FAILED: nobody knows."""
-UNDER_WAY = PENDING | (IN_FORCE - {_S.EFFECTIVE, _S.FAILED})
+UNDER_WAY = PENDING | (IN_FORCE - {_S.EFFECTIVE, _S.RELEASING, _S.FAILED})
 """States in which the incident waits for this mitigation before it tries another."""
+WATCHED = frozenset({_S.APPLIED, _S.VERIFYING, _S.RELEASING})
+"""States in which later windows decide what becomes of it."""
+BEGINNING = (_S.APPROVED, _S.APPLYING)
+"""The transition that begins the act."""
+LEASED = frozenset({_S.APPLIED, _S.VERIFYING, _S.EFFECTIVE})
+"""States in which it lapses unless somebody renews it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,19 @@ class Transition:
     time: datetime
     actor: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a release has come."""
+
+    percent: int
+    """Of traffic that is served the features again."""
+    since: datetime | None = None
+    """Event time before which examples may have been scored at an earlier stage. None: the stage
+    is not confirmed yet."""
+    passed: bool = False
+    """Calibration stayed healthy in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +122,14 @@ class Mitigation:
     """Event time before which examples may have been scored without the mitigation."""
     verified_calibration: float | None = None
     """Of the window that decided the verification."""
+    required_approvals: int = 1
+    """Distinct approvers that its blast radius takes."""
+    escalated_to: tuple[str, ...] = ()
+    """Whom silence has called."""
+    lease_expire_time: datetime | None = None
+    """When it lapses unless somebody renews it."""
+    stage: Stage | None = None
+    """Of its release, while one is under way or is being taken back."""
 
     @property
     def name(self) -> str:
@@ -115,9 +157,16 @@ class Mitigation:
         approval = self.passage(MitigationState.APPROVED)
         return approval.actor if approval else None
 
+    @property
+    def approvals(self) -> tuple[Transition, ...]:
+        """Every yes, in order."""
+        ways = {(_S.PROPOSED, _S.PROPOSED), (_S.PROPOSED, _S.APPROVED)}
+        return tuple(step for step in self.history if (step.before, step.after) in ways)
+
     def passage(self, state: MitigationState) -> Transition | None:
-        """Return the latest transition into `state`."""
-        return next((t for t in reversed(self.history) if t.after == state), None)
+        """Return the latest transition from another state into `state`."""
+        steps = (t for t in reversed(self.history) if t.after == state != t.before)
+        return next(steps, None)
 
 
 def propose(
@@ -129,11 +178,17 @@ def propose(
     time: datetime,
     expire_time: datetime,
     reason: str,
+    required_approvals: int = 1,
 ) -> Mitigation:
     """Return a new mitigation, PROPOSED."""
     first = Transition("", MitigationState.PROPOSED, time, proposer, reason)
     return Mitigation(
-        id=mitigation_id, plan=plan, preview=preview, expire_time=expire_time, history=(first,)
+        id=mitigation_id,
+        plan=plan,
+        preview=preview,
+        expire_time=expire_time,
+        history=(first,),
+        required_approvals=required_approvals,
     )
 
 

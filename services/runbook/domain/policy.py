@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Protocol
 
+from services.runbook.domain.conclusion import VerificationTerms
+from services.runbook.domain.diagnosis import IncidentVerdict
+from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift
 from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.preview import MissingPreview, Preview, recovery
 
@@ -20,7 +24,7 @@ Facts = Mapping[str, Fact | Mapping[str, Fact] | tuple[str, ...]]
 
 
 def _fields_of(noun: type, *derived: str) -> frozenset[str]:
-    return frozenset({field.name for field in fields(noun)} | set(derived))
+    return frozenset({each.name for each in fields(noun)} | set(derived))
 
 
 WHEN_FIELDS: Fields = {
@@ -67,6 +71,7 @@ class Case:
 
     model: str
     """`models/{model}`"""
+    verdict: IncidentVerdict
     comparison: Comparison
     anomalous_windows: int
     killed: frozenset[str]
@@ -131,8 +136,10 @@ class Rules:
     policies: tuple[Policy, ...]
     """The first that selects features decides."""
     guard_rails: GuardRails
-    verification_windows: int
-    """Consecutive windows that must agree."""
+    verification: VerificationTerms
+    escalation: tuple[EscalationStep, ...] = ()
+    """By time."""
+    lease: LeaseTerms = field(default_factory=LeaseTerms)
 
 
 def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, ...]]:
@@ -140,7 +147,7 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
     comparison = case.comparison
     return {
         "model": case.model.removeprefix("models/"),
-        "verdict": comparison.verdict.value,
+        "verdict": case.verdict.value,
         "anomalous_windows": case.anomalous_windows,
         "calibration": _known(asdict(case.calibration)),
         "comparison": {

@@ -1,13 +1,12 @@
 """From the rules and a case to a plan worth previewing, or the reason why there is none."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.runbook.domain.evidence import Verdict
-from services.runbook.domain.guardrail import GuardRails
-from services.runbook.domain.incident import Incident, advice_on
-from services.runbook.domain.mitigation import Mitigation, MitigationState
+from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
+from services.runbook.domain.guardrail import Circumstances, GuardRails
+from services.runbook.domain.incident import Incident
+from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import Plan
 from services.runbook.domain.policy import Case, Mode, Policy, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
@@ -38,26 +37,27 @@ class Proposal:
 
 
 def draft(
-    rules: Rules, incident: Incident, in_force: Sequence[Mitigation], time: datetime
+    rules: Rules, incident: Incident, circumstances: Circumstances, time: datetime
 ) -> Draft | str:
     """Return what the first policy with a say would do, or why nothing can be proposed.
 
     Raises:
         ConditionFailed: a policy's condition has no answer on this incident's facts.
     """
-    if incident.comparison is None:
-        return advice_on(None)
-    plans = [mitigation.plan for mitigation in in_force]
-    killed = {f for plan in plans if plan.model == incident.model for f in plan.features}
-    case = Case(incident.model, incident.comparison, len(incident.anomalies), frozenset(killed))
+    comparison, verdict = incident.comparison, incident.verdict
+    if comparison is None or verdict not in MITIGABLE:
+        return advice_on(verdict, comparison)
+    ours = (plan for plan in circumstances.in_force if plan.model == incident.model)
+    killed = frozenset(feature for plan in ours for feature in plan.features)
+    case = Case(incident.model, verdict, comparison, len(incident.anomalies), killed)
     for policy in rules.policies:
         if features := policy.select(case):
             plan = Plan(incident.id, incident.model, policy.action, features)
             wanted = Draft(policy, plan, case)
-            return _guarded(wanted, rules.guard_rails, incident, plans, time)
-    if incident.comparison.verdict is Verdict.FEATURE_CORRUPTION:
+            return _guarded(wanted, rules.guard_rails, incident, circumstances, time)
+    if verdict is IncidentVerdict.FEATURE_CORRUPTION:
         return "No policy acts on it. This needs a person."
-    return advice_on(incident.comparison)
+    return advice_on(verdict, comparison)
 
 
 def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
@@ -78,7 +78,7 @@ def _guarded(
     wanted: Draft,
     rails: GuardRails,
     incident: Incident,
-    in_force: Sequence[Plan],
+    circumstances: Circumstances,
     time: datetime,
 ) -> Draft | str:
     features = wanted.plan.features
@@ -86,7 +86,7 @@ def _guarded(
     plan = replace(wanted.plan, features=tuple(f for f in features if f not in protected))
     if not plan.features:
         return f"{', '.join(protected)} must never be switched off. This needs a person."
-    if refusal := rails.refusal(plan, in_force, time):
+    if refusal := rails.refusal(plan, circumstances, time):
         return f"{wanted.policy.name} would {plan}, but {refusal}. This needs a person."
     for earlier in incident.mitigations:
         if earlier.plan.hash == plan.hash and earlier.state in _DECIDED:

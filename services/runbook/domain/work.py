@@ -15,6 +15,12 @@ class WorkKind(StrEnum):
     """Undo a mitigation."""
     VERIFY = "VERIFY"
     """Look at what later windows say."""
+    EXPOSE = "EXPOSE"
+    """Bring a release to its stage."""
+    ESCALATE = "ESCALATE"
+    """Call somebody about an incident's proposal."""
+    LAPSE = "LAPSE"
+    """See to the leases of an incident's mitigations."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_TRANSITION: _ErrorReason.ValueType  # 82
     ERROR_REASON_STALE_PLAN: _ErrorReason.ValueType  # 83
     ERROR_REASON_NOT_AN_APPROVER: _ErrorReason.ValueType  # 84
+    ERROR_REASON_MITIGATIONS_PAUSED: _ErrorReason.ValueType  # 85
+    """Somebody has paused all mitigations."""
+    ERROR_REASON_GUARD_RAIL: _ErrorReason.ValueType  # 86
+    """A guard rail forbids the plan just now."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """google.rpc.ErrorInfo.reason of every error, in the domain "aftershock.v1"."""
@@ -110,4 +114,8 @@ ERROR_REASON_MITIGATION_NOT_FOUND: ErrorReason.ValueType  # 81
 ERROR_REASON_INVALID_TRANSITION: ErrorReason.ValueType  # 82
 ERROR_REASON_STALE_PLAN: ErrorReason.ValueType  # 83
 ERROR_REASON_NOT_AN_APPROVER: ErrorReason.ValueType  # 84
+ERROR_REASON_MITIGATIONS_PAUSED: ErrorReason.ValueType  # 85
+"""Somebody has paused all mitigations."""
+ERROR_REASON_GUARD_RAIL: ErrorReason.ValueType  # 86
+"""A guard rail forbids the plan just now."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

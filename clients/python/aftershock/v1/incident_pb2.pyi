@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 import aftershock.v1.shift_pb2
+import aftershock.v1.window_pb2
 import builtins
 import collections.abc
 import google.protobuf.descriptor
@@ -37,6 +38,36 @@ INCIDENT_STATE_UNSPECIFIED: IncidentState.ValueType  # 0
 INCIDENT_STATE_OPEN: IncidentState.ValueType  # 1
 INCIDENT_STATE_CLOSED: IncidentState.ValueType  # 2
 Global___IncidentState: typing_extensions.TypeAlias = IncidentState
+
+class _IncidentVerdict:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _IncidentVerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_IncidentVerdict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    INCIDENT_VERDICT_UNSPECIFIED: _IncidentVerdict.ValueType  # 0
+    INCIDENT_VERDICT_FEATURE_CORRUPTION: _IncidentVerdict.ValueType  # 1
+    """Some features shifted beyond their noise."""
+    INCIDENT_VERDICT_CHECKPOINT_REGRESSION: _IncidentVerdict.ValueType  # 2
+    """A new checkpoint: many features shifted, or nothing was ever healthy under it."""
+    INCIDENT_VERDICT_LABEL_OR_CONCEPT_DRIFT: _IncidentVerdict.ValueType  # 3
+    """Calibration is out and no feature explains it."""
+    INCIDENT_VERDICT_INSUFFICIENT_DATA: _IncidentVerdict.ValueType  # 4
+    """Too few examples, or no window to compare with."""
+
+class IncidentVerdict(_IncidentVerdict, metaclass=_IncidentVerdictEnumTypeWrapper):
+    """What broke, as far as the evidence tells. Only the first two lead to mitigations."""
+
+INCIDENT_VERDICT_UNSPECIFIED: IncidentVerdict.ValueType  # 0
+INCIDENT_VERDICT_FEATURE_CORRUPTION: IncidentVerdict.ValueType  # 1
+"""Some features shifted beyond their noise."""
+INCIDENT_VERDICT_CHECKPOINT_REGRESSION: IncidentVerdict.ValueType  # 2
+"""A new checkpoint: many features shifted, or nothing was ever healthy under it."""
+INCIDENT_VERDICT_LABEL_OR_CONCEPT_DRIFT: IncidentVerdict.ValueType  # 3
+"""Calibration is out and no feature explains it."""
+INCIDENT_VERDICT_INSUFFICIENT_DATA: IncidentVerdict.ValueType  # 4
+"""Too few examples, or no window to compare with."""
+Global___IncidentVerdict: typing_extensions.TypeAlias = IncidentVerdict
 
 class _MitigationKind:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -79,6 +110,8 @@ class _MitigationStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     MITIGATION_STATE_REVERTING: _MitigationState.ValueType  # 11
     MITIGATION_STATE_REVERTED: _MitigationState.ValueType  # 12
     MITIGATION_STATE_CONFLICTED: _MitigationState.ValueType  # 13
+    MITIGATION_STATE_RELEASING: _MitigationState.ValueType  # 14
+    """Its features are served again to a growing share of traffic."""
 
 class MitigationState(_MitigationState, metaclass=_MitigationStateEnumTypeWrapper): ...
 
@@ -96,6 +129,8 @@ MITIGATION_STATE_FAILED: MitigationState.ValueType  # 10
 MITIGATION_STATE_REVERTING: MitigationState.ValueType  # 11
 MITIGATION_STATE_REVERTED: MitigationState.ValueType  # 12
 MITIGATION_STATE_CONFLICTED: MitigationState.ValueType  # 13
+MITIGATION_STATE_RELEASING: MitigationState.ValueType  # 14
+"""Its features are served again to a growing share of traffic."""
 Global___MitigationState: typing_extensions.TypeAlias = MitigationState
 
 @typing.final
@@ -148,6 +183,11 @@ class Mitigation(google.protobuf.message.Message):
     VERIFIED_CALIBRATION_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    APPROVERS_FIELD_NUMBER: builtins.int
+    REQUIRED_APPROVALS_FIELD_NUMBER: builtins.int
+    ESCALATED_TO_FIELD_NUMBER: builtins.int
+    LEASE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    SERVED_PERCENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}/mitigations/{mitigation}"""
     kind: Global___MitigationKind.ValueType
@@ -162,6 +202,10 @@ class Mitigation(google.protobuf.message.Message):
     """Changes with every change of the mitigation."""
     reason: builtins.str
     """Why it is in this state, in plain words."""
+    required_approvals: builtins.int
+    """Distinct approvers that its blast radius takes."""
+    served_percent: builtins.int
+    """Percent of traffic that the features are served to again while it is RELEASING."""
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Of a kill-switch."""
@@ -176,6 +220,18 @@ class Mitigation(google.protobuf.message.Message):
 
     @property
     def apply_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def approvers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Everybody who said yes, in that order; `approver` is the last of them."""
+
+    @property
+    def escalated_to(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Whom silence has called, in that order."""
+
+    @property
+    def lease_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When a kill-switch lapses unless it is renewed."""
+
     def __init__(
         self,
         *,
@@ -193,9 +249,14 @@ class Mitigation(google.protobuf.message.Message):
         verified_calibration: builtins.float = ...,
         etag: builtins.str = ...,
         reason: builtins.str = ...,
+        approvers: collections.abc.Iterable[builtins.str] | None = ...,
+        required_approvals: builtins.int = ...,
+        escalated_to: collections.abc.Iterable[builtins.str] | None = ...,
+        lease_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        served_percent: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["apply_time", b"apply_time", "create_time", b"create_time", "expire_time", b"expire_time", "preview", b"preview"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["apply_time", b"apply_time", "approver", b"approver", "create_time", b"create_time", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["apply_time", b"apply_time", "create_time", b"create_time", "expire_time", b"expire_time", "lease_expire_time", b"lease_expire_time", "preview", b"preview"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "create_time", b"create_time", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
 
 Global___Mitigation: typing_extensions.TypeAlias = Mitigation
 
@@ -240,6 +301,9 @@ class Incident(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     CLOSE_TIME_FIELD_NUMBER: builtins.int
     ADVICE_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    MERGED_INTO_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}"""
     model: builtins.str
@@ -247,6 +311,9 @@ class Incident(google.protobuf.message.Message):
     state: Global___IncidentState.ValueType
     advice: builtins.str
     """What the expert should do next, in plain words."""
+    verdict: Global___IncidentVerdict.ValueType
+    merged_into: builtins.str
+    """incidents/{incident}: the incident that this one turned out to be. Empty for most."""
     @property
     def comparison(self) -> aftershock.v1.shift_pb2.Comparison: ...
     @property
@@ -259,6 +326,10 @@ class Incident(google.protobuf.message.Message):
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def close_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def windows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.window_pb2.Window]:
+        """Closed windows with known outcomes since it opened, oldest first."""
+
     def __init__(
         self,
         *,
@@ -271,8 +342,11 @@ class Incident(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         close_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         advice: builtins.str = ...,
+        verdict: Global___IncidentVerdict.ValueType = ...,
+        windows: collections.abc.Iterable[aftershock.v1.window_pb2.Window] | None = ...,
+        merged_into: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "mitigations", b"mitigations", "model", b"model", "name", b"name", "state", b"state", "timeline", b"timeline"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "merged_into", b"merged_into", "mitigations", b"mitigations", "model", b"model", "name", b"name", "state", b"state", "timeline", b"timeline", "verdict", b"verdict", "windows", b"windows"]) -> None: ...
 
 Global___Incident: typing_extensions.TypeAlias = Incident

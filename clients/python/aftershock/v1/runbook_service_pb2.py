@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from aftershock.v1 import incident_pb2 as aftershock_dot_v1_dot_incident__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aftershock/v1/runbook_service.proto\x12\raftershock.v1\x1a\x1c\x61\x66tershock/v1/incident.proto\"\x9d\x01\n\x14ListIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x15ListIncidentsResponse\x12\x35\n\tincidents\x18\x01 \x03(\x0b\x32\x17.aftershock.v1.IncidentR\tincidents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n\x12GetIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\"J\n\x13GetIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"V\n\x15WatchIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\"M\n\x16WatchIncidentsResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xca\x01\n\x18\x41pproveMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"V\n\x19\x41pproveMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xcb\x01\n\x17RejectMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12\"\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RejectMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x97\x01\n\x17RevertMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RevertMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x14\n\x12VerifyAuditRequest\"\x9f\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12!\n\x0crecord_count\x18\x02 \x01(\x03R\x0brecordCount\x12!\n\x0c\x61nchor_count\x18\x03 \x01(\x03R\x0b\x61nchorCount\x12\x12\n\x04head\x18\x04 \x01(\tR\x04head\x12\x16\n\x06\x62reaks\x18\x05 \x03(\tR\x06\x62reaks2\xab\x05\n\x0eRunbookService\x12Z\n\rListIncidents\x12#.aftershock.v1.ListIncidentsRequest\x1a$.aftershock.v1.ListIncidentsResponse\x12T\n\x0bGetIncident\x12!.aftershock.v1.GetIncidentRequest\x1a\".aftershock.v1.GetIncidentResponse\x12_\n\x0eWatchIncidents\x12$.aftershock.v1.WatchIncidentsRequest\x1a%.aftershock.v1.WatchIncidentsResponse0\x01\x12\x66\n\x11\x41pproveMitigation\x12\'.aftershock.v1.ApproveMitigationRequest\x1a(.aftershock.v1.ApproveMitigationResponse\x12\x63\n\x10RejectMitigation\x12&.aftershock.v1.RejectMitigationRequest\x1a\'.aftershock.v1.RejectMitigationResponse\x12\x63\n\x10RevertMitigation\x12&.aftershock.v1.RevertMitigationRequest\x1a\'.aftershock.v1.RevertMitigationResponse\x12T\n\x0bVerifyAudit\x12!.aftershock.v1.VerifyAuditRequest\x1a\".aftershock.v1.VerifyAuditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aftershock/v1/runbook_service.proto\x12\raftershock.v1\x1a\x1c\x61\x66tershock/v1/incident.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x14ListIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x15ListIncidentsResponse\x12\x35\n\tincidents\x18\x01 \x03(\x0b\x32\x17.aftershock.v1.IncidentR\tincidents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n\x12GetIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\"J\n\x13GetIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"V\n\x15WatchIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\"M\n\x16WatchIncidentsResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xca\x01\n\x18\x41pproveMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"V\n\x19\x41pproveMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xcb\x01\n\x17RejectMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12\"\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RejectMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x97\x01\n\x17RevertMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RevertMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x96\x01\n\x16RenewMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"T\n\x17RenewMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x98\x01\n\x18ReleaseMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"V\n\x19ReleaseMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"}\n\x05Pause\x12\x16\n\x06paused\x18\x01 \x01(\x08R\x06paused\x12\x14\n\x05\x61\x63tor\x18\x02 \x01(\tR\x05\x61\x63tor\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\"=\n\x17PauseMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"F\n\x18PauseMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\">\n\x18ResumeMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"G\n\x19ResumeMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\x11\n\x0fGetPauseRequest\">\n\x10GetPauseResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\x14\n\x12VerifyAuditRequest\"\x9f\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12!\n\x0crecord_count\x18\x02 \x01(\x03R\x0brecordCount\x12!\n\x0c\x61nchor_count\x18\x03 \x01(\x03R\x0b\x61nchorCount\x12\x12\n\x04head\x18\x04 \x01(\tR\x04head\x12\x16\n\x06\x62reaks\x18\x05 \x03(\tR\x06\x62reaks2\x8f\t\n\x0eRunbookService\x12Z\n\rListIncidents\x12#.aftershock.v1.ListIncidentsRequest\x1a$.aftershock.v1.ListIncidentsResponse\x12T\n\x0bGetIncident\x12!.aftershock.v1.GetIncidentRequest\x1a\".aftershock.v1.GetIncidentResponse\x12_\n\x0eWatchIncidents\x12$.aftershock.v1.WatchIncidentsRequest\x1a%.aftershock.v1.WatchIncidentsResponse0\x01\x12\x66\n\x11\x41pproveMitigation\x12\'.aftershock.v1.ApproveMitigationRequest\x1a(.aftershock.v1.ApproveMitigationResponse\x12\x63\n\x10RejectMitigation\x12&.aftershock.v1.RejectMitigationRequest\x1a\'.aftershock.v1.RejectMitigationResponse\x12`\n\x0fRenewMitigation\x12%.aftershock.v1.RenewMitigationRequest\x1a&.aftershock.v1.RenewMitigationResponse\x12\x66\n\x11ReleaseMitigation\x12\'.aftershock.v1.ReleaseMitigationRequest\x1a(.aftershock.v1.ReleaseMitigationResponse\x12\x63\n\x10RevertMitigation\x12&.aftershock.v1.RevertMitigationRequest\x1a\'.aftershock.v1.RevertMitigationResponse\x12\x63\n\x10PauseMitigations\x12&.aftershock.v1.PauseMitigationsRequest\x1a\'.aftershock.v1.PauseMitigationsResponse\x12\x66\n\x11ResumeMitigations\x12\'.aftershock.v1.ResumeMitigationsRequest\x1a(.aftershock.v1.ResumeMitigationsResponse\x12K\n\x08GetPause\x12\x1e.aftershock.v1.GetPauseRequest\x1a\x1f.aftershock.v1.GetPauseResponse\x12T\n\x0bVerifyAudit\x12!.aftershock.v1.VerifyAuditRequest\x1a\".aftershock.v1.VerifyAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,34 +57,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERTMITIGATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$'
   _globals['_REVERTMITIGATIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_REVERTMITIGATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
-  _globals['_LISTINCIDENTSREQUEST']._serialized_start=85
-  _globals['_LISTINCIDENTSREQUEST']._serialized_end=242
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=244
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=362
-  _globals['_GETINCIDENTREQUEST']._serialized_start=364
-  _globals['_GETINCIDENTREQUEST']._serialized_end=443
-  _globals['_GETINCIDENTRESPONSE']._serialized_start=445
-  _globals['_GETINCIDENTRESPONSE']._serialized_end=519
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=521
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=607
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=609
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=686
-  _globals['_APPROVEMITIGATIONREQUEST']._serialized_start=689
-  _globals['_APPROVEMITIGATIONREQUEST']._serialized_end=891
-  _globals['_APPROVEMITIGATIONRESPONSE']._serialized_start=893
-  _globals['_APPROVEMITIGATIONRESPONSE']._serialized_end=979
-  _globals['_REJECTMITIGATIONREQUEST']._serialized_start=982
-  _globals['_REJECTMITIGATIONREQUEST']._serialized_end=1185
-  _globals['_REJECTMITIGATIONRESPONSE']._serialized_start=1187
-  _globals['_REJECTMITIGATIONRESPONSE']._serialized_end=1272
-  _globals['_REVERTMITIGATIONREQUEST']._serialized_start=1275
-  _globals['_REVERTMITIGATIONREQUEST']._serialized_end=1426
-  _globals['_REVERTMITIGATIONRESPONSE']._serialized_start=1428
-  _globals['_REVERTMITIGATIONRESPONSE']._serialized_end=1513
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=1515
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=1535
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=1538
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=1697
-  _globals['_RUNBOOKSERVICE']._serialized_start=1700
-  _globals['_RUNBOOKSERVICE']._serialized_end=2383
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$'
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$'
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_PAUSEMITIGATIONSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_PAUSEMITIGATIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_RESUMEMITIGATIONSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RESUMEMITIGATIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_LISTINCIDENTSREQUEST']._serialized_start=118
+  _globals['_LISTINCIDENTSREQUEST']._serialized_end=275
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=277
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=395
+  _globals['_GETINCIDENTREQUEST']._serialized_start=397
+  _globals['_GETINCIDENTREQUEST']._serialized_end=476
+  _globals['_GETINCIDENTRESPONSE']._serialized_start=478
+  _globals['_GETINCIDENTRESPONSE']._serialized_end=552
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=554
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=640
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=642
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=719
+  _globals['_APPROVEMITIGATIONREQUEST']._serialized_start=722
+  _globals['_APPROVEMITIGATIONREQUEST']._serialized_end=924
+  _globals['_APPROVEMITIGATIONRESPONSE']._serialized_start=926
+  _globals['_APPROVEMITIGATIONRESPONSE']._serialized_end=1012
+  _globals['_REJECTMITIGATIONREQUEST']._serialized_start=1015
+  _globals['_REJECTMITIGATIONREQUEST']._serialized_end=1218
+  _globals['_REJECTMITIGATIONRESPONSE']._serialized_start=1220
+  _globals['_REJECTMITIGATIONRESPONSE']._serialized_end=1305
+  _globals['_REVERTMITIGATIONREQUEST']._serialized_start=1308
+  _globals['_REVERTMITIGATIONREQUEST']._serialized_end=1459
+  _globals['_REVERTMITIGATIONRESPONSE']._serialized_start=1461
+  _globals['_REVERTMITIGATIONRESPONSE']._serialized_end=1546
+  _globals['_RENEWMITIGATIONREQUEST']._serialized_start=1549
+  _globals['_RENEWMITIGATIONREQUEST']._serialized_end=1699
+  _globals['_RENEWMITIGATIONRESPONSE']._serialized_start=1701
+  _globals['_RENEWMITIGATIONRESPONSE']._serialized_end=1785
+  _globals['_RELEASEMITIGATIONREQUEST']._serialized_start=1788
+  _globals['_RELEASEMITIGATIONREQUEST']._serialized_end=1940
+  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_start=1942
+  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_end=2028
+  _globals['_PAUSE']._serialized_start=2030
+  _globals['_PAUSE']._serialized_end=2155
+  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_start=2157
+  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_end=2218
+  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_start=2220
+  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_end=2290
+  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_start=2292
+  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_end=2354
+  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_start=2356
+  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_end=2427
+  _globals['_GETPAUSEREQUEST']._serialized_start=2429
+  _globals['_GETPAUSEREQUEST']._serialized_end=2446
+  _globals['_GETPAUSERESPONSE']._serialized_start=2448
+  _globals['_GETPAUSERESPONSE']._serialized_end=2510
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=2512
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=2532
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=2535
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=2694
+  _globals['_RUNBOOKSERVICE']._serialized_start=2697
+  _globals['_RUNBOOKSERVICE']._serialized_end=3864
 # @@protoc_insertion_point(module_scope)

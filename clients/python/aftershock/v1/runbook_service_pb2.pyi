@@ -9,6 +9,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -238,6 +239,199 @@ class RevertMitigationResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> None: ...
 
 Global___RevertMitigationResponse: typing_extensions.TypeAlias = RevertMitigationResponse
+
+@typing.final
+class RenewMitigationRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """incidents/{incident}/mitigations/{mitigation}"""
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___RenewMitigationRequest: typing_extensions.TypeAlias = RenewMitigationRequest
+
+@typing.final
+class RenewMitigationResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MITIGATION_FIELD_NUMBER: builtins.int
+    @property
+    def mitigation(self) -> aftershock.v1.incident_pb2.Mitigation: ...
+    def __init__(
+        self,
+        *,
+        mitigation: aftershock.v1.incident_pb2.Mitigation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> None: ...
+
+Global___RenewMitigationResponse: typing_extensions.TypeAlias = RenewMitigationResponse
+
+@typing.final
+class ReleaseMitigationRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """incidents/{incident}/mitigations/{mitigation}"""
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___ReleaseMitigationRequest: typing_extensions.TypeAlias = ReleaseMitigationRequest
+
+@typing.final
+class ReleaseMitigationResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MITIGATION_FIELD_NUMBER: builtins.int
+    @property
+    def mitigation(self) -> aftershock.v1.incident_pb2.Mitigation: ...
+    def __init__(
+        self,
+        *,
+        mitigation: aftershock.v1.incident_pb2.Mitigation | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["mitigation", b"mitigation"]) -> None: ...
+
+Global___ReleaseMitigationResponse: typing_extensions.TypeAlias = ReleaseMitigationResponse
+
+@typing.final
+class Pause(google.protobuf.message.Message):
+    """A stop of all mitigations."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAUSED_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    paused: builtins.bool
+    """Whether one is on."""
+    actor: builtins.str
+    """Who ended or began it last; empty if nobody ever did."""
+    reason: builtins.str
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        paused: builtins.bool = ...,
+        actor: builtins.str = ...,
+        reason: builtins.str = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["actor", b"actor", "paused", b"paused", "reason", b"reason", "time", b"time"]) -> None: ...
+
+Global___Pause: typing_extensions.TypeAlias = Pause
+
+@typing.final
+class PauseMitigationsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
+
+Global___PauseMitigationsRequest: typing_extensions.TypeAlias = PauseMitigationsRequest
+
+@typing.final
+class PauseMitigationsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAUSE_FIELD_NUMBER: builtins.int
+    @property
+    def pause(self) -> Global___Pause: ...
+    def __init__(
+        self,
+        *,
+        pause: Global___Pause | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["pause", b"pause"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["pause", b"pause"]) -> None: ...
+
+Global___PauseMitigationsResponse: typing_extensions.TypeAlias = PauseMitigationsResponse
+
+@typing.final
+class ResumeMitigationsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason"]) -> None: ...
+
+Global___ResumeMitigationsRequest: typing_extensions.TypeAlias = ResumeMitigationsRequest
+
+@typing.final
+class ResumeMitigationsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAUSE_FIELD_NUMBER: builtins.int
+    @property
+    def pause(self) -> Global___Pause: ...
+    def __init__(
+        self,
+        *,
+        pause: Global___Pause | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["pause", b"pause"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["pause", b"pause"]) -> None: ...
+
+Global___ResumeMitigationsResponse: typing_extensions.TypeAlias = ResumeMitigationsResponse
+
+@typing.final
+class GetPauseRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___GetPauseRequest: typing_extensions.TypeAlias = GetPauseRequest
+
+@typing.final
+class GetPauseResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAUSE_FIELD_NUMBER: builtins.int
+    @property
+    def pause(self) -> Global___Pause: ...
+    def __init__(
+        self,
+        *,
+        pause: Global___Pause | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["pause", b"pause"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["pause", b"pause"]) -> None: ...
+
+Global___GetPauseResponse: typing_extensions.TypeAlias = GetPauseResponse
 
 @typing.final
 class VerifyAuditRequest(google.protobuf.message.Message):

@@ -60,10 +60,35 @@ class RunbookServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RejectMitigationRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RejectMitigationResponse.FromString,
                 _registered_method=True)
+        self.RenewMitigation = channel.unary_unary(
+                '/aftershock.v1.RunbookService/RenewMitigation',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationResponse.FromString,
+                _registered_method=True)
+        self.ReleaseMitigation = channel.unary_unary(
+                '/aftershock.v1.RunbookService/ReleaseMitigation',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationResponse.FromString,
+                _registered_method=True)
         self.RevertMitigation = channel.unary_unary(
                 '/aftershock.v1.RunbookService/RevertMitigation',
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.FromString,
+                _registered_method=True)
+        self.PauseMitigations = channel.unary_unary(
+                '/aftershock.v1.RunbookService/PauseMitigations',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsResponse.FromString,
+                _registered_method=True)
+        self.ResumeMitigations = channel.unary_unary(
+                '/aftershock.v1.RunbookService/ResumeMitigations',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsResponse.FromString,
+                _registered_method=True)
+        self.GetPause = channel.unary_unary(
+                '/aftershock.v1.RunbookService/GetPause',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
                 _registered_method=True)
         self.VerifyAudit = channel.unary_unary(
                 '/aftershock.v1.RunbookService/VerifyAudit',
@@ -109,9 +134,43 @@ class RunbookServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RevertMitigation(self, request, context):
-        """Undoes a mitigation that is in force.
+    def RenewMitigation(self, request, context):
+        """Extends the lease of a kill-switch; one that is being released is put in force again.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseMitigation(self, request, context):
+        """Serves the features of an effective kill-switch again by stages, watching calibration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertMitigation(self, request, context):
+        """Undoes a mitigation that is in force, at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseMitigations(self, request, context):
+        """From now on nothing is approved or applied, by anybody. Undoing stays possible.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeMitigations(self, request, context):
+        """Ends the pause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPause(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -151,10 +210,35 @@ def add_RunbookServiceServicer_to_server(servicer, server):
                     request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RejectMitigationRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RejectMitigationResponse.SerializeToString,
             ),
+            'RenewMitigation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewMitigation,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationResponse.SerializeToString,
+            ),
+            'ReleaseMitigation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseMitigation,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationResponse.SerializeToString,
+            ),
             'RevertMitigation': grpc.unary_unary_rpc_method_handler(
                     servicer.RevertMitigation,
                     request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.SerializeToString,
+            ),
+            'PauseMitigations': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseMitigations,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsResponse.SerializeToString,
+            ),
+            'ResumeMitigations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeMitigations,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsResponse.SerializeToString,
+            ),
+            'GetPause': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPause,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -309,6 +393,60 @@ class RunbookService(object):
             _registered_method=True)
 
     @staticmethod
+    def RenewMitigation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/RenewMitigation',
+            aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.RenewMitigationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseMitigation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/ReleaseMitigation',
+            aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.ReleaseMitigationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevertMitigation(request,
             target,
             options=(),
@@ -325,6 +463,87 @@ class RunbookService(object):
             '/aftershock.v1.RunbookService/RevertMitigation',
             aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationRequest.SerializeToString,
             aftershock_dot_v1_dot_runbook__service__pb2.RevertMitigationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseMitigations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/PauseMitigations',
+            aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.PauseMitigationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeMitigations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/ResumeMitigations',
+            aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.ResumeMitigationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/GetPause',
+            aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
             options,
             channel_credentials,
             insecure,

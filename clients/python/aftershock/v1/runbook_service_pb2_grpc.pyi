@@ -105,6 +105,38 @@ _RunbookServiceRejectMitigationType = typing_extensions.TypeVar(
     ],
 )
 
+_RunbookServiceRenewMitigationType = typing_extensions.TypeVar(
+    '_RunbookServiceRenewMitigationType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+        aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+        aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+        aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+    ],
+)
+
+_RunbookServiceReleaseMitigationType = typing_extensions.TypeVar(
+    '_RunbookServiceReleaseMitigationType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+    ],
+)
+
 _RunbookServiceRevertMitigationType = typing_extensions.TypeVar(
     '_RunbookServiceRevertMitigationType',
     grpc.UnaryUnaryMultiCallable[
@@ -118,6 +150,54 @@ _RunbookServiceRevertMitigationType = typing_extensions.TypeVar(
     default=grpc.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
         aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+    ],
+)
+
+_RunbookServicePauseMitigationsType = typing_extensions.TypeVar(
+    '_RunbookServicePauseMitigationsType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+    ],
+)
+
+_RunbookServiceResumeMitigationsType = typing_extensions.TypeVar(
+    '_RunbookServiceResumeMitigationsType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+    ],
+)
+
+_RunbookServiceGetPauseType = typing_extensions.TypeVar(
+    '_RunbookServiceGetPauseType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.GetPauseRequest,
+        aftershock.v1.runbook_service_pb2.GetPauseResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.GetPauseRequest,
+        aftershock.v1.runbook_service_pb2.GetPauseResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.GetPauseRequest,
+        aftershock.v1.runbook_service_pb2.GetPauseResponse,
     ],
 )
 
@@ -137,7 +217,7 @@ _RunbookServiceVerifyAuditType = typing_extensions.TypeVar(
     ],
 )
 
-class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRevertMitigationType, _RunbookServiceVerifyAuditType]):
+class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRenewMitigationType, _RunbookServiceReleaseMitigationType, _RunbookServiceRevertMitigationType, _RunbookServicePauseMitigationsType, _RunbookServiceResumeMitigationsType, _RunbookServiceGetPauseType, _RunbookServiceVerifyAuditType]):
     """Owns incidents, proposes mitigations and carries out what experts approve."""
 
     @typing.overload
@@ -163,8 +243,28 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
             aftershock.v1.runbook_service_pb2.RejectMitigationResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+            aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+            aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
             aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+            aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+            aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.GetPauseRequest,
+            aftershock.v1.runbook_service_pb2.GetPauseResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
@@ -195,8 +295,28 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
             aftershock.v1.runbook_service_pb2.RejectMitigationResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+            aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+            aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
             aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+            aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+            aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.GetPauseRequest,
+            aftershock.v1.runbook_service_pb2.GetPauseResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
@@ -217,8 +337,22 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
 
     RejectMitigation: _RunbookServiceRejectMitigationType
 
+    RenewMitigation: _RunbookServiceRenewMitigationType
+    """Extends the lease of a kill-switch; one that is being released is put in force again."""
+
+    ReleaseMitigation: _RunbookServiceReleaseMitigationType
+    """Serves the features of an effective kill-switch again by stages, watching calibration."""
+
     RevertMitigation: _RunbookServiceRevertMitigationType
-    """Undoes a mitigation that is in force."""
+    """Undoes a mitigation that is in force, at once."""
+
+    PauseMitigations: _RunbookServicePauseMitigationsType
+    """From now on nothing is approved or applied, by anybody. Undoing stays possible."""
+
+    ResumeMitigations: _RunbookServiceResumeMitigationsType
+    """Ends the pause."""
+
+    GetPause: _RunbookServiceGetPauseType
 
     VerifyAudit: _RunbookServiceVerifyAuditType
     """Reads the whole audit and says whether it is what was written."""
@@ -245,8 +379,28 @@ RunbookServiceAsyncStub: typing_extensions.TypeAlias = RunbookServiceStub[
         aftershock.v1.runbook_service_pb2.RejectMitigationResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+        aftershock.v1.runbook_service_pb2.RenewMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+        aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
         aftershock.v1.runbook_service_pb2.RevertMitigationResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.PauseMitigationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+        aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.GetPauseRequest,
+        aftershock.v1.runbook_service_pb2.GetPauseResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
@@ -296,12 +450,51 @@ class RunbookServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aftershock.v1.runbook_service_pb2.RejectMitigationResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.RejectMitigationResponse]]: ...
 
     @abc.abstractmethod
+    def RenewMitigation(
+        self,
+        request: aftershock.v1.runbook_service_pb2.RenewMitigationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.RenewMitigationResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.RenewMitigationResponse]]:
+        """Extends the lease of a kill-switch; one that is being released is put in force again."""
+
+    @abc.abstractmethod
+    def ReleaseMitigation(
+        self,
+        request: aftershock.v1.runbook_service_pb2.ReleaseMitigationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.ReleaseMitigationResponse]]:
+        """Serves the features of an effective kill-switch again by stages, watching calibration."""
+
+    @abc.abstractmethod
     def RevertMitigation(
         self,
         request: aftershock.v1.runbook_service_pb2.RevertMitigationRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.runbook_service_pb2.RevertMitigationResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.RevertMitigationResponse]]:
-        """Undoes a mitigation that is in force."""
+        """Undoes a mitigation that is in force, at once."""
+
+    @abc.abstractmethod
+    def PauseMitigations(
+        self,
+        request: aftershock.v1.runbook_service_pb2.PauseMitigationsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.PauseMitigationsResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.PauseMitigationsResponse]]:
+        """From now on nothing is approved or applied, by anybody. Undoing stays possible."""
+
+    @abc.abstractmethod
+    def ResumeMitigations(
+        self,
+        request: aftershock.v1.runbook_service_pb2.ResumeMitigationsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.ResumeMitigationsResponse]]:
+        """Ends the pause."""
+
+    @abc.abstractmethod
+    def GetPause(
+        self,
+        request: aftershock.v1.runbook_service_pb2.GetPauseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.GetPauseResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.GetPauseResponse]]: ...
 
     @abc.abstractmethod
     def VerifyAudit(

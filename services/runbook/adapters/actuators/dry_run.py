@@ -27,10 +27,16 @@ class DryRun:
     async def observe(self, plan: Plan) -> Settings:
         """Return what would be in force."""
         pretended = await self._pretended.read()
-        killed = {feature for model, feature in pretended if model == plan.model}
-        return settings_of(plan.features, killed)
+        ours = {f: kill for (model, f), kill in pretended.items() if model == plan.model}
+        return settings_of(plan.features, ours)
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         """Pretend to put the previous settings back."""
         await self._pretended.restore(key, plan.model, change)
         _log.info("dry run: would undo to %s", plan, extra={"model": plan.model, "key": key})
+
+    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+        """Pretend to serve a share of traffic again."""
+        await self._pretended.expose(key, percent)
+        told = ", ".join(plan.features)
+        _log.info("dry run: would serve %s to %d %%", told, percent, extra={"key": key})

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable, StoreUnavailable
-from services.runbook.domain.kill_switch import settings_of
+from services.runbook.domain.kill_switch import Kill, settings_of
 from services.runbook.domain.plan import KILLED, Change, MitigationKind, Plan, Settings
 from services.runbook.ports import KilledFeatures
 
@@ -18,6 +19,7 @@ _POLL_SECONDS = 1.0
 
 _NOTHING_KILLED = json.dumps({"flags": {}})
 _FLAG = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
+_ALL_TRAFFIC = 100
 
 
 class FlagBoard:
@@ -28,7 +30,7 @@ class FlagBoard:
 
     def __init__(self, killed: KilledFeatures) -> None:
         self._store = killed
-        self._killed: frozenset[tuple[str, str]] | None = None
+        self._killed: Mapping[tuple[str, str], Kill] | None = None
         self._rendered: dict[str, str] = {}
         self._changes = ChangeSignal()
         # An older read that ends later must not bring an older state back.
@@ -81,14 +83,30 @@ class FlagBoard:
             await self._changes.wait(seen, _POLL_SECONDS)
 
 
-def _rendered(killed: frozenset[tuple[str, str]]) -> dict[str, str]:
+def _rendered(killed: Mapping[tuple[str, str], Kill]) -> dict[str, str]:
     """Return the configuration of each model with a killed feature, and of all under ""."""
     every: dict[str, dict[str, Any]] = {"": {}}
-    for name, feature in sorted(killed):
+    for (name, feature), kill in sorted(killed.items(), key=itemgetter(0)):
         model = name.removeprefix("models/")
         for scope in ("", model):
-            every.setdefault(scope, {})[f"aftershock.kill.{model}.{feature}"] = _FLAG
+            every.setdefault(scope, {})[f"aftershock.kill.{model}.{feature}"] = _flag(kill)
     return {scope: json.dumps({"flags": flags}) for scope, flags in every.items()}
+
+
+def _flag(kill: Kill) -> Mapping[str, Any]:
+    """Return the flag of a killed feature.
+
+    Requests are told apart by their targeting key, in the same way for all features of one
+    mitigation. Whoever sends none keeps the features off until all traffic is served them.
+    """
+    percent = kill.served_percent
+    if percent == 0:
+        return _FLAG
+    if percent == _ALL_TRAFFIC:
+        return {**_FLAG, "defaultVariant": "off"}
+    bucket = {"cat": [kill.key, {"var": "targetingKey"}]}
+    share = {"fractional": [bucket, ["off", percent], ["on", _ALL_TRAFFIC - percent]]}
+    return {**_FLAG, "targeting": {"if": [{"var": "targetingKey"}, share, "on"]}}
 
 
 class FlagdSync:
@@ -118,12 +136,21 @@ class FlagdSync:
             every = await self._killed.read()
         except StoreUnavailable as error:
             raise ActuatorUnavailable(str(error)) from error
-        return settings_of(plan.features, {f for m, f in every if m == plan.model})
+        ours = {f: kill for (model, f), kill in every.items() if model == plan.model}
+        return settings_of(plan.features, ours)
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         """Record the end of the kill and push it to every subscriber."""
         try:
             await self._killed.restore(key, plan.model, change)
+            await self._board.refresh()
+        except StoreUnavailable as error:
+            raise ActuatorUnavailable(str(error)) from error
+
+    async def expose(self, key: str, plan: Plan, percent: int) -> None:  # noqa: ARG002 - by key
+        """Record the share of traffic and push it to every subscriber."""
+        try:
+            await self._killed.expose(key, percent)
             await self._board.refresh()
         except StoreUnavailable as error:
             raise ActuatorUnavailable(str(error)) from error

@@ -202,6 +202,7 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     def __init__(self) -> None:
         Recording.__init__(self)
         self.incidents: list[Incident] = []
+        self.pause = runbook.Pause()
         self.audit = runbook.VerifyAuditResponse(intact=True, record_count=8, head="ab" * 32)
 
     def ListIncidents(  # noqa: N802
@@ -243,6 +244,38 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     ) -> runbook.RevertMitigationResponse:
         self.note(request, context)
         return runbook.RevertMitigationResponse(mitigation=self._mitigation(request.name))
+
+    def RenewMitigation(  # noqa: N802
+        self, request: runbook.RenewMitigationRequest, context: Any
+    ) -> runbook.RenewMitigationResponse:
+        self.note(request, context)
+        return runbook.RenewMitigationResponse(mitigation=self._mitigation(request.name))
+
+    def ReleaseMitigation(  # noqa: N802
+        self, request: runbook.ReleaseMitigationRequest, context: Any
+    ) -> runbook.ReleaseMitigationResponse:
+        self.note(request, context)
+        return runbook.ReleaseMitigationResponse(mitigation=self._mitigation(request.name))
+
+    def PauseMitigations(  # noqa: N802
+        self, request: runbook.PauseMitigationsRequest, context: Any
+    ) -> runbook.PauseMitigationsResponse:
+        self.note(request, context)
+        self.pause = runbook.Pause(paused=True, actor="ada", reason=request.reason)
+        return runbook.PauseMitigationsResponse(pause=self.pause)
+
+    def ResumeMitigations(  # noqa: N802
+        self, request: runbook.ResumeMitigationsRequest, context: Any
+    ) -> runbook.ResumeMitigationsResponse:
+        self.note(request, context)
+        self.pause = runbook.Pause(paused=False, actor="ada", reason=request.reason)
+        return runbook.ResumeMitigationsResponse(pause=self.pause)
+
+    def GetPause(  # noqa: N802
+        self, request: runbook.GetPauseRequest, context: Any
+    ) -> runbook.GetPauseResponse:
+        self.note(request, context)
+        return runbook.GetPauseResponse(pause=self.pause)
 
     def VerifyAudit(  # noqa: N802
         self, request: runbook.VerifyAuditRequest, context: Any

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from services.runbook.act import Act
 from services.runbook.adapters.actuators.dry_run import DryRun
@@ -13,8 +14,10 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.approve import Approve
-from services.runbook.domain.approval import Answer, Expert, Recall
-from services.runbook.domain.errors import PreviewUnavailable
+from services.runbook.domain.approval import Answer, Expert, Recall, Wish
+from services.runbook.domain.conclusion import VerificationTerms
+from services.runbook.domain.errors import ImportancesUnavailable, PreviewUnavailable
+from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import (
     Calibration,
     Comparison,
@@ -25,7 +28,9 @@ from services.runbook.domain.evidence import (
 )
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.incident import Incident
+from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import Mitigation
+from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
@@ -37,11 +42,17 @@ from services.runbook.domain.policy import (
 )
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.work import WorkKind
+from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
+from services.runbook.expose import Expose
+from services.runbook.lapse import Lapse
 from services.runbook.open import Open
-from services.runbook.ports import Actuator, Store
+from services.runbook.pause import SetPause
+from services.runbook.ports import Actuator, Releases, Store
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
+from services.runbook.release import Release
+from services.runbook.renew import Renew
 from services.runbook.revert import Revert
 from services.runbook.verify import Verify
 
@@ -51,6 +62,8 @@ WALL_TIME = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
 MODEL = "models/ads_ctr"
 DIGEST = "a" * 64
 EXPERT = Expert("ada", may_approve=True)
+UNHURRIED = GuardRails(cool_down=timedelta(0), daily_budget=1000)
+"""As many mitigations as one likes, one after the other."""
 BROKEN = 1.31
 HEALTHY = 1.01
 
@@ -159,11 +172,14 @@ def policy(mode: Mode = Mode.SUGGEST, **conditions: str) -> Policy:
 
 def rules(
     *policies: Policy,
-    guard_rails: GuardRails | None = None,
+    guard_rails: GuardRails = UNHURRIED,
     windows: int = 2,
+    escalation: tuple[EscalationStep, ...] = (),
+    lease: LeaseTerms = LeaseTerms(),  # noqa: B008 - frozen
 ) -> Rules:
     """The default rules, or others."""
-    return Rules(policies or (policy(),), guard_rails or GuardRails(), windows)
+    verification = VerificationTerms(windows)
+    return Rules(policies or (policy(),), guard_rails, verification, escalation, lease)
 
 
 @dataclass
@@ -223,11 +239,30 @@ class KnownWatermarks:
 
 
 @dataclass
+class KnownImportances:
+    """GFI by feature, in whatever window; by default killed features do not matter."""
+
+    gfis: dict[str, float] = field(default_factory=dict)
+    missing: bool = False
+    failures: list[ImportancesUnavailable] = field(default_factory=list)
+
+    async def gfi(self, window: str, features: Sequence[str]) -> Mapping[str, float]:
+        """Answer as recorded."""
+        if self.failures:
+            raise self.failures.pop(0)
+        return {} if self.missing else {f: self.gfis.get(f, 0.0) for f in features}
+
+
+class KillSwitches(Actuator, Releases, Protocol):
+    """An actuator that can also serve features again by stages."""
+
+
+@dataclass
 class Unreliable:
-    """An actuator that fails as told, by moment: `plan`, `apply`, `applied`, `revert`."""
+    """An actuator that fails as told, by moment: `plan`, `apply`, `applied`, `revert`, `expose`."""
 
     failures: dict[str, list[BaseException]] = field(default_factory=dict)
-    inner: Actuator = field(default_factory=DryRun)
+    inner: KillSwitches = field(default_factory=DryRun)
     calls: Counter[str] = field(default_factory=Counter)
 
     async def plan(self, plan: Plan) -> Change:
@@ -250,6 +285,11 @@ class Unreliable:
         self._at("revert")
         await self.inner.revert(key, plan, change)
 
+    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+        """Expose, or fail."""
+        self._at("expose")
+        await self.inner.expose(key, plan, percent)
+
     def _at(self, moment: str) -> None:
         self.calls[moment] += 1
         if errors := self.failures.get(moment):
@@ -259,18 +299,22 @@ class Unreliable:
 class Runbook:
     """The use cases, wired as the service wires them, on a clock that tests move."""
 
-    def __init__(self, store: Store | None = None, actuator: Actuator | None = None) -> None:
+    def __init__(self, store: Store | None = None, actuator: KillSwitches | None = None) -> None:
         self.changes = ChangeSignal()
         self.store: Store = store or MemoryStore(self.changes)
-        self.actuator: Actuator = actuator or DryRun()
+        self.actuator: KillSwitches = actuator or DryRun()
         self.clock = ManualClock()
         self.rules = FixedRules()
         self.previews = KnownPreviews()
         self.watermarks = KnownWatermarks()
+        self.importances = KnownImportances()
         self.open = Open(self.store, self.clock)
-        self.approve = Approve(self.store, self.clock)
+        self.approve = Approve(self.store, self.rules, self.clock)
         self.reject = Reject(self.store, self.clock)
         self.revert = Revert(self.store, self.clock)
+        self.renew = Renew(self.store, self.rules, self.clock)
+        self.release = Release(self.store, self.rules, self.clock)
+        self.set_pause = SetPause(self.store, self.clock)
         self.expire = Expire(self.store, self.clock)
         self.worker = self.new_worker()
 
@@ -279,6 +323,7 @@ class Runbook:
         act = Act(
             store=self.store,
             actuator=self.actuator,
+            releases=self.actuator,
             policies=self.rules,
             watermarks=self.watermarks,
             clock=self.clock,
@@ -292,12 +337,15 @@ class Runbook:
             clock=self.clock,
             approval_time=timedelta(minutes=30),
         )
-        verify = Verify(self.store, self.rules, self.clock)
+        expose = Expose(self.store, self.actuator, self.actuator, self.watermarks, self.clock)
         table: WorkTable = {
             WorkKind.PROPOSE: propose,
             WorkKind.APPLY: act,
             WorkKind.REVERT: act,
-            WorkKind.VERIFY: verify,
+            WorkKind.EXPOSE: expose,
+            WorkKind.VERIFY: Verify(self.store, self.rules, self.importances, self.clock),
+            WorkKind.ESCALATE: Escalate(self.store, self.rules, self.clock),
+            WorkKind.LAPSE: Lapse(self.store, self.rules, self.clock),
         }
         return Worker(self.store, self.clock, self.changes, table, timedelta(seconds=30))
 
@@ -338,3 +386,18 @@ class Runbook:
         """Revert the newest mitigation; work is left to do."""
         newest = await self.mitigation(incident_id)
         return await self.revert(incident_id, Recall(newest.id, expert, "changed my mind"))
+
+    async def keep(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
+        """Renew the newest mitigation."""
+        newest = await self.mitigation(incident_id)
+        return await self.renew(incident_id, Wish(newest.id, expert, "still broken"))
+
+    async def let_go(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
+        """Release the newest mitigation; work is left to do."""
+        newest = await self.mitigation(incident_id)
+        return await self.release(incident_id, Wish(newest.id, expert, "mended upstream"))
+
+    async def pause(self, expert: Expert = EXPERT, *, on: bool = True) -> Pause:
+        """Stop all mitigations, or let them go on."""
+        wanted = PauseState.PAUSED if on else PauseState.RUNNING
+        return await self.set_pause(wanted, expert, "the sale")

@@ -23,7 +23,12 @@ PERMISSIVE_POLICY = {
             "propose_if": "true",
         }
     ],
-    "guard_rails": {"never_kill": [], "most_features_at_once": 3, "most_features_killed": 100_000},
+    "guard_rails": {
+        "never_kill": [],
+        "most_features_at_once": 3,
+        "most_features_killed": 100_000,
+        "daily_budget": 1_000_000,
+    },
     "verification": {"windows": 2},
 }
 """Thousands of features may be off at once, over all models."""

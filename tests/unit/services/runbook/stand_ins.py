@@ -23,6 +23,7 @@ from aftershock.v1.attribution_service_pb2_grpc import (
 )
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
+from aftershock.v1.importance_pb2 import FeatureImportance
 from services.runbook.adapters.grpc_messages import incident_message
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import opened
@@ -60,6 +61,10 @@ class Aggregator(AggregatorServiceServicer):
     )
     """Populations of which it has a sample."""
     sampled: list[Population.ValueType] = field(default_factory=list)
+    gfis: dict[str, float] = field(default_factory=lambda: {"user_embedding": 0.0, "genres": 0.3})
+    """Of every window."""
+    forgotten: set[str] = field(default_factory=set)
+    """Windows that it does not know."""
     streams: int = 100
     breaks_after: int | None = None
     """End the stream after that many events, once."""
@@ -109,6 +114,14 @@ class Aggregator(AggregatorServiceServicer):
         return aggregator_pb.GetWindowSampleResponse(
             checkpoint_digest=DIGEST, arrow_streams=[b"examples"] * self.streams
         )
+
+    async def GetGfi(
+        self, request: aggregator_pb.GetGfiRequest, context: _Context
+    ) -> aggregator_pb.GetGfiResponse:
+        if request.window in self.forgotten:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no window {request.window}")
+        importances = [FeatureImportance(feature=f, gfi=gfi) for f, gfi in self.gfis.items()]
+        return aggregator_pb.GetGfiResponse(importances=importances)
 
     async def ListModels(
         self, request: aggregator_pb.ListModelsRequest, context: _Context

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from services.runbook.domain.evidence import Verdict
 from services.runbook.domain.mitigation import MitigationState
-from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event
+from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, shift
 
 
 async def test_healthy_windows_open_nothing_and_are_remembered() -> None:
@@ -88,7 +88,7 @@ async def test_outcomes_that_come_late_do_not_open_an_incident_again() -> None:
     incidents = await runbook.incidents()
     assert list(incidents) == ["INC-1"]
     assert [w.start_time.hour for w in incidents["INC-1"].windows] == [1, 2, 3, 4]
-    await runbook.see(event(5, BROKEN))
+    await runbook.see(event(5, BROKEN, shifts=[shift("another", 1, 1.0)]))
     assert (await runbook.incident("INC-2")).is_open
 
 

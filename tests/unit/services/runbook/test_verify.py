@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.runbook.domain.errors import ImportancesUnavailable
 from services.runbook.domain.mitigation import MitigationState
 from tests.unit.services.runbook.builders import (
     BROKEN,
@@ -57,12 +58,46 @@ async def test_it_is_not_proposed_again_after_that(runbook: Runbook) -> None:
 
 
 async def test_no_window_is_no_success(runbook: Runbook) -> None:
-    runbook.clock.advance(days=3)
-    await runbook.expire()
+    runbook.clock.advance(hours=3.9)
+    await runbook.worker.drain()
+    assert "2 windows that start at 1998-03-14 02:00 or later" in (await runbook.incident()).advice
+    runbook.clock.advance(hours=0.1)
     await runbook.worker.drain()
     mitigation = await runbook.mitigation()
     assert mitigation.state is MitigationState.APPLIED
-    assert "2 windows that start at 1998-03-14 02:00 or later" in (await runbook.incident()).advice
+    assert "No window with outcomes in 4 h: nobody knows" in (await runbook.incident()).advice
+
+
+async def test_a_culprit_that_still_matters_is_no_success(runbook: Runbook) -> None:
+    runbook.importances.gfis["user_embedding"] = 0.5
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    incident = await runbook.incident()
+    assert incident.mitigations[0].state is MitigationState.VERIFYING
+    assert "user_embedding still matters although switched off" in incident.advice
+    runbook.importances.gfis.clear()
+    await runbook.see(event(4, HEALTHY))
+    mitigation = await runbook.mitigation()
+    assert mitigation.state is MitigationState.EFFECTIVE
+    assert "GFI user_embedding 0," in mitigation.reason
+
+
+async def test_an_aggregator_that_does_not_answer_is_asked_again(runbook: Runbook) -> None:
+    runbook.importances.failures.append(ImportancesUnavailable("the aggregator says UNAVAILABLE"))
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    assert (await runbook.mitigation()).state is MitigationState.VERIFYING
+    runbook.clock.advance(seconds=1)
+    await runbook.worker.drain()
+    assert (await runbook.mitigation()).state is MitigationState.EFFECTIVE
+
+
+async def test_a_window_whose_importances_nobody_knows_is_judged_by_its_calibration(
+    runbook: Runbook,
+) -> None:
+    runbook.importances.missing = True
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    mitigation = await runbook.mitigation()
+    assert mitigation.state is MitigationState.EFFECTIVE
+    assert "importances unknown" in mitigation.reason
 
 
 async def test_windows_without_enough_events_never_verify_and_a_person_is_asked(

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
 from services.runbook.adapters.memory_killed_features import MemoryKilledFeatures
 from services.runbook.domain.errors import ActuatorUnavailable, StoreUnavailable
+from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 
 KILL_A = Change({"a": SERVED}, {"a": KILLED})
@@ -17,7 +18,7 @@ KILL_A = Change({"a": SERVED}, {"a": KILLED})
 class Breakable(MemoryKilledFeatures):
     broken = False
 
-    async def read(self) -> frozenset[tuple[str, str]]:
+    async def read(self) -> Mapping[tuple[str, str], Kill]:
         if self.broken:
             raise StoreUnavailable("the database is gone")
         return await super().read()
@@ -104,7 +105,7 @@ async def test_an_older_read_that_ends_later_brings_nothing_back() -> None:
             super().__init__()
             self.slow = asyncio.Event()
 
-        async def read(self) -> frozenset[tuple[str, str]]:
+        async def read(self) -> Mapping[tuple[str, str], Kill]:
             found = await super().read()
             if not found:
                 await self.slow.wait()

@@ -14,7 +14,15 @@ def test_the_access_table_covers_the_service() -> None:
 
 def test_only_approvers_decide() -> None:
     deciding = {name.rpartition("/")[2] for name, role in ACCESS.items() if role is Role.APPROVER}
-    assert deciding == {"ApproveMitigation", "RejectMitigation", "RevertMitigation"}
+    assert deciding == {
+        "ApproveMitigation",
+        "RejectMitigation",
+        "RevertMitigation",
+        "RenewMitigation",
+        "ReleaseMitigation",
+        "PauseMitigations",
+        "ResumeMitigations",
+    }
 
 
 def test_what_callers_can_cause_has_a_status() -> None:
@@ -23,6 +31,7 @@ def test_what_callers_can_cause_has_a_status() -> None:
         errors.InvalidPolicy,
         errors.ConditionFailed,
         errors.PreviewUnavailable,
+        errors.ImportancesUnavailable,
         errors.ActuatorConflict,
         errors.ActuatorRefused,
         errors.ActuatorUnavailable,

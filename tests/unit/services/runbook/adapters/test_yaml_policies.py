@@ -7,11 +7,13 @@ import pytest
 
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.guardrail import FreezeWindow
 from services.runbook.domain.policy import Case, Mode, Rules
 from tests.unit.services.runbook.builders import MODEL, comparison, shift
 
+CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
 DEFAULT = Path(__file__).parents[5] / "deploy" / "policies" / "threshold.yaml"
 POLICY = """
 policies:
@@ -32,19 +34,23 @@ def test_the_default_policy_selects_the_one_broken_feature() -> None:
     default = rules(DEFAULT)
     (policy,) = default.policies
     assert policy.mode is Mode.SUGGEST
-    assert default.verification_windows == 2
+    assert default.verification.windows == 2
     shifts = [
         shift("user_embedding", 1, 1.18, z=60.0),
         shift("item_embedding", 2, 0.2, z=11.0),
         shift("age", 3, 0.004, z=1.0),
     ]
-    case = Case(MODEL, comparison(1, shifts=shifts), 1, frozenset())
+    case = Case(
+        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1, shifts=shifts), 1, frozenset()
+    )
     assert policy.select(case) == ("user_embedding",)
 
 
 def test_the_default_policy_selects_two_that_stand_alone() -> None:
     shifts = [shift("v3", 1, 1.18, z=60.0), shift("v2", 2, 0.63, z=30.0), shift("age", 3, 0.01)]
-    case = Case(MODEL, comparison(1, shifts=shifts), 1, frozenset())
+    case = Case(
+        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1, shifts=shifts), 1, frozenset()
+    )
     assert rules(DEFAULT).policies[0].select(case) == ("v3", "v2")
 
 
@@ -59,7 +65,7 @@ def test_a_folder_is_read_in_order(tmp_path: Path) -> None:
     assert [policy.name for policy in read.policies] == ["first", "second"]
     assert read.guard_rails.never_kill == ("bid",)
     assert read.guard_rails.most_features_at_once == 1
-    assert read.verification_windows == 3
+    assert read.verification.windows == 3
 
 
 def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.runbook.domain.errors import InvalidTransition, MitigationNotFound
-from services.runbook.domain.evidence import Verdict
-from services.runbook.domain.incident import advice_on, opened
+from services.runbook.domain.incident import opened
 from services.runbook.domain.mitigation import MitigationState, propose
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview
@@ -66,16 +65,3 @@ def test_an_unknown_mitigation_is_said_with_those_there_are() -> None:
         INCIDENT.with_proposal(PROPOSAL).moved(
             "7", MitigationState.APPROVED, actor="ada", time=WALL_TIME, reason=""
         )
-
-
-@pytest.mark.parametrize(
-    ("compared", "advice"),
-    [
-        (None, "control"),
-        (comparison(1, verdict=Verdict.NO_FEATURE_EXPLAINS), "labels"),
-        (comparison(1, verdict=Verdict.INSUFFICIENT_DATA), "few examples"),
-        (comparison(1), "user_embedding"),
-    ],
-)
-def test_advice_without_a_proposal(compared: object, advice: str) -> None:
-    assert advice in advice_on(compared)  # type: ignore[arg-type]

@@ -64,10 +64,19 @@ def test_nothing_is_applied_but_through_an_approval() -> None:
     ways_into = {
         to: {state for state, ways in ALLOWED.items() if to in ways} for to in MitigationState
     }
-    assert ways_into[MitigationState.PROPOSED] == set()
+    assert ways_into[MitigationState.PROPOSED] == {MitigationState.PROPOSED}
     assert ways_into[MitigationState.APPROVED] == {MitigationState.PROPOSED}
-    assert ways_into[MitigationState.APPLYING] == {MitigationState.APPROVED}
-    assert ways_into[MitigationState.APPLIED] == {MitigationState.APPLYING}
+    # What is being released was approved before.
+    assert ways_into[MitigationState.APPLYING] == {
+        MitigationState.APPROVED,
+        MitigationState.RELEASING,
+    }
+    assert ways_into[MitigationState.APPLIED] == {MitigationState.APPLYING, MitigationState.APPLIED}
+    assert ways_into[MitigationState.RELEASING] == {
+        MitigationState.EFFECTIVE,
+        MitigationState.RELEASING,
+    }
+    assert ways_into[MitigationState.RELEASED] == {MitigationState.RELEASING}
 
 
 def test_what_may_have_an_effect_leaves_only_by_undoing_it_or_by_knowing_there_is_none() -> None:

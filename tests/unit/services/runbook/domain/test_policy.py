@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     PROPOSE_IF_FIELDS,
@@ -20,7 +21,8 @@ from services.runbook.domain.policy import (
 from services.runbook.domain.preview import MissingPreview, Preview
 from tests.unit.services.runbook.builders import MODEL, calibration, comparison, policy, shift
 
-CASE = Case(MODEL, comparison(1), 2, frozenset())
+CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
+CASE = Case(MODEL, CORRUPTION, comparison(1), 2, frozenset())
 REFERENCE = Path(__file__).parents[5] / "docs" / "reference" / "policies.md"
 
 
@@ -67,7 +69,9 @@ def test_one_broken_feature_is_selected_alone() -> None:
 
 
 def test_features_that_are_off_already_are_not_candidates() -> None:
-    second = Case(MODEL, comparison(1), 1, frozenset({"user_embedding"}))
+    second = Case(
+        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1), 1, frozenset({"user_embedding"})
+    )
     assert policy().select(second) == ("genres",)
 
 

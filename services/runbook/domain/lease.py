@@ -1,0 +1,123 @@
+"""A kill is a lease: unless somebody renews it, its features are served again by stages."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from services.runbook.domain.incident import SERVICE, Incident
+from services.runbook.domain.mitigation import LEASED, Mitigation, MitigationState, Stage
+from services.runbook.domain.plan import MitigationKind
+
+
+@dataclass(frozen=True)
+class LeaseTerms:
+    """How long a kill lasts, and how it ends."""
+
+    length: timedelta = timedelta(hours=24)
+    reapproval: timedelta = timedelta(hours=1)
+    """How long somebody may renew it after it lapsed, before it is released."""
+    stages: tuple[int, ...] = (1, 10, 100)
+    """Percent of traffic that is served the features again, one after the other."""
+
+
+def leased(mitigation: Mitigation, terms: LeaseTerms, time: datetime) -> Mitigation:
+    """Return the mitigation with a lease from `time` on. A rollback has none."""
+    if mitigation.plan.kind is not MitigationKind.KILL_SWITCH:
+        return mitigation
+    return replace(mitigation, lease_expire_time=time + terms.length)
+
+
+def lapses(mitigation: Mitigation, terms: LeaseTerms) -> tuple[datetime, ...]:
+    """Return when somebody has to see to the mitigation's lease."""
+    until = mitigation.lease_expire_time
+    return () if until is None else (until, until + terms.reapproval)
+
+
+def lapsed(incident: Incident, terms: LeaseTerms, time: datetime) -> Incident:
+    """Return the incident after what its lapsed leases lead to; itself if there are none."""
+    for mitigation in incident.mitigations:
+        until = mitigation.lease_expire_time
+        if until is None or mitigation.state not in LEASED or time < until:
+            continue
+        if time < until + terms.reapproval:
+            incident = _asked(incident, mitigation, until + terms.reapproval, time)
+        else:
+            incident = _ended(incident, mitigation, terms, time)
+    return incident
+
+
+def released(
+    incident: Incident,
+    mitigation: Mitigation,
+    percent: int,
+    *,
+    actor: str,
+    time: datetime,
+    why: str,
+) -> Incident:
+    """Return the incident with its kill at a stage of its release.
+
+    Raises:
+        InvalidTransition: the mitigation is not effective, and not being released.
+    """
+    model = incident.model.removeprefix("models/")
+    staged = incident.with_mitigation(replace(mitigation, stage=Stage(percent)))
+    advice = f"Serving again to {percent} % of {model}'s traffic: {_names(mitigation)}."
+    return staged.moved(
+        mitigation.id,
+        MitigationState.RELEASING,
+        actor=actor,
+        time=time,
+        reason=why,
+        told=f"serving again to {percent} %",
+    ).advised(advice)
+
+
+def killed_again(
+    incident: Incident, mitigation: Mitigation, *, actor: str, time: datetime, why: str
+) -> Incident:
+    """Return the incident with a release taken back: what was approved is put in force again.
+
+    Raises:
+        InvalidTransition: the mitigation is not being released.
+    """
+    advice = f"Killed again: {_names(mitigation)} ({why}). This needs a person."
+    return incident.moved(
+        mitigation.id,
+        MitigationState.APPLYING,
+        actor=actor,
+        time=time,
+        reason=why,
+        told="killed again",
+    ).advised(advice)
+
+
+def _asked(incident: Incident, mitigation: Mitigation, until: datetime, time: datetime) -> Incident:
+    advice = (
+        f"The kill of {_names(mitigation)} has lapsed: renew it, or from "
+        f"{until:%Y-%m-%d %H:%M} UTC {_consequence(mitigation)}."
+    )
+    if incident.advice == advice:
+        return incident
+    return incident.advised(advice).noted(time, SERVICE, advice)
+
+
+def _ended(
+    incident: Incident, mitigation: Mitigation, terms: LeaseTerms, time: datetime
+) -> Incident:
+    if mitigation.state is MitigationState.EFFECTIVE:
+        why = "its lease lapsed and nobody renewed it"
+        return released(incident, mitigation, terms.stages[0], actor=SERVICE, time=time, why=why)
+    why = "its lease lapsed before any window told whether it helped, and nobody renewed it"
+    return incident.moved(
+        mitigation.id, MitigationState.REVERTING, actor=SERVICE, time=time, reason=why
+    ).advised(f"To {mitigation.plan} is being taken back: {why}. This needs a person.")
+
+
+def _consequence(mitigation: Mitigation) -> str:
+    if mitigation.state is MitigationState.EFFECTIVE:
+        return "its features are served again by stages"
+    return "it is taken back, since no window told whether it helped"
+
+
+def _names(mitigation: Mitigation) -> str:
+    return ", ".join(mitigation.plan.features)

@@ -1,0 +1,71 @@
+"""A worker brings a release to its stage, and ends it after the last."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from services.runbook.domain.incident import SERVICE, Incident
+from services.runbook.domain.mitigation import Mitigation, MitigationState
+from services.runbook.domain.work import Claim
+from services.runbook.ports import Actuator, Clock, Releases, Store, UnitOfWork, Watermarks
+
+
+@dataclass(frozen=True)
+class Expose:
+    """Serves features again to the share of traffic that was decided."""
+
+    store: Store
+    actuator: Actuator
+    releases: Releases
+    watermarks: Watermarks
+    clock: Clock
+
+    async def __call__(self, claim: Claim) -> None:
+        """Carry the claimed work out.
+
+        Raises:
+            ActuatorUnavailable: try again later.
+            LeaseLost: another worker has taken it over.
+        """
+        _, mitigation = await self.store.read(lambda unit: _target(unit, claim))
+        stage = mitigation.stage
+        if mitigation.state is MitigationState.RELEASING and stage is not None:
+            if stage.passed and mitigation.change is not None:
+                await self.actuator.revert(mitigation.name, mitigation.plan, mitigation.change)
+            else:
+                await self.releases.expose(mitigation.name, mitigation.plan, stage.percent)
+        await self._record(claim, mitigation)
+
+    async def _record(self, claim: Claim, carried_out: Mitigation) -> None:
+        newest_example = await self.watermarks.latest(carried_out.plan.model)
+
+        def record(unit: UnitOfWork) -> None:
+            unit.outbox.finish(claim)
+            incident, mitigation = _target(unit, claim)
+            # Somebody may have taken the release back meanwhile; the outbox holds that work next.
+            if mitigation != carried_out or mitigation.state is not MitigationState.RELEASING:
+                return
+            if mitigation.stage is not None and mitigation.stage.passed:
+                unit.incidents.save(self._released(incident, mitigation))
+                return
+            ends = (incident.windows[-1].end_time, unit.feeds.newest_window_end(incident.model))
+            past = newest_example + timedelta.resolution if newest_example else None
+            since = max(time for time in (*ends, past) if time)
+            stage = replace(mitigation.stage, since=since) if mitigation.stage else None
+            unit.incidents.save(incident.with_mitigation(replace(mitigation, stage=stage)))
+
+        await self.store.transact(record)
+
+    def _released(self, incident: Incident, mitigation: Mitigation) -> Incident:
+        ended = incident.with_mitigation(replace(mitigation, stage=None))
+        return ended.moved(
+            mitigation.id,
+            MitigationState.RELEASED,
+            actor=SERVICE,
+            time=self.clock.now(),
+            reason="calibration stayed healthy with all traffic served it again",
+        ).advised("")
+
+
+def _target(unit: UnitOfWork, claim: Claim) -> tuple[Incident, Mitigation]:
+    incident = unit.incidents.get(claim.work.incident)
+    return incident, incident.mitigation(claim.work.mitigation or "")
