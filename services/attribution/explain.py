@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.attribution.domain.errors import Abandoned
 from services.attribution.domain.example import Examples
 from services.attribution.domain.lfi import LfiMethod, SparseLfi, attribute, joined
@@ -19,20 +22,25 @@ class Explain:
     """How many are ablated before somebody looks whether the answer is still wanted."""
 
     def __call__(
-        self, examples: Examples, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        examples: Examples,
+        is_wanted: Callable[[], bool] = lambda: True,
+        features: NDArray[np.bool_] | None = None,
     ) -> SparseLfi:
-        """Return the non-zero importances of the examples.
+        """Return the non-zero importances of the examples, for some features, bool [M], or for all.
 
         Raises:
             NotFinite: a prediction is NaN or infinite.
             Abandoned: the answer is not wanted any more.
         """
         starts = range(0, examples.count, self.block_examples)
-        return joined([self._block(examples, start, is_wanted) for start in starts])
+        blocks = []
+        for start in starts:
+            if not is_wanted():
+                raise Abandoned("nobody waits for the answer any more")
+            blocks.append(self._block(examples.part(start, start + self.block_examples), features))
+        return joined(blocks)
 
-    def _block(self, examples: Examples, start: int, is_wanted: Callable[[], bool]) -> SparseLfi:
-        if not is_wanted():
-            raise Abandoned("nobody waits for the answer any more")
-        block = examples.part(start, start + self.block_examples)
-        ablations = self.ablator.ablate(block)
+    def _block(self, examples: Examples, features: NDArray[np.bool_] | None) -> SparseLfi:
+        ablations = self.ablator.ablate(examples, features)
         return attribute(ablations, self.method, self.ablator.checkpoint.threshold)

@@ -8,6 +8,9 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import example_pb2
 from services.attribution.adapters.arrow_examples import decode
@@ -51,7 +54,7 @@ class LfiStream:
             )
         try:
             check(request)
-            response = await self._attributed(request.batch)
+            response = await self.attributed(request.batch)
         except Exception as error:
             status = batch_status(error)
             BATCHES.labels("overloaded" if isinstance(error, Overloaded) else "refused").inc()
@@ -59,9 +62,10 @@ class LfiStream:
         BATCHES.labels("attributed").inc()
         return response
 
-    async def _attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
+    async def attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
+        """Return the answer to a batch that the contract's rules have let through."""
         batch = batch_of(message)
-        block = await self.inference.run(partial(self._decoded, batch), partial(self._block, batch))
+        block = await self.inference.run(partial(self.decoded, batch), partial(self._block, batch))
         duplicate = (await self.sink.deliver(block)).duplicate if self.sink else False
         if self.to_caller:
             return pb.ComputeLfiResponse(
@@ -70,32 +74,42 @@ class LfiStream:
         receipt = pb.BatchReceipt(example_count=len(block.lfi.predictions), duplicate=duplicate)
         return pb.ComputeLfiResponse(batch_id=message.batch_id, receipt=receipt)
 
-    def _decoded(self, batch: Batch) -> "_Decoded":
+    def decoded(self, batch: Batch) -> "Decoded":
+        """Return the batch's examples.
+
+        Raises:
+            SeenInTraining: the checkpoint has seen them.
+            AttributionError: they do not fit the schema.
+        """
         checkpoint = self.explain.ablator.checkpoint
         checkpoint.check_unseen(batch.event_time)
         examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
-        return _Decoded(examples, examples.present_count())
+        return Decoded(examples, examples.present_counts())
 
-    def _block(self, batch: Batch, decoded: "_Decoded") -> LfiBlock:
+    def _block(self, batch: Batch, decoded: "Decoded") -> LfiBlock:
         ablator = self.explain.ablator
         lfi = self.explain(decoded.examples, is_wanted=lambda: not self.ended.is_set())
-        decoded.count_pairs(ablator.explanation.fallback_share)
+        decoded.count_pairs(int(decoded.present.sum()), ablator.explanation.fallback_share)
         return LfiBlock(batch, ablator.checkpoint, self.explain.method, lfi)
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    examples: Examples
-    present: int
-    """Pairs that are not at their baselines."""
+class Decoded:
+    """A batch that is ready to be attributed."""
 
-    def count_pairs(self, fallback_share: float) -> None:
+    examples: Examples
+    present: NDArray[np.int64]
+    """Examples in which each feature is not at its baseline, [M]."""
+
+    def count_pairs(self, ablated: int, fallback_share: float) -> None:
         """Count all as attributed; a class of features that falls back by its share of them."""
         total = self.examples.count * len(self.examples.schema.features)
-        fallback = round(self.present * fallback_share)
-        PAIRS.labels("skipped").inc(total - self.present)
+        present = int(self.present.sum())
+        fallback = round(ablated * fallback_share)
+        PAIRS.labels("skipped").inc(total - present)
+        PAIRS.labels("raced_out").inc(present - ablated)
         PAIRS.labels("fallback").inc(fallback)
-        PAIRS.labels("delta").inc(self.present - fallback)
+        PAIRS.labels("delta").inc(ablated - fallback)
 
 
 async def in_order(

@@ -21,10 +21,12 @@ from services.attribution.adapters.grpc_messages import (
     explanation_message,
     method_of,
 )
+from services.attribution.adapters.grpc_race_stream import RaceStream, racing_of
 from services.attribution.adapters.inference import Inference
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
+from services.attribution.domain.racing import Race
 from services.attribution.explain import Explain
 from services.attribution.load import Load
 from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
@@ -151,6 +153,11 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
 
     def _stream(self, options: pb.ComputeLfiOptions, ablator: Ablator) -> LfiStream:
         """Return what the options of a stream ask for."""
+        explain = Explain(ablator, method_of(options.method), self.examples_at_once)
+        if options.HasField("racing"):
+            racing = racing_of(options, ablator.checkpoint)
+            race = Race(racing, len(ablator.checkpoint.schema.features))
+            return RaceStream(explain, None, True, self.inference, race=race)
         to_caller = options.delivery != pb.DELIVERY_AGGREGATOR
         to_aggregator = options.delivery in (pb.DELIVERY_AGGREGATOR, pb.DELIVERY_BOTH)
         if to_aggregator and self.sink is None:
@@ -160,7 +167,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
                 field="options.delivery",
             )
         return LfiStream(
-            explain=Explain(ablator, method_of(options.method), self.examples_at_once),
+            explain=explain,
             sink=self.sink if to_aggregator else None,
             to_caller=to_caller,
             inference=self.inference,

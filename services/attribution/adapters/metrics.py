@@ -4,8 +4,8 @@ from prometheus_client import Counter, Gauge
 
 PAIRS = Counter(
     "aftershock_pairs_total",
-    "Attributed (example, feature) pairs. `skipped`: the feature was at its baseline. `fallback`: "
-    "steps of the model ran again. `delta`: everything else.",
+    "Attributed (example, feature) pairs. `skipped`: the feature was at its baseline. `raced_out`: "
+    "a race had put it out. `fallback`: steps of the model ran again. `delta`: everything else.",
     ["way"],
 )
 BATCHES = Counter("aftershock_batches_total", "Batches by what became of them.", ["result"])

@@ -45,12 +45,16 @@ class Examples:
             present |= self._differs(name, feature)
         return present
 
-    def present_count(self) -> int:
-        """Return how many (example, feature) pairs differ from their baselines."""
+    def present_counts(self) -> NDArray[np.int64]:
+        """Return how many examples each feature differs from its baseline in, [M]."""
         row = self.schema.baseline_row()
         packed = {feature.input for feature in self.schema.features if feature.column is not None}
-        alone = sum(int(self.present(f).sum()) for f in self.schema.features if f.column is None)
-        return alone + sum(int(np.count_nonzero(self.arrays[n] != row[n])) for n in packed)
+        by_column = {n: np.count_nonzero(self.arrays[n] != row[n], axis=0) for n in packed}
+        counts = [
+            self.present(f).sum() if f.column is None else by_column[f.input][f.column]
+            for f in self.schema.features
+        ]
+        return np.array(counts, dtype=np.int64)
 
     def ablated(self, features: Iterable[Feature]) -> "Examples":
         """Return the examples with the features at their baselines, all together."""

@@ -45,6 +45,36 @@ DELIVERY_AGGREGATOR: Delivery.ValueType  # 2
 DELIVERY_BOTH: Delivery.ValueType  # 3
 Global___Delivery: typing_extensions.TypeAlias = Delivery
 
+class _RaceOutcome:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RaceOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RaceOutcome.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RACE_OUTCOME_UNSPECIFIED: _RaceOutcome.ValueType  # 0
+    RACE_OUTCOME_OPEN: _RaceOutcome.ValueType  # 1
+    """Not settled yet: it is still ablated."""
+    RACE_OUTCOME_TOP: _RaceOutcome.ValueType  # 2
+    """The race is settled, and it is one of the features sought."""
+    RACE_OUTCOME_OUT: _RaceOutcome.ValueType  # 3
+    """Enough others have a larger GFI: it is not ablated any more."""
+    RACE_OUTCOME_TOO_RARE: _RaceOutcome.ValueType  # 4
+    """Its coverage is below the least that the race is about: it is not ablated any more."""
+
+class RaceOutcome(_RaceOutcome, metaclass=_RaceOutcomeEnumTypeWrapper):
+    """What became of a feature in a race."""
+
+RACE_OUTCOME_UNSPECIFIED: RaceOutcome.ValueType  # 0
+RACE_OUTCOME_OPEN: RaceOutcome.ValueType  # 1
+"""Not settled yet: it is still ablated."""
+RACE_OUTCOME_TOP: RaceOutcome.ValueType  # 2
+"""The race is settled, and it is one of the features sought."""
+RACE_OUTCOME_OUT: RaceOutcome.ValueType  # 3
+"""Enough others have a larger GFI: it is not ablated any more."""
+RACE_OUTCOME_TOO_RARE: RaceOutcome.ValueType  # 4
+"""Its coverage is below the least that the race is about: it is not ablated any more."""
+Global___RaceOutcome: typing_extensions.TypeAlias = RaceOutcome
+
 @typing.final
 class ComputeLfiOptions(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -52,20 +82,59 @@ class ComputeLfiOptions(google.protobuf.message.Message):
     CHECKPOINT_FIELD_NUMBER: builtins.int
     METHOD_FIELD_NUMBER: builtins.int
     DELIVERY_FIELD_NUMBER: builtins.int
+    RACING_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} for its newest loaded checkpoint, or models/{model}/checkpoints/{version}."""
     method: aftershock.v1.importance_pb2.LfiMethod.ValueType
     delivery: Global___Delivery.ValueType
+    @property
+    def racing(self) -> Global___Racing:
+        """Seek the features with the largest GFI, and ablate no more than that takes. Batches are then
+        answered with a RaceStanding, which is statistical. The examples have to come in random order,
+        each of them once, all from one population, and for the caller alone: windows need the LFIs of
+        every feature.
+        """
+
     def __init__(
         self,
         *,
         checkpoint: builtins.str = ...,
         method: aftershock.v1.importance_pb2.LfiMethod.ValueType = ...,
         delivery: Global___Delivery.ValueType = ...,
+        racing: Global___Racing | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "delivery", b"delivery", "method", b"method"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["racing", b"racing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "delivery", b"delivery", "method", b"method", "racing", b"racing"]) -> None: ...
 
 Global___ComputeLfiOptions: typing_extensions.TypeAlias = ComputeLfiOptions
+
+@typing.final
+class Racing(google.protobuf.message.Message):
+    """What a race is about: the features with the largest GFI (equation 4) over a stream's examples."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOP_K_FIELD_NUMBER: builtins.int
+    CONFIDENCE_FIELD_NUMBER: builtins.int
+    LEAST_COVERAGE_FIELD_NUMBER: builtins.int
+    top_k: builtins.int
+    """How many are sought, fewer than the checkpoint has features."""
+    confidence: builtins.float
+    """Least probability that the outcomes are those that all of the examples would give."""
+    least_coverage: builtins.float
+    """Features that a smaller share of the examples is covered by are left out. With 0, a feature
+    that is hardly ever seen keeps the race open.
+    """
+    def __init__(
+        self,
+        *,
+        top_k: builtins.int = ...,
+        confidence: builtins.float = ...,
+        least_coverage: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["confidence", b"confidence", "least_coverage", b"least_coverage", "top_k", b"top_k"]) -> None: ...
+
+Global___Racing: typing_extensions.TypeAlias = Racing
 
 @typing.final
 class ComputeLfiRequest(google.protobuf.message.Message):
@@ -97,6 +166,7 @@ class ComputeLfiResponse(google.protobuf.message.Message):
     BLOCK_FIELD_NUMBER: builtins.int
     RECEIPT_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
     batch_id: builtins.str
     """The batch that this answers."""
     @property
@@ -111,6 +181,10 @@ class ComputeLfiResponse(google.protobuf.message.Message):
     def error(self) -> google.rpc.status_pb2.Status:
         """Refused, with google.rpc details."""
 
+    @property
+    def standing(self) -> Global___RaceStanding:
+        """Of a race: how it stands with this batch counted."""
+
     def __init__(
         self,
         *,
@@ -118,12 +192,89 @@ class ComputeLfiResponse(google.protobuf.message.Message):
         block: aftershock.v1.importance_pb2.LfiBlock | None = ...,
         receipt: Global___BatchReceipt | None = ...,
         error: google.rpc.status_pb2.Status | None = ...,
+        standing: Global___RaceStanding | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["block", b"block", "error", b"error", "receipt", b"receipt", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "block", b"block", "error", b"error", "receipt", b"receipt", "result", b"result"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["block", "receipt", "error"] | None: ...
+    def HasField(self, field_name: typing.Literal["block", b"block", "error", b"error", "receipt", b"receipt", "result", b"result", "standing", b"standing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "block", b"block", "error", b"error", "receipt", b"receipt", "result", b"result", "standing", b"standing"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["block", "receipt", "error", "standing"] | None: ...
 
 Global___ComputeLfiResponse: typing_extensions.TypeAlias = ComputeLfiResponse
+
+@typing.final
+class RaceStanding(google.protobuf.message.Message):
+    """How a race stands. STATISTICAL: with the probability that was asked for, TOP features are those
+    that ablating every feature of all examples finds, and none that is OUT or TOO_RARE is among
+    them. Unlike an LfiBlock it is not made of complete LFIs, and does not go into windows.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SETTLED_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    PAIRS_ABLATED_FIELD_NUMBER: builtins.int
+    PAIRS_SAVED_FIELD_NUMBER: builtins.int
+    settled: builtins.bool
+    """Nothing is ablated any more, and the features with outcome TOP are those sought."""
+    example_count: builtins.int
+    """Examples of the stream so far."""
+    pairs_ablated: builtins.int
+    """(example, feature) pairs not at their baselines that were ablated."""
+    pairs_saved: builtins.int
+    """Further such pairs, which were not."""
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RacedFeature]:
+        """All of the checkpoint's: first those not out, each group by falling estimate."""
+
+    def __init__(
+        self,
+        *,
+        settled: builtins.bool = ...,
+        features: collections.abc.Iterable[Global___RacedFeature] | None = ...,
+        example_count: builtins.int = ...,
+        pairs_ablated: builtins.int = ...,
+        pairs_saved: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "features", b"features", "pairs_ablated", b"pairs_ablated", "pairs_saved", b"pairs_saved", "settled", b"settled"]) -> None: ...
+
+Global___RaceStanding: typing_extensions.TypeAlias = RaceStanding
+
+@typing.final
+class RacedFeature(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    GFI_FIELD_NUMBER: builtins.int
+    GFI_LOWER_FIELD_NUMBER: builtins.int
+    GFI_UPPER_FIELD_NUMBER: builtins.int
+    COVERAGE_FIELD_NUMBER: builtins.int
+    feature: builtins.str
+    outcome: Global___RaceOutcome.ValueType
+    example_count: builtins.int
+    """Examples that it was ablated in: the estimates rest on these."""
+    gfi: builtins.float
+    """Estimate of equation 4, within 1 % of its value over these examples."""
+    gfi_lower: builtins.float
+    """Bounds of the GFI over all examples. Above: infinite while it has hardly been seen."""
+    gfi_upper: builtins.float
+    coverage: builtins.float
+    """Estimate of equation 3."""
+    def __init__(
+        self,
+        *,
+        feature: builtins.str = ...,
+        outcome: Global___RaceOutcome.ValueType = ...,
+        example_count: builtins.int = ...,
+        gfi: builtins.float = ...,
+        gfi_lower: builtins.float = ...,
+        gfi_upper: builtins.float = ...,
+        coverage: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "example_count", b"example_count", "feature", b"feature", "gfi", b"gfi", "gfi_lower", b"gfi_lower", "gfi_upper", b"gfi_upper", "outcome", b"outcome"]) -> None: ...
+
+Global___RacedFeature: typing_extensions.TypeAlias = RacedFeature
 
 @typing.final
 class BatchReceipt(google.protobuf.message.Message):
