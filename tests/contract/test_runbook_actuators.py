@@ -17,7 +17,7 @@ from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.ports import Actuator, KilledFeatures
 from tests.postgres import PostgresServer
-from tests.unit.services.runbook.builders import MODEL
+from tests.unit.services.runbook.builders import MODEL, KillSwitches
 
 ONE = "incidents/INC-1/mitigations/1"
 TWO = "incidents/INC-2/mitigations/1"
@@ -46,7 +46,7 @@ def killed(
 
 
 @pytest.fixture(params=["dry_run", "flagd_sync"])
-def actuator(request: pytest.FixtureRequest, killed: KilledFeatures) -> Actuator:
+def actuator(request: pytest.FixtureRequest, killed: KilledFeatures) -> KillSwitches:
     if request.param == "dry_run":
         return DryRun()
     return FlagdSync(killed, FlagBoard(killed))
@@ -117,6 +117,43 @@ async def test_models_do_not_touch_each_other(actuator: Actuator) -> None:
     other = kill("a", "b", model="models/feed")
     await actuator.apply(ONE, AB, await actuator.plan(AB))
     assert await actuator.observe(other) == {"a": SERVED, "b": SERVED}
+
+
+async def test_a_share_of_traffic_is_served_again_and_killed_again(actuator: KillSwitches) -> None:
+    change = await actuator.plan(AB)
+    await actuator.apply(ONE, AB, change)
+    for percent in (1, 1, 10, 100):
+        await actuator.expose(ONE, AB, percent)
+        assert set((await actuator.observe(AB)).values()) == {f"served to {percent} %"}
+    await actuator.expose(ONE, AB, 0)
+    assert await actuator.observe(AB) == change.target
+    await actuator.revert(ONE, AB, change)
+    assert await actuator.observe(AB) == change.previous
+
+
+async def test_a_share_is_of_one_mitigation(actuator: KillSwitches) -> None:
+    other = kill("a", model="models/feed")
+    await actuator.apply(ONE, AB, await actuator.plan(AB))
+    await actuator.apply(TWO, other, await actuator.plan(other))
+    await actuator.expose(ONE, AB, 10)
+    assert await actuator.observe(other) == {"a": KILLED}
+
+
+async def test_what_was_reverted_is_not_exposed(actuator: KillSwitches) -> None:
+    change = await actuator.plan(AB)
+    await actuator.apply(ONE, AB, change)
+    await actuator.revert(ONE, AB, change)
+    await actuator.expose(ONE, AB, 0)
+    assert await actuator.observe(AB) == change.previous
+
+
+async def test_nobody_plans_on_what_is_coming_back(actuator: KillSwitches) -> None:
+    await actuator.apply(ONE, AB, await actuator.plan(AB))
+    await actuator.expose(ONE, AB, 10)
+    change = await actuator.plan(BC)
+    with pytest.raises(ActuatorConflict, match="b is being served again by stages"):
+        await actuator.apply(TWO, BC, change)
+    assert (await actuator.observe(BC))["c"] == SERVED
 
 
 async def test_the_store_names_model_and_feature(killed: KilledFeatures) -> None:

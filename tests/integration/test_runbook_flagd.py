@@ -2,7 +2,7 @@
 # ruff: noqa: ASYNC110 - the provider lives on threads of its own
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import FlagNotFoundError
 
+from aftershock.serving import KillSwitchGuard
 from aftershock.v1.flag_sync_pb2 import (
     FlagFetchRequest,
     FlagFetchResponse,
@@ -79,6 +80,9 @@ class Served:
     async def kill(self) -> None:
         await self.actuator.apply(MITIGATION, PLAN, CHANGE)
 
+    async def expose(self, percent: int) -> None:
+        await self.actuator.expose(MITIGATION, PLAN, percent)
+
     async def restore(self) -> None:
         await self.actuator.revert(MITIGATION, PLAN, CHANGE)
 
@@ -120,6 +124,21 @@ class ModelServer:
         except FlagNotFoundError:
             return False
 
+    def killed_for(self, keys: Iterable[str]) -> set[str]:
+        """Return the targeting keys whose requests are served the baseline."""
+        asked = {key: EvaluationContext(targeting_key=key or None) for key in keys}
+        return {
+            key
+            for key, context in asked.items()
+            if self.provider.resolve_boolean_details(KEY, False, context).value
+        }
+
+    async def sees_another_share(self, keys: Sequence[str], before: set[str]) -> set[str]:
+        async with asyncio.timeout(20):
+            while (now := self.killed_for(keys)) == before:
+                await asyncio.sleep(0.01)
+        return now
+
     async def sees(self, killed: bool) -> None:
         async with asyncio.timeout(20):
             while self.is_killed() is not killed:
@@ -147,6 +166,41 @@ async def test_a_kill_reaches_the_provider_and_goes_again(served: Served) -> Non
         await server.sees(killed=True)
         await served.restore()
         await server.sees(killed=False)
+
+
+async def test_a_release_by_stages_is_flagds_fractional_targeting(served: Served) -> None:
+    keys = [f"user-{number}" for number in range(1000)]
+    await served.kill()
+    with started(await connected(served.port)) as server:
+        assert server.killed_for(keys) == set(keys)
+        before = set(keys)
+        for percent in (1, 10, 50):
+            await served.expose(percent)
+            now = await server.sees_another_share(keys, before)
+            # Who is served it once is served it from then on.
+            assert now < before
+            assert abs(len(keys) - len(now) - 10 * percent) < 50
+            # A request without a key is among the last.
+            assert server.is_killed()
+            before = now
+        await served.expose(100)
+        await server.sees(killed=False)
+        await served.expose(0)
+        await server.sees(killed=True)
+        assert server.killed_for(keys) == set(keys)
+
+
+async def test_the_sdks_guard_and_the_provider_serve_the_same_requests(served: Served) -> None:
+    keys = ["", "é", "x" * 300, *(f"user-{number}" for number in range(1000))]
+    await served.kill()
+    await served.expose(37)
+    with (
+        started(await connected(served.port)) as server,
+        KillSwitchGuard(served.address, model="ads_ctr") as guard,
+    ):
+        assert await asyncio.to_thread(guard.wait_ready, 20.0)
+        by_guard = {key for key in keys if guard.is_killed("user_embedding", key or None)}
+        assert by_guard == server.killed_for(keys)
 
 
 async def test_a_new_subscriber_gets_the_current_state(served: Served) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from google.rpc.status_pb2 import Status
 from aftershock.v1 import runbook_service_pb2 as pb
 from aftershock.v1.incident_pb2 import (
     INCIDENT_STATE_OPEN,
+    INCIDENT_VERDICT_FEATURE_CORRUPTION,
     MITIGATION_STATE_APPLIED,
     MITIGATION_STATE_APPROVED,
     MITIGATION_STATE_PROPOSED,
     MITIGATION_STATE_REJECTED,
+    MITIGATION_STATE_RELEASED,
+    MITIGATION_STATE_RELEASING,
     MITIGATION_STATE_REVERTED,
     MITIGATION_STATE_REVERTING,
     Incident,
@@ -40,8 +43,17 @@ from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.domain.guardrail import GuardRails, Quorum
 from services.runbook.verify_audit import VerifyAudit
-from tests.unit.services.runbook.builders import BROKEN, MODEL, Runbook, event
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    MODEL,
+    WALL_TIME,
+    Runbook,
+    event,
+    rules,
+)
 
 PRIVATE, PUBLIC = new_key_pair()
 NAME = "incidents/INC-1/mitigations/1"
@@ -75,6 +87,25 @@ class Caller:
     async def revert(self, reason: str = "enough") -> Mitigation:
         request = pb.RevertMitigationRequest(name=NAME, reason=reason)
         return (await self.stub.RevertMitigation(request, timeout=20, **self.identity)).mitigation
+
+    async def renew(self) -> Mitigation:
+        request = pb.RenewMitigationRequest(name=NAME, reason="still broken")
+        return (await self.stub.RenewMitigation(request, timeout=20, **self.identity)).mitigation
+
+    async def release(self) -> Mitigation:
+        request = pb.ReleaseMitigationRequest(name=NAME, reason="mended upstream")
+        return (await self.stub.ReleaseMitigation(request, timeout=20, **self.identity)).mitigation
+
+    async def pause(self) -> pb.Pause:
+        request = pb.PauseMitigationsRequest(reason="the sale")
+        return (await self.stub.PauseMitigations(request, timeout=20, **self.identity)).pause
+
+    async def resume(self) -> pb.Pause:
+        request = pb.ResumeMitigationsRequest(reason="over")
+        return (await self.stub.ResumeMitigations(request, timeout=20, **self.identity)).pause
+
+    async def pause_state(self) -> pb.Pause:
+        return (await self.stub.GetPause(pb.GetPauseRequest(), timeout=20, **self.identity)).pause
 
     def watch(self, model: str = "") -> AsyncIterator[pb.WatchIncidentsResponse]:
         request = pb.WatchIncidentsRequest(model=model)
@@ -237,7 +268,8 @@ async def test_a_stale_plan_names_the_field(proposed: Served) -> None:
 
 async def test_readers_do_not_decide(proposed: Served) -> None:
     eve = proposed.caller("eve", Role.READER)
-    for call in (eve.approve("0" * 64), eve.reject("0" * 64), eve.revert()):
+    deciding = (eve.approve("0" * 64), eve.reject("0" * 64), eve.revert(), eve.renew())
+    for call in (*deciding, eve.release(), eve.pause(), eve.resume()):
         assert (await refusal(call))[:2] == ("PERMISSION_DENIED", "FORBIDDEN")
     pipeline = proposed.caller("pipeline", Role.PIPELINE)
     assert (await refusal(pipeline.incident()))[0] == "PERMISSION_DENIED"
@@ -322,3 +354,68 @@ async def test_watchers_see_what_another_replica_commits(proposed: Served, tmp_p
     engine.dispose()
     changed = (await asyncio.wait_for(anext(watch), 20)).incident
     assert changed.mitigations[0].state == MITIGATION_STATE_APPROVED
+
+
+async def test_a_pause_is_seen_by_all_and_refuses_approvals(proposed: Served) -> None:
+    ada = proposed.caller("ada", Role.APPROVER, Role.READER)
+    grace = proposed.caller("grace", Role.APPROVER, Role.READER)
+    assert not (await ada.pause_state()).paused
+    assert (await ada.pause()).actor == "ada"
+    seen = await grace.pause_state()
+    assert (seen.paused, seen.actor, seen.reason) == (True, "ada", "the sale")
+    plan_hash = (await grace.incident()).mitigations[0].plan_hash
+    code, reason, text = await refusal(grace.approve(plan_hash))
+    assert (code, reason) == ("FAILED_PRECONDITION", "MITIGATIONS_PAUSED")
+    assert "by ada: the sale" in text
+    assert not (await grace.resume()).paused
+    assert (await grace.approve(plan_hash)).state == MITIGATION_STATE_APPROVED
+
+
+async def test_a_guard_rail_refuses_at_the_click(proposed: Served) -> None:
+    proposed.runbook.rules.rules = rules(guard_rails=GuardRails(never_kill=("user_*",)))
+    ada = proposed.caller("ada", Role.APPROVER, Role.READER)
+    plan_hash = (await ada.incident()).mitigations[0].plan_hash
+    code, reason, text = await refusal(ada.approve(plan_hash))
+    assert (code, reason) == ("FAILED_PRECONDITION", "GUARD_RAIL")
+    assert "never_kill" in text
+
+
+async def test_a_quorum_is_shown_and_needs_two(proposed: Served) -> None:
+    two = GuardRails(quorums=(Quorum(2, features=1),))
+    proposed.runbook.rules.rules = rules(guard_rails=two)
+    plan_hash = (await proposed.runbook.mitigation()).plan.hash
+    half = await proposed.caller("ada", Role.APPROVER).approve(plan_hash)
+    assert half.state == MITIGATION_STATE_PROPOSED
+    assert (list(half.approvers), half.required_approvals, half.approver) == (["ada"], 2, "")
+    whole = await proposed.caller("grace", Role.APPROVER).approve(plan_hash)
+    assert whole.state == MITIGATION_STATE_APPROVED
+    assert (list(whole.approvers), whole.approver) == (["ada", "grace"], "grace")
+
+
+async def test_a_lease_is_renewed_and_released_by_stages(proposed: Served) -> None:
+    runbook = proposed.runbook
+    ada = proposed.caller("ada", Role.APPROVER, Role.READER)
+    await ada.approve((await runbook.mitigation()).plan.hash)
+    await runbook.worker.drain()
+    until = (await ada.incident()).mitigations[0].lease_expire_time
+    assert until.ToDatetime(UTC) == WALL_TIME + timedelta(hours=24)
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    runbook.clock.advance(hours=1)
+    renewed = await ada.renew()
+    assert renewed.lease_expire_time.ToDatetime(UTC) == WALL_TIME + timedelta(hours=25)
+    assert renewed.apply_time.ToDatetime(UTC) == WALL_TIME
+    assert (await ada.release()).state == MITIGATION_STATE_RELEASING
+    await runbook.worker.drain()
+    assert (await ada.incident()).mitigations[0].served_percent == 1
+    await runbook.see(*(event(hour, HEALTHY) for hour in range(4, 10)))
+    released = (await ada.incident()).mitigations[0]
+    assert (released.state, released.served_percent) == (MITIGATION_STATE_RELEASED, 0)
+
+
+async def test_an_incident_carries_its_evidence(proposed: Served) -> None:
+    incident = await proposed.caller("eve", Role.READER).incident()
+    assert incident.verdict == INCIDENT_VERDICT_FEATURE_CORRUPTION
+    assert [w.name for w in incident.windows] == [incident.comparison.anomaly.name]
+    assert incident.windows[0].checkpoint_digest
+    top = incident.comparison.shifts[0]
+    assert top.lower < top.shift < top.upper

@@ -36,8 +36,10 @@ IN_FORCE: States = frozenset(
         MitigationState.MITIGATION_STATE_APPLIED,
         MitigationState.MITIGATION_STATE_VERIFYING,
         MitigationState.MITIGATION_STATE_EFFECTIVE,
+        MitigationState.MITIGATION_STATE_RELEASING,
     }
 )
+EFFECTIVE: States = frozenset({MitigationState.MITIGATION_STATE_EFFECTIVE})
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,39 @@ def revert(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
     request = runbook.RevertMitigationRequest(name=plan.name, reason=reason)
     answer = yield from _ask(methods.REVERT_MITIGATION, request)
     return answer.mitigation
+
+
+def renew(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
+    """Renew a kill, or the one in force where only an incident is given."""
+    plan = yield from find_mitigation(mitigation, IN_FORCE)
+    request = runbook.RenewMitigationRequest(name=plan.name, reason=reason)
+    answer = yield from _ask(methods.RENEW_MITIGATION, request)
+    return answer.mitigation
+
+
+def release(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
+    """Release a kill by stages, or the effective one where only an incident is given."""
+    plan = yield from find_mitigation(mitigation, EFFECTIVE)
+    request = runbook.ReleaseMitigationRequest(name=plan.name, reason=reason)
+    answer = yield from _ask(methods.RELEASE_MITIGATION, request)
+    return answer.mitigation
+
+
+def pause(reason: str) -> Flow[runbook.Pause]:
+    """Stop all mitigations."""
+    request = runbook.PauseMitigationsRequest(reason=reason)
+    return (yield from _ask(methods.PAUSE_MITIGATIONS, request)).pause
+
+
+def resume(reason: str) -> Flow[runbook.Pause]:
+    """Let mitigations go on."""
+    request = runbook.ResumeMitigationsRequest(reason=reason)
+    return (yield from _ask(methods.RESUME_MITIGATIONS, request)).pause
+
+
+def get_pause() -> Flow[runbook.Pause]:
+    """Return whether mitigations are stopped."""
+    return (yield from _ask(methods.GET_PAUSE, runbook.GetPauseRequest())).pause
 
 
 def verify_audit() -> Flow[runbook.VerifyAuditResponse]:

@@ -30,7 +30,7 @@ from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
-from aftershock.v1.runbook_service_pb2 import VerifyAuditResponse, WatchIncidentsRequest
+from aftershock.v1.runbook_service_pb2 import Pause, VerifyAuditResponse, WatchIncidentsRequest
 from aftershock.v1.shift_pb2 import Comparison
 from aftershock.v1.window_pb2 import Window
 
@@ -203,6 +203,29 @@ class Client(BaseClient):
     def revert(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
         """Undo a mitigation in force: itself, its name, or an incident that has one."""
         return self._run(calls.revert(mitigation, reason))
+
+    def renew(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Extend the lease of a kill: itself, its name, or an incident that has one in force.
+
+        One that is being released is put in force again.
+        """
+        return self._run(calls.renew(mitigation, reason))
+
+    def release(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Serve an effective kill's features again by stages, named as in `renew`."""
+        return self._run(calls.release(mitigation, reason))
+
+    def pause(self, reason: str) -> Pause:
+        """Stop all mitigations, of all models. Undoing stays possible."""
+        return self._run(calls.pause(reason))
+
+    def resume(self, reason: str) -> Pause:
+        """Let mitigations go on."""
+        return self._run(calls.resume(reason))
+
+    def pause_state(self) -> Pause:
+        """Return whether mitigations are stopped, by whom and why."""
+        return self._run(calls.get_pause())
 
     def verify_audit(self) -> VerifyAuditResponse:
         """Have the runbook read its whole audit and say whether it is what was written."""

@@ -1,30 +1,95 @@
 """Kill switches in a flagd configuration."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from aftershock._murmur import murmur3
 
-def killed_features(configuration: str, model: str) -> frozenset[str]:
-    """Return the features of `model` that a flagd configuration switches off.
+_KEY = {"var": "targetingKey"}
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of traffic that is served a killed feature again."""
+
+    seed: str
+    """Tells requests apart in the same way for all features of one mitigation."""
+    percent: int
+
+    def holds(self, key: str) -> bool:
+        """Whether a request with this targeting key is served the feature.
+
+        flagd's fractional evaluation: the key's hash, scaled to the sum of weights, 100.
+        """
+        return murmur3(_cbor_text(self.seed + key)) * 100 >> 32 < self.percent
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is switched off of one model."""
+
+    killed: frozenset[str] = frozenset()
+    """For all traffic, or for all but a share."""
+    shares: Mapping[str, Share] = field(default_factory=dict)
+    """Of killed features that some traffic is served again."""
+
+    def killed_for(self, key: str | None) -> frozenset[str]:
+        """Return the features that are off for a request; all of them if it has no key."""
+        if not self.shares or key is None:
+            return self.killed
+        return self.killed - {f for f, share in self.shares.items() if share.holds(key)}
+
+
+def switches(configuration: str, model: str) -> Switches:
+    """Return what a flagd configuration switches off of `model`.
 
     A flag `aftershock.kill.{model}.{feature}` kills while it is enabled and its default variant
-    is true.
+    is true. Of targeting rules, those that the runbook writes are understood; a flag with another
+    one kills for all: a feature that is off too often does less harm than a broken one.
 
     Raises:
         ValueError: the configuration is not flagd's JSON.
     """
     try:
-        flags = json.loads(configuration)["flags"]
-        return frozenset(_killed(flags, f"aftershock.kill.{model}."))
+        flags = dict(_kills(json.loads(configuration)["flags"], f"aftershock.kill.{model}."))
+        shares = {f: share for f, flag in flags.items() if (share := _share(flag))}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a flagd configuration: {error!r}") from error
+    return Switches(frozenset(flags), shares)
 
 
-def _killed(flags: dict[str, dict[str, Any]], prefix: str) -> Iterator[str]:
+def _kills(flags: dict[str, dict[str, Any]], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, flag in flags.items():
         if not key.startswith(prefix):
             continue
         kills = flag["variants"][flag["defaultVariant"]] is True
         if kills and flag.get("state") == "ENABLED":
-            yield key.removeprefix(prefix)
+            yield key.removeprefix(prefix), flag
+
+
+def _share(flag: Mapping[str, Any]) -> Share | None:
+    match flag.get("targeting"):
+        case {
+            "if": [
+                {"var": "targetingKey"},
+                {"fractional": [{"cat": [str(seed), key]}, ["off", int(percent)], ["on", int()]]},
+                "on",
+            ]
+        } if key == _KEY:
+            return Share(seed, percent)
+    return None
+
+
+def _cbor_text(text: str) -> bytes:
+    """Return a text as canonical CBOR, which is what flagd hashes."""
+    content = text.encode()
+    size = len(content)
+    if size < 24:
+        head = bytes([0x60 + size])
+    elif size < 0x100:
+        head = bytes([0x78, size])
+    else:
+        head = b"\x79" + size.to_bytes(2, "big")
+    return head + content

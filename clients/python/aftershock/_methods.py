@@ -111,6 +111,31 @@ REVERT_MITIGATION = Method(
     runbook.RevertMitigationRequest,
     runbook.RevertMitigationResponse,
 )
+RENEW_MITIGATION = Method(
+    Service.RUNBOOK,
+    "RenewMitigation",
+    runbook.RenewMitigationRequest,
+    runbook.RenewMitigationResponse,
+)
+RELEASE_MITIGATION = Method(
+    Service.RUNBOOK,
+    "ReleaseMitigation",
+    runbook.ReleaseMitigationRequest,
+    runbook.ReleaseMitigationResponse,
+)
+PAUSE_MITIGATIONS = Method(
+    Service.RUNBOOK,
+    "PauseMitigations",
+    runbook.PauseMitigationsRequest,
+    runbook.PauseMitigationsResponse,
+)
+RESUME_MITIGATIONS = Method(
+    Service.RUNBOOK,
+    "ResumeMitigations",
+    runbook.ResumeMitigationsRequest,
+    runbook.ResumeMitigationsResponse,
+)
+GET_PAUSE = Method(Service.RUNBOOK, "GetPause", runbook.GetPauseRequest, runbook.GetPauseResponse)
 VERIFY_AUDIT = Method(
     Service.RUNBOOK,
     "VerifyAudit",

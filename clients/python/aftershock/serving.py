@@ -9,6 +9,7 @@ prediction = predict(guard.apply(features, baselines))
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,7 +19,7 @@ from aftershock._backoff import Backoff
 from aftershock._channel import Channels, call_metadata, open_channel
 from aftershock._environment import Endpoints, Environment, Service
 from aftershock._errors import error_of_call
-from aftershock._flags import killed_features
+from aftershock._flags import Switches, switches
 from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 
 __all__ = ["KillSwitchGuard"]
@@ -66,7 +67,7 @@ class KillSwitchGuard:
         self._model = model.removeprefix("models/")
         self._features = None if features is None else frozenset(features)
         self._on_change = on_change
-        self._killed: frozenset[str] = frozenset()
+        self._switches = Switches()
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._stream: Any = None
@@ -76,23 +77,41 @@ class KillSwitchGuard:
 
     @property
     def killed(self) -> frozenset[str]:
-        """The features that are switched off now."""
-        return self._killed
+        """The features that are switched off now, be it for all traffic or for part of it."""
+        return self._switches.killed
 
-    def is_killed(self, feature: str) -> bool:
-        """Whether a feature is switched off now."""
-        return feature in self._killed
+    def is_killed(self, feature: str, key: str | None = None) -> bool:
+        """Whether a feature is switched off now, for a request with this targeting key.
+
+        While a kill is released by stages, a share of the keys is served the feature again; a
+        request without a key is among the last.
+        """
+        switches = self._switches
+        return feature in switches.killed and feature in switches.killed_for(key)
 
     def apply(
-        self, features: Mapping[str, Value], baselines: Mapping[str, Value]
+        self,
+        features: Mapping[str, Value],
+        baselines: Mapping[str, Value],
+        *,
+        key: str | None = None,
     ) -> Mapping[str, Value]:
-        """Return `features` with killed ones at their baselines.
+        """Return `features` with killed ones at their baselines, for a request with this key.
 
         While nothing is killed, that is the same object, at no cost. A killed feature without a
         baseline keeps its value, which is logged: half a prediction is better than none.
+
+        Args:
+            features: as the request brought them.
+            baselines: by feature.
+            key: tells requests apart while a kill is released by stages; a user's id, for example,
+                so that one user sees one behaviour.
         """
-        # Read once: the guard's thread replaces the set, and never changes it.
-        killed = self._killed
+        # Read once: the guard's thread replaces it, and never changes it.
+        switches = self._switches
+        if not switches.killed:
+            return features
+        killed = switches.killed_for(key)
         if not killed:
             return features
         replaced = {f: baselines[f] for f in killed if f in features and f in baselines}
@@ -151,21 +170,19 @@ class KillSwitchGuard:
 
     def _take(self, configuration: str) -> None:
         try:
-            killed = killed_features(configuration, self._model)
+            found = switches(configuration, self._model)
         except ValueError as error:
             self._complain("configuration", f"kill switches stay as they are: {error}")
             return
-        if self._features is not None and not killed <= self._features:
-            strangers = ", ".join(sorted(killed - self._features))
+        if self._features is not None and not found.killed <= self._features:
+            strangers = ", ".join(sorted(found.killed - self._features))
             self._complain(strangers, f"killed but not served here, so not killed: {strangers}")
-            killed &= self._features
-        changed, self._killed = killed != self._killed, killed
+            found = replace(found, killed=found.killed & self._features)
+        changed, self._switches = found != self._switches, found
         self._ready.set()
         if changed:
-            _log.warning(
-                "kill switches of %s: %s", self._model, ", ".join(sorted(killed)) or "none"
-            )
-            self._tell(killed)
+            _log.warning("kill switches of %s: %s", self._model, _told(found))
+            self._tell(found.killed)
 
     def _tell(self, killed: frozenset[str]) -> None:
         if self._on_change is None:
@@ -185,3 +202,15 @@ class KillSwitchGuard:
         if kind not in self._complaints and not self._closing.is_set():
             self._complaints.add(kind)
             _log.warning("%s", message)
+
+
+def _told(found: Switches) -> str:
+    return (
+        ", ".join(
+            f"{feature} ({found.shares[feature].percent} % served)"
+            if feature in found.shares
+            else feature
+            for feature in sorted(found.killed)
+        )
+        or "none"
+    )

@@ -6,6 +6,7 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _backfilling,
     _deciding,
     _doctor,
+    _pausing,
 )
 from aftershock.cli._app import app
 

@@ -18,19 +18,22 @@ Limit = Annotated[int, typer.Option(min=1, help="How many to show, newest first.
 
 @app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show each model's latest window, what was ingested, and the open incidents."""
+    """Show each model's latest window, what was ingested, the open incidents, and a pause."""
     client = client_of(context)
     with waiting("asking the aggregator and the runbook"):
         models = client.models()
         incidents = [i for i in client.incidents() if i.state == IncidentState.INCIDENT_STATE_OPEN]
+        pause = client.pause_state()
     if as_json:
-        show_json({"models": models, "incidents": incidents})
+        show_json({"models": models, "incidents": incidents, "pause": pause})
         return
     if models:
         show(tables.models_table(models))
     else:
         show("No model has sent examples yet: 'aftershock doctor' says what is missing.")
     show(tables.incidents_table(incidents) if incidents else "No open incident.")
+    if pause.paused:
+        show(words.pause(pause))
 
 
 @app.command()
@@ -176,7 +179,9 @@ def _headline(incident: Incident) -> str:
     return (
         f"{short(incident.name)} ({words.incident_state(incident.state)}): "
         f"{short(incident.model)} {words.direction(known)}: calibration {known.ratio:.2f}, "
-        f"expected {known.expected:,.1f}, observed {known.observed:,}"
+        f"expected {known.expected:,.1f}, observed {known.observed:,}; "
+        f"verdict {words.incident_verdict(incident.verdict)}"
+        + (f"; merged into {short(incident.merged_into)}" if incident.merged_into else "")
     )
 
 

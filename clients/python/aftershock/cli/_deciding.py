@@ -1,10 +1,10 @@
-"""Commands that decide: approve, reject, revert, load."""
+"""Commands that decide: approve, reject, revert, renew, release, load."""
 
 from typing import Annotated
 
 import typer
 
-from aftershock._calls import IN_FORCE, PROPOSED, States, pick_mitigation
+from aftershock._calls import EFFECTIVE, IN_FORCE, PROPOSED, States, pick_mitigation
 from aftershock._client import Client
 from aftershock.cli import _tables as tables
 from aftershock.cli import _words as words
@@ -76,6 +76,42 @@ def revert(
 
 
 @app.command()
+def renew(
+    context: typer.Context,
+    target: Target,
+    reason: Why = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Extend the lease of a kill, or kill again what is being released; with a reason."""
+    client = client_of(context)
+    plan = _plan(client, target, IN_FORCE)
+    _confirm(plan, "Keep it switched off?", yes)
+    said = _reason(reason)
+    with waiting("renewing"):
+        renewed = client.renew(plan, said)
+    _show_result(renewed, as_json)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    target: Target,
+    reason: Why = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve an effective kill's features again by stages, with a reason."""
+    client = client_of(context)
+    plan = _plan(client, target, EFFECTIVE)
+    _confirm(plan, "Serve its features again, stage by stage?", yes)
+    said = _reason(reason)
+    with waiting("releasing"):
+        released = client.release(plan, said)
+    _show_result(released, as_json)
+
+
+@app.command()
 def load(
     context: typer.Context,
     folder: Annotated[
@@ -102,7 +138,7 @@ def _confirm(plan: Mitigation, question: str, yes: bool) -> None:
     """Show the plan beside the question, apart from the answer on standard output."""
     show(
         f"{plan.name}: {words.action(plan)}",
-        f"  now {words.mitigation_state(plan.state)}, proposed by {plan.proposer}",
+        f"  now {words.progress(plan)}, proposed by {plan.proposer}",
         f"  calibration with it: {words.preview(plan.preview)}",
         on_stderr=True,
     )

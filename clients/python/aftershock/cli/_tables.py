@@ -146,6 +146,7 @@ def incidents_table(incidents: Iterable[Incident]) -> Table:
         "state",
         "opened (UTC)",
         "calibration",
+        "verdict",
         "first suspect",
         "mitigations",
     )
@@ -157,6 +158,7 @@ def incidents_table(incidents: Iterable[Incident]) -> Table:
             words.incident_state(incident.state),
             words.moment(incident.create_time),
             words.calibration(incident.comparison.anomaly),
+            words.incident_verdict(incident.verdict),
             shifts[0].feature if shifts else words.NOTHING,
             words.mitigation_states(incident.mitigations),
         )
@@ -172,17 +174,19 @@ def mitigations_table(mitigations: Iterable[Mitigation]) -> Table:
         "previewed calibration",
         "verified",
         "expires (UTC)",
+        "lease until (UTC)",
         "reason",
     )
     for mitigation in mitigations:
         verified = mitigation.verified_calibration
         table.add_row(
             short(mitigation.name),
-            words.mitigation_state(mitigation.state),
+            words.progress(mitigation),
             words.action(mitigation),
             words.preview(mitigation.preview),
             f"{verified:.2f}" if verified else words.NOTHING,
             words.moment(mitigation.expire_time),
+            words.moment(mitigation.lease_expire_time),
             mitigation.reason,
         )
     return table

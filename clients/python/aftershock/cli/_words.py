@@ -6,7 +6,14 @@ from datetime import UTC
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1.example_pb2 import FeatureKind
-from aftershock.v1.incident_pb2 import IncidentState, Mitigation, MitigationState, Preview
+from aftershock.v1.incident_pb2 import (
+    IncidentState,
+    IncidentVerdict,
+    Mitigation,
+    MitigationState,
+    Preview,
+)
+from aftershock.v1.runbook_service_pb2 import Pause
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection, Verdict
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
 
@@ -78,6 +85,32 @@ def action(mitigation: Mitigation) -> str:
 def mitigation_state(state: MitigationState.ValueType) -> str:
     """Return a mitigation's state."""
     return _plain(MitigationState.Name(state), "MITIGATION_STATE_")
+
+
+def progress(mitigation: Mitigation) -> str:
+    """Return a mitigation's state with how far it has come in it."""
+    state = mitigation_state(mitigation.state)
+    if mitigation.state == MitigationState.MITIGATION_STATE_RELEASING:
+        return f"{state}, served to {mitigation.served_percent} %"
+    proposed = mitigation.state == MitigationState.MITIGATION_STATE_PROPOSED
+    if proposed and mitigation.required_approvals > 1:
+        return f"{state}, {len(mitigation.approvers)} of {mitigation.required_approvals} approvals"
+    return state
+
+
+def incident_verdict(verdict: IncidentVerdict.ValueType) -> str:
+    """Return what broke."""
+    if verdict == IncidentVerdict.INCIDENT_VERDICT_UNSPECIFIED:
+        return NOTHING
+    return _plain(IncidentVerdict.Name(verdict), "INCIDENT_VERDICT_")
+
+
+def pause(state: Pause) -> str:
+    """Return whether mitigations are stopped, by whom and why."""
+    if not state.actor:
+        return "Mitigations go on; nobody ever paused them."
+    what = "are paused" if state.paused else "go on"
+    return f"Mitigations {what} since {moment(state.time)} UTC by {state.actor}: {state.reason}"
 
 
 def mitigation_states(mitigations: Iterable[Mitigation]) -> str:

@@ -72,6 +72,11 @@ async def test_reading_and_deciding(platform: Platform, client: aio.Client) -> N
     assert await client.approve("INC-1") == mitigation()
     assert await client.reject(mitigation(), "not convinced") == mitigation()
     assert await client.revert(mitigation(), "it did not help") == mitigation()
+    assert await client.renew(mitigation(), "still broken") == mitigation()
+    assert await client.release(mitigation(), "mended") == mitigation()
+    assert (await client.pause("the sale")).paused
+    assert (await client.pause_state()).reason == "the sale"
+    assert not (await client.resume("over")).paused
 
 
 async def test_watching_goes_on_after_a_break_and_repeats_nothing(

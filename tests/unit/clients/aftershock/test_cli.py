@@ -12,7 +12,7 @@ from aftershock.cli.__main__ import app
 from aftershock.v1.aggregator_service_pb2 import ChooseSampleSizeResponse
 from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.error_reason_pb2 import ErrorReason
-from aftershock.v1.incident_pb2 import Incident, MitigationState
+from aftershock.v1.incident_pb2 import Incident, IncidentVerdict, MitigationState
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection
 from services.chassis.errors import ErrorStatus, Forbidden, Overloaded
 from tests.unit.clients.aftershock.conftest import Platform
@@ -136,6 +136,7 @@ def test_incidents_and_why() -> None:
         "open",
         "2026-11-20 03:00",
         "1.31 (1.21 to 1.41) !",
+        "-",
         "user_embedding[v3]",
         "proposed",
     ]
@@ -193,7 +194,7 @@ def test_json_is_the_contracts(platform: Platform) -> None:
     assert ParseDict(run_json("why", "INC-1")["incident"], Incident()) == incident()
     assert ParseDict(run_json("shifts", "ads_ctr")["comparison"], Comparison()) == comparison()
     status = run_json("status")
-    assert set(status) == {"models", "incidents"}
+    assert set(status) == {"models", "incidents", "pause"}
     # Fields are there even when they are zero, under the contract's names.
     assert status["models"][0]["refused_block_count"] == "0"
     assert run_json("incidents")["incidents"][0]["mitigations"][0]["plan_hash"] == PLAN
@@ -227,6 +228,56 @@ def test_yes_does_not_ask(platform: Platform) -> None:
     ]
     assert run_json("revert", "INC-1", "-y", "-r", "no")["mitigation"]["name"].endswith("M-1")
     assert [r.reason for r in platform.runbook.requests if hasattr(r, "reason")] == ["", "no", "no"]
+
+
+def test_a_lease_is_renewed_and_released(platform: Platform) -> None:
+    effective = mitigation(1, MitigationState.MITIGATION_STATE_EFFECTIVE)
+    platform.runbook.incidents = [incident(effective)]
+    assert run_json("renew", "INC-1", "-y", "-r", "still broken")["mitigation"]["name"]
+    assert run_json("release", "INC-1", "-y", "-r", "mended")["mitigation"]["name"]
+    said = [r.reason for r in platform.runbook.requests if hasattr(r, "reason")]
+    assert said == ["still broken", "mended"]
+    assert "no single mitigation" in run("approve", "INC-1", code=3).stderr
+
+
+def test_how_far_a_mitigation_has_come_is_shown(platform: Platform) -> None:
+    releasing = mitigation(1, MitigationState.MITIGATION_STATE_RELEASING)
+    releasing.served_percent = 10
+    waiting = mitigation(2, MitigationState.MITIGATION_STATE_PROPOSED)
+    waiting.required_approvals = 2
+    waiting.approvers.append("ada")
+    platform.runbook.incidents = [incident(releasing, waiting)]
+    shown = run("why", "INC-1").stdout
+    assert "releasing, served to 10 %" in shown
+    assert "proposed, 1 of 2 approvals" in shown
+
+
+def test_everybody_is_paused_and_resumed(platform: Platform) -> None:
+    assert "paused" not in run("status").stdout
+    assert "are paused since - UTC by ada: the sale" in run("pause", "-r", "the sale").stdout
+    assert "by ada: the sale" in run("status").stdout
+    assert run_json("status")["pause"]["paused"] is True
+    assert run_json("resume", "--reason", "over")["pause"] == {
+        "paused": False,
+        "actor": "ada",
+        "reason": "over",
+    }
+    assert platform.runbook.requests[-1].reason == "over"
+
+
+def test_a_pause_asks_for_its_reason(platform: Platform) -> None:
+    run("pause", answer="the sale\n")
+    assert platform.runbook.pause.reason == "the sale"
+
+
+def test_the_verdict_is_shown(platform: Platform) -> None:
+    found = incident()
+    found.verdict = IncidentVerdict.INCIDENT_VERDICT_LABEL_OR_CONCEPT_DRIFT
+    found.merged_into = "incidents/INC-9"
+    platform.runbook.incidents = [found]
+    assert "label or concept drift" in run("incidents").stdout
+    shown = run("why", "INC-1").stdout
+    assert "verdict label or concept drift; merged into INC-9" in shown
 
 
 def test_a_reason_is_asked_for(platform: Platform) -> None:

@@ -157,16 +157,32 @@ def test_an_incident_stands_for_its_single_mitigation(platform: Platform, client
     client.reject("INC-1", "not convinced")
     client.revert("INC-1", "it did not help")
     client.revert(applied.name, "it did not help")
+    client.renew("INC-1", "still broken")
+    client.release("INC-1", "mended")
     decisions = [r for r in platform.runbook.requests if hasattr(r, "reason")]
-    assert [r.name.rpartition("/")[2] for r in decisions] == ["M-1", "M-1", "M-2", "M-2"]
+    assert [r.name.rpartition("/")[2] for r in decisions] == [
+        "M-1",
+        "M-1",
+        "M-2",
+        "M-2",
+        "M-2",
+        "M-2",
+    ]
     assert decisions[1].plan_hash == PLAN
+
+
+def test_a_pause_and_its_end(platform: Platform, client: Client) -> None:
+    assert client.pause("the sale").paused
+    assert client.pause_state().reason == "the sale"
+    assert not client.resume("over").paused
+    assert not client.pause_state().paused
 
 
 def test_two_proposals_have_to_be_told_apart(platform: Platform, client: Client) -> None:
     platform.runbook.incidents = [incident(mitigation(1), mitigation(2))]
     with pytest.raises(Conflict, match=r"M-1 is PROPOSED, .*M-2 is PROPOSED"):
         client.approve("INC-1")
-    with pytest.raises(Conflict, match="APPLIED or EFFECTIVE or VERIFYING"):
+    with pytest.raises(Conflict, match="APPLIED or EFFECTIVE or RELEASING or VERIFYING"):
         client.revert("INC-1", "why")
 
 

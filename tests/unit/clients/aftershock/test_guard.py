@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aftershock import ConfigurationError
-from aftershock._flags import killed_features
+from aftershock._flags import switches
+from aftershock._murmur import murmur3
 from aftershock.serving import KillSwitchGuard
 from tests.unit.clients.aftershock.recording import FlagSync, Served
 
@@ -21,6 +22,13 @@ def flags(*features: str, model: str = "ads_ctr", **changes: Any) -> str:
         "defaultVariant": "on",
     } | changes
     return json.dumps({"flags": {f"aftershock.kill.{model}.{f}": flag for f in features}})
+
+
+def shared(percent: int, seed: str = "incidents/INC-1/mitigations/1") -> dict[str, Any]:
+    """The targeting that the runbook writes."""
+    bucket = {"cat": [seed, {"var": "targetingKey"}]}
+    share = {"fractional": [bucket, ["off", percent], ["on", 100 - percent]]}
+    return {"if": [{"var": "targetingKey"}, share, "on"]}
 
 
 def eventually(condition: Any) -> None:
@@ -172,4 +180,57 @@ def test_it_needs_an_address() -> None:
     ],
 )
 def test_which_flags_kill(configuration: str, killed: set[str]) -> None:
-    assert killed_features(configuration, "ads_ctr") == killed
+    assert switches(configuration, "ads_ctr").killed == killed
+
+
+def test_a_share_of_the_keys_is_served_again(sync: FlagSync, guard: KillSwitchGuard) -> None:
+    sync.publish(flags("a", "b", targeting=shared(10)))
+    eventually(lambda: guard.killed)
+    keys = [f"user-{number}" for number in range(2000)]
+    served = [key for key in keys if not guard.is_killed("a", key)]
+    assert 140 < len(served) < 260
+    # One request sees all features of a mitigation, or none.
+    assert served == [key for key in keys if not guard.is_killed("b", key)]
+    features, baselines = {"a": 1.0, "b": 2.0}, {"a": 0.0, "b": 0.0}
+    assert guard.apply(features, baselines, key=served[0]) is features
+    other = next(key for key in keys if key not in served)
+    assert guard.apply(features, baselines, key=other) == baselines
+    # Who tells no request from another is among the last.
+    assert guard.apply(features, baselines) == baselines
+    assert guard.is_killed("a")
+
+
+def test_a_share_only_grows(sync: FlagSync, guard: KillSwitchGuard) -> None:
+    keys = [f"user-{number}" for number in range(500)]
+    before: set[str] = set()
+    for percent in (1, 10, 50, 99):
+        sync.publish(flags("a", targeting=shared(percent)))
+        eventually(lambda: guard.killed)
+        wanted = switches(flags("a", targeting=shared(percent)), "ads_ctr").shares["a"]
+        eventually(lambda: guard._switches.shares["a"] == wanted)  # noqa: B023
+        now = {key for key in keys if not guard.is_killed("a", key)}
+        assert before <= now
+        before = now
+    assert len(before) > 480
+
+
+@pytest.mark.parametrize(
+    "targeting",
+    [
+        {"if": [True, "off", "on"]},
+        {"fractional": [["off", 50], ["on", 50]]},
+        {"if": [{"var": "targetingKey"}, {"fractional": []}, "on"]},
+        "nonsense",
+    ],
+)
+def test_a_targeting_that_is_not_understood_kills_for_all(targeting: Any) -> None:
+    found = switches(flags("a", targeting=targeting), "ads_ctr")
+    assert found.killed_for("user-1") == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [(b"", 0), (b"a", 0x3C2569B2), (b"abcd", 0x43ED676A), (b"hello, world", 0x149BBB7F)],
+)
+def test_the_hash_is_murmur3(data: bytes, value: int) -> None:
+    assert murmur3(data) == value
