@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 import grpc
 
@@ -10,13 +11,20 @@ from aftershock._channel import Channels, call_metadata
 from aftershock._courier import Courier
 from aftershock._environment import Endpoints, Environment, Service
 from aftershock._errors import ConfigurationError
-from aftershock._log import ExampleLog, OnFull, Population, SilentLog
+from aftershock._log import ExampleLog, Examples, OnFull, Population, SilentLog
 from aftershock._names import model_name
 from aftershock._outbox import Outbox
-from aftershock.v1.attribution_service_pb2 import ComputeLfiOptions, ComputeLfiRequest, Delivery
+from aftershock.v1.attribution_service_pb2 import (
+    ComputeLfiOptions,
+    ComputeLfiRequest,
+    Delivery,
+    RaceStanding,
+    Racing,
+)
 from aftershock.v1.example_pb2 import Population as PopulationValue
 
 DEFAULT_TIMEOUT = 10.0
+RACE_TIMEOUT = 600.0
 DEFAULT_BUFFER_BYTES = 64 * 1024 * 1024
 _POPULATIONS = {
     "considered": PopulationValue.POPULATION_CONSIDERED,
@@ -107,3 +115,40 @@ class BaseClient:
         callee = channels.describe(method.service)
         courier = Courier(open_stream, callee, options, Outbox(buffer_bytes))
         return StreamingLog(courier, _POPULATIONS[population], on_full, sampler, timeout)
+
+    def _race(
+        self,
+        channels: Channels[grpc.Channel],
+        examples: Examples,
+        *,
+        racing: Racing,
+        event_time: datetime,
+        population: Population,
+        seed: int,
+        timeout: float,
+    ) -> RaceStanding:
+        if population not in _POPULATIONS:
+            raise ValueError(f"population={population!r}: 'considered' or 'displayed'")
+        try:
+            from aftershock._race import Race  # noqa: PLC0415 - needs the extra
+        except ImportError as error:
+            raise ConfigurationError(
+                f"sending examples needs Arrow ({error}): pip install 'aftershock[arrow]'"
+            ) from error
+        method = methods.COMPUTE_LFI
+        stub = channels.to(method.service).stream_stream(
+            method.path, method.serialize, method.answer.FromString
+        )
+
+        def open_stream(requests: Iterator[ComputeLfiRequest], timeout: float) -> object:
+            return stub(requests, timeout=timeout, metadata=self._metadata)
+
+        return Race(
+            open_stream=open_stream,
+            callee=channels.describe(method.service),
+            options=ComputeLfiOptions(checkpoint=self._model_name(None), racing=racing),
+            examples=examples,
+            population=_POPULATIONS[population],
+            event_time=event_time,
+            seed=seed,
+        ).run(timeout)

@@ -13,11 +13,11 @@ import grpc
 from aftershock import _calls as calls
 from aftershock import _methods as methods
 from aftershock._backoff import Backoff
-from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, BaseClient
+from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, RACE_TIMEOUT, BaseClient
 from aftershock._calls import Call, Flow, Result
 from aftershock._channel import Channels, open_channel
 from aftershock._errors import Unavailable, error_of_call, pause_before_retry
-from aftershock._log import ExampleLog, OnFull, Population, logger
+from aftershock._log import ExampleLog, Examples, OnFull, Population, logger
 from aftershock._methods import Answer
 from aftershock._names import Interval, interval, window_name
 from aftershock._news import IncidentNews
@@ -26,7 +26,11 @@ from aftershock.v1.aggregator_service_pb2 import (
     ModelSummary,
     ReportOutcomesResponse,
 )
-from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
+from aftershock.v1.attribution_service_pb2 import (
+    ExplainCheckpointResponse,
+    RaceStanding,
+    Racing,
+)
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
@@ -120,6 +124,44 @@ class Client(BaseClient):
             model, *stretch, expected=expected, observed=observed, request_id=request_id
         )
         return self._run(flow)
+
+    def race(
+        self,
+        examples: Examples,
+        *,
+        racing: Racing,
+        event_time: datetime,
+        population: Population = "considered",
+        seed: int = 0,
+        timeout: float = RACE_TIMEOUT,
+    ) -> RaceStanding:
+        """Find the features that matter most to examples, without ablating every one in each.
+
+        STATISTICAL: with the probability `racing.confidence`, no feature that is OUT or TOO_RARE is
+        among the `racing.top_k` that ablating everything finds; if `settled`, those TOP are they.
+        Nothing goes into windows.
+
+        Args:
+            examples: a batch as `ExampleLog.send` takes it.
+            racing: how many are sought, at what confidence.
+            event_time: about when they were scored, with a time zone.
+            population: which examples these are.
+            seed: of the random order in which they are sent.
+            timeout: seconds that all of it may take.
+
+        Raises:
+            InvalidExamples: the examples cannot be encoded.
+            InvalidRequest: they do not fit the checkpoint, or it has no more features than sought.
+        """
+        return self._race(
+            self._channels,
+            examples,
+            racing=racing,
+            event_time=event_time,
+            population=population,
+            seed=seed,
+            timeout=timeout,
+        )
 
     def models(self) -> list[ModelSummary]:
         """Return what the aggregator knows of each model."""

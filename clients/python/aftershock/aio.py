@@ -23,7 +23,7 @@ import grpc.aio
 from aftershock import _calls as calls
 from aftershock import _methods as methods
 from aftershock._backoff import Backoff
-from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, BaseClient
+from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT, RACE_TIMEOUT, BaseClient
 from aftershock._calls import Call, Flow, Result
 from aftershock._channel import Channels, open_aio_channel, open_channel
 from aftershock._errors import Unavailable, error_of_call, pause_before_retry
@@ -37,7 +37,11 @@ from aftershock.v1.aggregator_service_pb2 import (
     ModelSummary,
     ReportOutcomesResponse,
 )
-from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
+from aftershock.v1.attribution_service_pb2 import (
+    ExplainCheckpointResponse,
+    RaceStanding,
+    Racing,
+)
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
@@ -133,6 +137,28 @@ class Client(BaseClient):
             model, *stretch, expected=expected, observed=observed, request_id=request_id
         )
         return await self._run(flow)
+
+    async def race(
+        self,
+        examples: Examples,
+        *,
+        racing: Racing,
+        event_time: datetime,
+        population: Population = "considered",
+        seed: int = 0,
+        timeout: float = RACE_TIMEOUT,  # noqa: ASYNC109 - the sync client's parameters
+    ) -> RaceStanding:
+        """Find the features that matter most to examples. See aftershock.Client.race."""
+        return await asyncio.to_thread(
+            self._race,
+            self._blocking_channels,
+            examples,
+            racing=racing,
+            event_time=event_time,
+            population=population,
+            seed=seed,
+            timeout=timeout,
+        )
 
     async def models(self) -> list[ModelSummary]:
         """Return what the aggregator knows of each model."""

@@ -78,9 +78,9 @@ class ServedAttribution:
             access=ACCESS,
         )
         self._server = build_server(service, settings)
-        address = bind(self._server, settings)
+        self.address = bind(self._server, settings)
         await self._server.start()
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = grpc.aio.insecure_channel(self.address)
         return AttributionServiceStub(self._channel)
 
     async def __aexit__(self, *_: object) -> None:
