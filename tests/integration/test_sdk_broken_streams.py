@@ -133,9 +133,10 @@ async def test_a_race_whose_stream_breaks_starts_anew(address: str, servicer: Se
 
 
 async def test_a_race_gives_up_in_time(address: str, servicer: Servicer) -> None:
-    servicer.ends += [(0, Restarting("restarting"))] * 100
-    with pytest.raises(Unavailable, match="restarting"):
+    servicer.ends += [(0, Restarting("restarting"))] * 1000
+    with pytest.raises(Unavailable):
         await asyncio.to_thread(race, address, timeout=0.5)
+    assert len(servicer.streams) > 1
 
 
 async def test_a_log_that_is_refused_in_mid_stream_says_why(
