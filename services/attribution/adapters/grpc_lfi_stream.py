@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from threading import Event
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.metrics import BATCHES, PAIRS
 from services.attribution.domain.block import Batch, LfiBlock
 from services.attribution.domain.example import Examples
+from services.attribution.domain.sketch import Sketcher, ValueCounts
 from services.attribution.explain import Explain
 from services.attribution.ports import LfiSink
 from services.chassis.errors import InvalidRequest, Overloaded
@@ -65,7 +66,8 @@ class LfiStream:
     async def attributed(self, message: example_pb2.ExampleBatch) -> pb.ComputeLfiResponse:
         """Return the answer to a batch that the contract's rules have let through."""
         batch = batch_of(message)
-        block = await self.inference.run(partial(self.decoded, batch), partial(self._block, batch))
+        prepared, block_of = partial(self._prepared, batch), partial(self._block, batch)
+        block = await self.inference.run(prepared, block_of)
         duplicate = (await self.sink.deliver(block)).duplicate if self.sink else False
         if self.to_caller:
             return pb.ComputeLfiResponse(
@@ -86,11 +88,21 @@ class LfiStream:
         examples = decode(batch.arrow_stream, checkpoint.schema, "batch.arrow_stream")
         return Decoded(examples, examples.present_counts())
 
-    def _block(self, batch: Batch, decoded: "Decoded") -> LfiBlock:
+    @cached_property
+    def _sketcher(self) -> Sketcher:
+        return Sketcher(self.explain.ablator.checkpoint.schema)
+
+    def _prepared(self, batch: Batch) -> tuple["Decoded", ValueCounts]:
+        decoded = self.decoded(batch)
+        return decoded, self._sketcher(decoded.examples)
+
+    def _block(self, batch: Batch, prepared: tuple["Decoded", ValueCounts]) -> LfiBlock:
+        decoded, counts = prepared
         ablator = self.explain.ablator
         lfi = self.explain(decoded.examples, is_wanted=lambda: not self.ended.is_set())
         decoded.count_pairs(int(decoded.present.sum()), ablator.explanation.fallback_share)
-        return LfiBlock(batch, ablator.checkpoint, self.explain.method, lfi)
+        sketch = counts.sketch(lfi.predictions)
+        return LfiBlock(batch, ablator.checkpoint, self.explain.method, lfi, sketch)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from services.attribution.domain.block import Batch, LfiBlock, Population
 from services.attribution.domain.checkpoint import Checkpoint
 from services.attribution.domain.compilation import Explanation, Route
 from services.attribution.domain.lfi import LfiMethod
+from services.attribution.domain.sketch import ValueSketch
 from services.chassis.errors import InvalidRequest
 
 _POPULATIONS = {
@@ -28,6 +29,9 @@ _COVERAGES = (0.5, 1.0)
 _DATA_TYPES = {
     "float32": importance_pb2.DATA_TYPE_FLOAT32,
     "uint32": importance_pb2.DATA_TYPE_UINT32,
+    "int16": importance_pb2.DATA_TYPE_INT16,
+    "int64": importance_pb2.DATA_TYPE_INT64,
+    "float64": importance_pb2.DATA_TYPE_FLOAT64,
 }
 
 
@@ -120,6 +124,20 @@ def block_message(block: LfiBlock, *, with_examples: bool) -> importance_pb2.Lfi
         values=_tensor(lfi.values),
         predictions=_tensor(lfi.predictions),
         arrow_stream=batch.arrow_stream if with_examples else b"",
+        value_sketch=_sketch_message(block.sketch),
+    )
+
+
+def _sketch_message(sketch: ValueSketch) -> importance_pb2.ValueSketch:
+    return importance_pb2.ValueSketch(
+        baseline_counts=_tensor(sketch.baseline_counts),
+        bucket_offsets=_tensor(sketch.buckets.offsets),
+        buckets=_tensor(sketch.buckets.keys),
+        bucket_counts=_tensor(sketch.buckets.counts),
+        hitter_offsets=_tensor(sketch.hitters.offsets),
+        hitter_ids=_tensor(sketch.hitters.keys),
+        hitter_counts=_tensor(sketch.hitters.counts),
+        moments=_tensor(sketch.moments),
     )
 
 

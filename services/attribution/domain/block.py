@@ -6,6 +6,7 @@ from enum import Enum
 
 from services.attribution.domain.checkpoint import Checkpoint
 from services.attribution.domain.lfi import LfiMethod, SparseLfi
+from services.attribution.domain.sketch import ValueSketch
 
 
 class Population(Enum):
@@ -27,12 +28,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class LfiBlock:
-    """A batch's importances and where they came from. Its id is the batch's."""
+    """A batch's importances, what its values looked like, and where it came from.
+
+    Its id is the batch's.
+    """
 
     batch: Batch
     checkpoint: Checkpoint
     method: LfiMethod
     lfi: SparseLfi
+    sketch: ValueSketch
 
 
 @dataclass(frozen=True)

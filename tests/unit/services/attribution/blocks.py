@@ -7,6 +7,8 @@ import numpy as np
 
 from services.attribution.domain.block import Batch, LfiBlock, Population
 from services.attribution.domain.lfi import LfiMethod, SparseLfi
+from services.attribution.domain.sketch import Sketcher
+from tests.checkpoints import random_examples
 from tests.unit.services.attribution.predictors import FORMULA
 
 
@@ -18,10 +20,12 @@ def block(block_id: str, *, digest: str = "a", version: str = "1") -> LfiBlock:
         values=np.array([0.25], dtype=np.float32),
         predictions=np.array([0.5, 0.75], dtype=np.float32),
     )
+    sketcher = Sketcher(FORMULA.schema)
     event_time = FORMULA.trained_until + timedelta(hours=1)
     return LfiBlock(
         Batch(block_id, Population.DISPLAYED, event_time, b"arrow"),
         replace(FORMULA, digest=digest * 64, version=version),
         LfiMethod.RELATIVE,
         lfi,
+        sketcher(random_examples(FORMULA.schema, 2)).sketch(lfi.predictions),
     )
