@@ -3,7 +3,7 @@
 * Ingest: blocks of a window of 10,000 examples x 1,000 features at 50 % coverage, against NumPy
   appending the same arrays to its own in memory.
 * Accuracy: the importances of that window, from sixteen bits a value, against float64.
-* Memory: Valkey's own count for the window, live and closed.
+* Memory: Valkey's own count for the window, live and closed, with what its values looked like.
 * Many models: 200 models x 1,000 features, each with a day of closed windows and a live one.
 * Sliding: a pane of 100 examples enters and one leaves, against NumPy on the whole window.
 * Comparison: two closed windows of one of them, as its callers see it.
@@ -30,6 +30,7 @@ from aftershock.v1 import aggregator_service_pb2 as pb
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Block, Population
 from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.sketch import Sketch
 from services.aggregator.domain.sliding import SlidingWindow
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import window_id
@@ -44,6 +45,7 @@ from tests.unit.services.aggregator.served import (
     ingest,
     report,
 )
+from tests.unit.services.aggregator.values import numeric_sketch
 from tests.unit.services.aggregator.worlds import (
     HOUR,
     MODEL,
@@ -80,7 +82,11 @@ def main() -> None:
 async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str, float]:
     dense = [lfis(seed, BLOCK_EXAMPLES, _SCALES, COVERAGE) for seed in range(EXAMPLES // 1000)]
     made = [
-        replace(block(matrix, f"b{number}"), population=list(Population)[number % 2])
+        replace(
+            block(matrix, f"b{number}"),
+            population=list(Population)[number % 2],
+            sketch=_sketch(number),
+        )
         for number, matrix in enumerate(dense)
     ]
     async with calling(address) as stub:
@@ -103,6 +109,15 @@ async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str,
         "models": MODELS,
         "gfi_max_relative_error": float(f"{error:.2e}"),
     }
+
+
+def _sketch(seed: int) -> Sketch:
+    """Return what a batch's normal numbers look like, of every second example."""
+    rng = np.random.default_rng([seed, 1])
+    values = rng.normal(0, 3, (BLOCK_EXAMPLES, FEATURES)) * (
+        rng.random((BLOCK_EXAMPLES, FEATURES)) < COVERAGE
+    )
+    return numeric_sketch(values.astype(np.float32), np.full(BLOCK_EXAMPLES, 0.5, np.float32))
 
 
 async def _ingest_rate(stub: Client, made: Sequence[Block], model: str) -> float:

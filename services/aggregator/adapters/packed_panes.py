@@ -6,6 +6,8 @@ octaves, and the floor is chosen such that the column's largest magnitude lies i
 lies under the floor, or is subnormal, is an exception: it is kept whole, with its place. No value
 becomes zero, and coverage stays exact; the median of values that are off by at most 2^-11 is off by
 at most 2^-11 itself, and with it the importance.
+
+Version 2 ends there; in version 3 the sketch of the values follows.
 """
 
 import struct
@@ -13,12 +15,13 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from services.aggregator.adapters.packed_sketches import pack_sketch, unpack_sketch
 from services.aggregator.adapters.packing import seal, unseal
 from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import CorruptValue
 
 MOST_RELATIVE_ERROR = 2.0**-11
-_VERSION = 2
+_WITHOUT_SKETCH, _WITH_SKETCH = 2, 3
 _HEADER = struct.Struct("<BBIIII")  # version, population, examples, features, entries, exceptions
 _POPULATIONS = (Population.CONSIDERED, Population.DISPLAYED)
 _DROPPED_BITS = 13  # of float32's 23 of mantissa
@@ -42,8 +45,9 @@ def pack_pane(pane: Pane) -> bytes:
     codes[is_exception] = 0
     exceptions = np.flatnonzero(is_exception)
     signs = (bits & _SIGN) >> np.uint32(16)
+    version = _WITHOUT_SKETCH if pane.sketch is None else _WITH_SKETCH
     header = _HEADER.pack(
-        *(_VERSION, _POPULATIONS.index(pane.population), pane.example_count),
+        *(version, _POPULATIONS.index(pane.population), pane.example_count),
         *(pane.feature_count, len(pane.values), len(exceptions)),
     )
     return seal(
@@ -53,6 +57,7 @@ def pack_pane(pane: Pane) -> bytes:
         + (codes.astype(np.uint32) | signs).astype("<u2").tobytes()
         + exceptions.astype("<u4").tobytes()
         + pane.values[exceptions].astype("<f4", copy=False).tobytes()
+        + (b"" if pane.sketch is None else pack_sketch(pane.sketch))
     )
 
 
@@ -63,18 +68,19 @@ def unpack_pane(value: bytes, name: str) -> Pane:
         CorruptValue: the value does not match its checksum, or is of another format.
     """
     payload = unseal(value, name)
-    if payload[:1] != bytes([_VERSION]):
+    if payload[0] not in (_WITHOUT_SKETCH, _WITH_SKETCH):
         raise CorruptValue(name)
-    _, population, examples, features, entries, exceptions = _HEADER.unpack_from(payload)
+    version, population, examples, features, entries, exceptions = _HEADER.unpack_from(payload)
     place = _HEADER.size
     offsets = np.frombuffer(payload, "<u4", features + 1, place)
     tops = np.frombuffer(payload, np.uint8, features, place := place + offsets.nbytes)
     packed = np.frombuffer(payload, "<u2", entries, place := place + tops.nbytes)
     places = np.frombuffer(payload, "<u4", exceptions, place := place + packed.nbytes)
-    whole = np.frombuffer(payload, "<f4", exceptions, place + places.nbytes)
+    whole = np.frombuffer(payload, "<f4", exceptions, place := place + places.nbytes)
     values = _unpacked(packed.astype(np.uint32), _floors(tops, offsets))
     values[places] = whole
-    return Pane(_POPULATIONS[population], examples, offsets, values)
+    sketch = unpack_sketch(payload[place + whole.nbytes :]) if version == _WITH_SKETCH else None
+    return Pane(_POPULATIONS[population], examples, offsets, values, sketch)
 
 
 def _unpacked(packed: NDArray[np.uint32], floors: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """Windows through their life in Redis."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -58,7 +59,7 @@ class RedisKeeper:
         of_window = of_model.window(window.interval.start)
         keys = [of_model.open, of_window.state, of_window.panes, of_window.summary]
         retention = int(self.rules.retention.total_seconds())
-        packed = pack_summary(summary)
+        packed = await asyncio.to_thread(pack_summary, summary)
         answer = await _close(
             self.client, keys, [window_id(window.interval.start), packed, retention]
         )

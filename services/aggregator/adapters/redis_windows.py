@@ -69,13 +69,13 @@ class RedisWindows:
         """Return the window's summary, None if it has none yet."""
         key = _keys(window).summary
         value = await ask(self.client.get(key))
-        return None if value is None else unpack_summary(value, key)
+        return None if value is None else await asyncio.to_thread(unpack_summary, value, key)
 
     async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
         """Return the windows' summaries, None for what is missing or corrupt."""
         keys = [_keys(window).summary for window in windows]
         values = await ask(self.client.mget(keys)) if keys else []
-        return [_intact_summary(value, key) for value, key in zip(values, keys, strict=True)]
+        return await asyncio.to_thread(lambda: list(map(_intact_summary, values, keys)))
 
     async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
         """Return the Arrow streams that were kept of the populations."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from services.aggregator.domain.block import Pane
 from services.aggregator.domain.bootstrap import standard_errors
 from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.profile import Profile, profile_of
 from services.aggregator.domain.quantiles import signed_quantiles
 
 
@@ -18,7 +19,8 @@ class Summary:
     """A window's importances, float64 [M] each, in the checkpoint's feature order.
 
     `quantiles` float32 [M, 33]: of the non-zero LFIs, signed, at `quantiles.LEVELS`; None in a
-    summary that was made before they were kept.
+    summary that was made before they were kept. `profile`: None where no block told of its values,
+    and without quantiles.
     """
 
     considered_count: int
@@ -27,6 +29,7 @@ class Summary:
     coverage: NDArray[np.float64]
     standard_error: NDArray[np.float64]
     quantiles: NDArray[np.float32] | None = None
+    profile: Profile | None = None
 
     @property
     def example_count(self) -> int:
@@ -35,7 +38,7 @@ class Summary:
 
 
 def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: int) -> Summary:
-    """Return importances, coverages, bootstrap errors and quantiles of a window's panes.
+    """Return importances, coverages, bootstrap errors, quantiles and profile of panes.
 
     The window's resource name seeds the bootstrap: whoever summarises a window, and in whatever
     order its blocks came, gets the same numbers.
@@ -49,4 +52,5 @@ def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: i
         coverage=coverage,
         standard_error=standard_errors(columns, resamples, zlib.crc32(name.encode())),
         quantiles=signed_quantiles(panes, feature_count),
+        profile=profile_of(panes),
     )

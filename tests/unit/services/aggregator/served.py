@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from aftershock.v1 import aggregator_service_pb2 as pb
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
 from aftershock.v1.example_pb2 import Population as PopulationMessage
-from aftershock.v1.importance_pb2 import DataType, LfiBlock, LfiMethod, Tensor
+from aftershock.v1.importance_pb2 import DataType, LfiBlock, LfiMethod, Tensor, ValueSketch
 from aftershock.v1.shift_pb2 import ShiftEvent
 from services.aggregator.__main__ import AggregatorSettings, build_service
 from services.aggregator.adapters.outgoing import checkpoint_message
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Block, Population
 from services.aggregator.domain.checkpoint import Checkpoint
+from services.aggregator.domain.sketch import Sketch
 from services.chassis.channel import MESSAGE_OPTIONS
 from services.chassis.server import bind, build_server
 from tests.unit.services.aggregator.worlds import HOUR, MODEL, block, checkpoint, lfis
@@ -82,11 +83,24 @@ def timestamp(time: datetime) -> Timestamp:
     return message
 
 
-def tensor(array: NDArray[np.float32] | NDArray[np.uint32]) -> Tensor:
-    """A vector as a message."""
-    is_float = array.dtype == np.float32
-    kind = DataType.DATA_TYPE_FLOAT32 if is_float else DataType.DATA_TYPE_UINT32
+def tensor(array: NDArray[np.generic]) -> Tensor:
+    """An array as a message."""
+    kind = DataType.Value(f"DATA_TYPE_{array.dtype.name.upper()}")
     return Tensor(data_type=kind, shape=array.shape, data=array.tobytes())
+
+
+def sketch_message(sketch: Sketch) -> ValueSketch:
+    """A sketch as attribution would send it."""
+    return ValueSketch(
+        baseline_counts=tensor(sketch.baseline_counts),
+        bucket_offsets=tensor(sketch.buckets.offsets),
+        buckets=tensor(sketch.buckets.keys),
+        bucket_counts=tensor(sketch.buckets.counts),
+        hitter_offsets=tensor(sketch.hitters.offsets),
+        hitter_ids=tensor(sketch.hitters.keys),
+        hitter_counts=tensor(sketch.hitters.counts),
+        moments=tensor(sketch.moments),
+    )
 
 
 def block_message(made: Block) -> LfiBlock:
@@ -109,6 +123,7 @@ def block_message(made: Block) -> LfiBlock:
         values=tensor(made.values),
         predictions=tensor(made.predictions),
         arrow_stream=made.arrow_stream,
+        value_sketch=sketch_message(made.sketch) if made.sketch else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Sixteen bits a value: how far off they are, and what they never do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from services.aggregator.adapters.packing import seal, unseal
 from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.sketch import Ragged
+from tests.unit.services.aggregator.values import numeric_sketch
 from tests.unit.services.aggregator.worlds import block, lfis
 
 PANE = block(lfis(1), population=Population.DISPLAYED).pane
@@ -88,3 +91,27 @@ def test_another_format_is_not_read() -> None:
     payload = unseal(pack_pane(PANE), "pane")
     with pytest.raises(CorruptValue):
         unpack_pane(seal(b"\1" + payload[1:]), "pane")
+
+
+def test_the_sketch_of_the_values_is_kept_whole() -> None:
+    rng = np.random.default_rng(3)
+    values = (rng.normal(0, 5, (1000, 3)) * (rng.random((1000, 3)) < 0.5)).astype(np.float32)
+    ids = Ragged(
+        np.array([0, 2, 2], np.uint32),
+        np.array([-(2**63), 2**63 - 1], np.int64),
+        np.array([3, 70_000], np.uint32),
+    )
+    predictions = rng.random(1000).astype(np.float32)
+    sketch = replace(numeric_sketch(values, predictions), hitters=ids)
+    found = kept(replace(PANE, sketch=sketch)).sketch
+    assert found is not None
+    for name in ("buckets", "hitters"):
+        given, read = getattr(sketch, name), getattr(found, name)
+        for part in ("offsets", "keys", "counts"):
+            assert getattr(read, part).dtype == getattr(given, part).dtype
+            assert np.array_equal(getattr(read, part), getattr(given, part))
+    assert np.array_equal(found.baseline_counts, sketch.baseline_counts)
+    assert np.array_equal(found.moments, sketch.moments)
+    assert found.prediction_mean == sketch.prediction_mean
+    assert found.prediction_squares == sketch.prediction_squares
+    assert kept(PANE).sketch is None
