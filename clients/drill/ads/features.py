@@ -1,7 +1,7 @@
 """What a pipeline would log of a request: features of all six kinds, from telling to useless.
 
-Each feature looks at people, at ads or at both, and mixes what it sees with noise of its own. How
-much it tells falls with its place, as in real models: a few matter and most do little.
+Each feature looks at people, at ads, at both or at how they match, and mixes what it sees with
+noise of its own. How much it tells falls with its place, as in real models: a few matter and most do little.
 """
 
 from collections.abc import Sequence
@@ -57,14 +57,16 @@ class Source:
         self.name = f"{kind.value.lower()}_{place}"
         self.kind = kind
         self._cardinality = int(rng.integers(8, CARDINALITY))
-        self._looks_at = int(rng.integers(3))
+        self._looks_at = int(rng.integers(4))
         self._coverage = float(rng.choice([1.0, rng.uniform(0.3, 1.0)]))
         seasonal = rng.random() < SEASONAL_SHARE
         self._wave = settings.seasonality * rng.uniform(0.5, 1.5) if seasonal else 0.0
         self._phase = rng.uniform(0, HOURS_A_DAY)
         width = DIMENSION if kind in _WIDE else 1
-        self._by_user = _seen(population.users, width, telling, rng)
-        self._by_ad = _seen(population.ads, width, telling, rng)
+        directions = rng.standard_normal((settings.latent, width)) / settings.latent**0.5
+        liking = population.popularity[:, None] * rng.choice([0.0, 1.5], width)
+        self._by_user = _mixed(population.users @ directions, telling, rng)
+        self._by_ad = _mixed(population.ads @ directions + liking, telling, rng)
         self._user_has = rng.random(settings.users) < self._coverage
         self._ad_has = rng.random(settings.ads) < self._coverage
 
@@ -93,7 +95,7 @@ class Source:
     ) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
         """float64 [N, width], and bool [N]: where there is a value."""
         user, ad = self._by_user[request.users], self._by_ad[request.ads]
-        seen = (user, ad, (user + ad) / 2**0.5)[self._looks_at]
+        seen = (user, ad, (user + ad) / 2**0.5, user * ad)[self._looks_at]
         angle = 2 * np.pi * (request.hour % HOURS_A_DAY - self._phase) / HOURS_A_DAY
         jitter = request.rng.normal(0.0, 0.1, seen.shape)
         has = self._ad_has[request.ads] if self._looks_at == 1 else self._user_has[request.users]
@@ -153,11 +155,10 @@ def _kinds(count: int) -> list[FeatureKind]:
     return [kind for kind in SHARES for _ in range(counts[kind])]
 
 
-def _seen(vectors: Floats, width: int, telling: float, rng: np.random.Generator) -> Floats:
-    """A noisy look at vectors [K, L]: float64 [K, width], about standard normal."""
-    directions = rng.standard_normal((vectors.shape[1], width)) / vectors.shape[1] ** 0.5
-    noise = rng.standard_normal((len(vectors), width))
-    return np.asarray(telling**0.5 * (vectors @ directions) + (1 - telling) ** 0.5 * noise)
+def _mixed(seen: Floats, telling: float, rng: np.random.Generator) -> Floats:
+    """What is seen of each, float64 [K, width], with noise in its place where it tells little."""
+    noise = rng.standard_normal(seen.shape)
+    return np.asarray(telling**0.5 * seen + (1 - telling) ** 0.5 * noise)
 
 
 def small_settings(features: int = 24, seed: int = 0) -> AdsSettings:
