@@ -1,7 +1,8 @@
 """What a pipeline would log of a request: features of all six kinds, from telling to useless.
 
 Each feature looks at people, at ads, at both or at how they match, and mixes what it sees with
-noise of its own. How much it tells falls with its place, as in real models: a few matter and most do little.
+noise of its own. How much it tells falls with its place, as in real models: a few matter and most
+do little.
 """
 
 from collections.abc import Sequence
