@@ -23,7 +23,7 @@ def test_the_papers_readings_find_what_its_tables_list() -> None:
 
 
 def test_sound_distances_find_what_nan_closeness_left_by_chance() -> None:
-    """The authors' column holds `dress, sunglasses` alone, an order that isolated labels decided."""
+    """The authors' column holds `dress, sunglasses` alone: isolated labels decided its order."""
     found = openimages.usable_triggers(PathLength.INVERSE_STRENGTH, 0)["closeness_WT"]
     assert {"dress", "sunglasses", "wheel", "chair"} <= found
 
