@@ -19,6 +19,7 @@ from services.aggregator.adapters.redis_client import connect
 from services.aggregator.adapters.redis_durability import Durability
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
+from services.aggregator.adapters.redis_panes import RedisLatest
 from services.aggregator.adapters.redis_shifts import RedisShifts
 from services.aggregator.adapters.redis_windows import RedisWindows
 from services.aggregator.adapters.sweeper import Sweeper
@@ -29,7 +30,10 @@ from services.aggregator.compare import Compare
 from services.aggregator.detect import Detect
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.latest import LatestRules
 from services.aggregator.domain.window import WindowRules
+from services.aggregator.find import Find
+from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
 from services.aggregator.report_outcomes import ReportOutcomes
@@ -79,6 +83,12 @@ class AggregatorSettings(ServiceSettings):
     """Bootstrap resamples behind each standard error."""
     top_k: int = Field(default=30, ge=1, le=20_000)
     """Shifts in a published event."""
+    latest_examples: int = Field(default=10_000, ge=0, le=10_000_000)
+    """Examples in the latest window, half of them of each population; 0: there is none."""
+    latest_step_examples: int = Field(default=100, ge=1)
+    """So many have to come before the latest window moves on, by whole blocks."""
+    latest_models: int = Field(default=16, ge=1)
+    """Models whose latest window is kept at hand, those asked for last."""
     sample_examples: int = Field(default=2000, ge=0)
     """Examples kept of a window for previews; 0 keeps none."""
     sample_retention_seconds: int = Field(default=86_400, ge=1)
@@ -105,6 +115,11 @@ class AggregatorSettings(ServiceSettings):
         )
 
     @property
+    def latest_rules(self) -> LatestRules:
+        """How large the latest window is."""
+        return LatestRules(self.latest_examples, self.latest_step_examples)
+
+    @property
     def durability(self) -> Durability:
         """Of what is acknowledged."""
         patience = timedelta(seconds=self.acknowledge_seconds)
@@ -126,10 +141,14 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     """Wire the aggregator to its Redis; nothing connects yet."""
     rules = settings.rules
     checkpoints = RedisCheckpoints(client, rules.retention)
-    intake = RedisIntake(client, rules, settings.sample_rules, settings.durability)
+    intake = RedisIntake(
+        client, rules, settings.sample_rules, settings.latest_rules, settings.durability
+    )
     windows = RedisWindows(client, rules, settings.band)
     keeper = RedisKeeper(client, rules)
     shifts = RedisShifts(client, rules.retention)
+    follow = Follow(RedisLatest(client), rules, settings.resamples, settings.latest_models)
+    find = Find(windows, follow)
     measure = Measure(windows, settings.resamples)
     compare = Compare(
         checkpoints, windows, measure, settings.fewest_examples, settings.history_windows
@@ -149,14 +168,14 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     )
     servicer = AggregatorServicer(
         checkpoints=checkpoints,
-        windows=windows,
+        find=find,
         ingest=Ingest(checkpoints, intake, rules, _now, sweeper.wake),
         report_outcomes=ReportOutcomes(intake, windows, rules, _now, sweeper.wake),
         list_models=ListModels(checkpoints, checkpoints, windows),
         list_windows=ListWindows(checkpoints, windows),
-        get_gfi=GetGfi(checkpoints, windows, measure),
+        get_gfi=GetGfi(checkpoints, find, measure),
         compare=compare,
-        choose_sample_size=ChooseSampleSize(checkpoints, windows, settings.resamples),
+        choose_sample_size=ChooseSampleSize(checkpoints, find, windows, settings.resamples),
         get_window_sample=GetWindowSample(windows),
         watch=Watch(checkpoints, shifts),
         selection=settings.control_selection,

@@ -15,6 +15,7 @@ from services.aggregator.domain.errors import (
 from services.aggregator.domain.ranking import rank_importances
 from services.aggregator.domain.shift import FeatureImportance
 from services.aggregator.domain.window import ModelState, Window, parse_window_id, window_id
+from services.aggregator.find import Find
 from services.aggregator.measure import Measure
 from services.aggregator.ports import CheckpointStore, ModelDirectory, WindowReader
 
@@ -82,22 +83,20 @@ class GetGfi:
     """Ranks the features of one window by importance."""
 
     checkpoints: CheckpointStore
-    windows: WindowReader
+    find: Find
     measure: Measure
 
-    async def __call__(
-        self, model: str, start: datetime
-    ) -> tuple[Window, Sequence[FeatureImportance]]:
+    async def __call__(self, name: str) -> tuple[Window, Sequence[FeatureImportance]]:
         """Return the window and its importances by rank; an open window's are those of just now.
 
         Raises:
             WindowNotFound: nothing is kept of the window, or it holds no examples.
             CorruptValue: its summary does not match its checksum.
         """
-        window = await self.windows.window(model, start)
+        window = await self.find(name)
         if not window.example_count:
             raise WindowNotFound(f"{window.name} with examples")
-        checkpoint = await self.checkpoints.find(model, window.digest)
+        checkpoint = await self.checkpoints.find(window.model, window.digest)
         return window, rank_importances(checkpoint.features, await self.measure(window))
 
 

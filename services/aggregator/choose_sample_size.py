@@ -4,7 +4,6 @@ import asyncio
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,11 @@ from services.aggregator.domain.block import Pane
 from services.aggregator.domain.checkpoint import Feature
 from services.aggregator.domain.errors import WindowNotFound
 from services.aggregator.domain.gfi import Weights, gather
+from services.aggregator.domain.latest import LatestWindow
 from services.aggregator.domain.sample_size import needed_sizes, scaled_sizes
 from services.aggregator.domain.summary import Summary, summarise
 from services.aggregator.domain.window import Window
+from services.aggregator.find import Find
 from services.aggregator.ports import CheckpointStore, WindowReader
 
 _SHOWN = 10
@@ -46,14 +47,15 @@ class SampleSize:
 class ChooseSampleSize:
     """Bootstraps an open window at other sizes; extrapolates a closed one's standard errors.
 
-    A closed window's importances have been let go.
+    A closed window's importances have been let go; those of the latest change too fast.
     """
 
     checkpoints: CheckpointStore
+    find: Find
     windows: WindowReader
     resamples: int
 
-    async def __call__(self, model: str, start: datetime, tolerance: float) -> SampleSize:
+    async def __call__(self, name: str, tolerance: float) -> SampleSize:
         """Return the smallest size.
 
         Raises:
@@ -61,14 +63,14 @@ class ChooseSampleSize:
             InvalidTolerance: more than a billion examples would be needed.
             CorruptValue: the window's summary does not match its checksum.
         """
-        window = await self.windows.window(model, start)
-        summary = await self.windows.summary(window)
+        window = await self.find(name)
+        summary = await self._kept(window)
         panes = [] if summary else await self.windows.panes(window)
         # If it has been closed since, its panes may have been taken from under us.
-        summary = summary or await self.windows.summary(window)
+        summary = summary or await self._kept(window)
         if summary is None and not panes:
             raise WindowNotFound(f"{window.name} with examples")
-        checkpoint = await self.checkpoints.find(model, window.digest)
+        checkpoint = await self.checkpoints.find(window.model, window.digest)
         if summary is not None:
             sizes = _extrapolated(summary, tolerance)
             return SampleSize(window, False, _needs(checkpoint.features, summary, sizes))
@@ -76,6 +78,11 @@ class ChooseSampleSize:
             _resampled, panes, window.name, tolerance, self.resamples
         )
         return SampleSize(window, True, _needs(checkpoint.features, live, sizes))
+
+    async def _kept(self, window: Window) -> Summary | None:
+        if isinstance(window, LatestWindow):
+            return window.summary
+        return await self.windows.summary(window)
 
 
 def _extrapolated(summary: Summary, tolerance: float) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ class Compare:
             CheckpointMismatch: the control was scored by another checkpoint or method.
             CorruptValue: a summary does not match its checksum.
         """
-        interval = anomaly.interval
+        interval = anomaly.place
         within_a_week = _WEEK // (interval.end - interval.start) + 1
         earlier = await self.windows.windows(anomaly.model, interval.start, within_a_week)
         chosen = self._choose(anomaly, control, earlier)
@@ -53,7 +53,7 @@ class Compare:
         anomaly_summary = await self.measure(anomaly)
         checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
         history = await self._history(anomaly, earlier)
-        lag = abs(interval.start - chosen.window.interval.start)
+        lag = abs(interval.start - chosen.window.place.start)
         pairs = pair_up([window for window, _ in history], lag)
 
         def rank() -> Ranking:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from services.aggregator.domain.block import Block, Pane, Population
 from services.aggregator.domain.checkpoint import Checkpoint
+from services.aggregator.domain.latest import LatestPanes, PaneEntry
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.summary import Summary
@@ -116,6 +117,16 @@ class WindowReader(Protocol):
 
     async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
         """Return the Arrow streams that were kept of the populations, empty if none are."""
+
+
+class LatestReader(Protocol):
+    """What the latest windows hold."""
+
+    async def latest(self, model: str) -> LatestPanes | None:
+        """Return what the model's latest window holds, None if nothing."""
+
+    async def latest_panes(self, model: str, entries: Sequence[PaneEntry]) -> Sequence[Pane | None]:
+        """Return these panes in their order, None for what has left since or is corrupt."""
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,11 @@ async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str,
     ]
     async with calling(address) as stub:
         rounds = [(await _ingest_rate(stub, made, m), _append_rate(made)) for m in _PACE]
-        live = _bytes_of(behind, NOON_NAME)
+        live = _bytes_of(behind, f"window:{window_id(NOON)}*", "panes", "latest*")
         error = await _largest_error(stub, np.concatenate(dense))
         await report(stub, NOON)
         await asyncio.to_thread(_await_summary, behind)
-        closed = _bytes_of(behind, NOON_NAME)
+        closed = _bytes_of(behind, f"window:{window_id(NOON)}*")
         await _hold(str(behind.connection_pool.connection_kwargs["path"]), quick)
         _say(f"{MODELS} models: {behind.info('memory')['used_memory'] / 2**20:.0f} MiB")
         compare = await _compare_milliseconds(stub)
@@ -226,14 +226,11 @@ def _await_summary(behind: redis.Redis) -> None:
         time.sleep(0.1)
 
 
-def _bytes_of(behind: redis.Redis, window: str) -> int:
-    """Return what Valkey counts for all keys of the window."""
-    pattern = f"as:{{{MODEL}}}:window:{window.rpartition('/')[2]}*"
-    total = 0
-    for key in behind.scan_iter(pattern):
-        size: Any = behind.memory_usage(key, samples=0)
-        total += size
-    return total
+def _bytes_of(behind: redis.Redis, *patterns: str) -> int:
+    """Return what Valkey counts for the model's keys of these names."""
+    keys = {key for each in patterns for key in behind.scan_iter(f"as:{{{MODEL}}}:{each}")}
+    sizes: list[Any] = [behind.memory_usage(key, samples=0) for key in keys]
+    return sum(sizes)
 
 
 def _say(text: str) -> None:

@@ -42,6 +42,7 @@ from tests.unit.services.aggregator.worlds import (
 from tests.valkey import ValkeyServer, start_valkey
 
 WINDOW_KEY = f"as:{{{MODEL}}}:window:20261120T120000Z"
+PANES_KEY = f"as:{{{MODEL}}}:panes"
 NOON_NAME = f"{NAME}/windows/20261120T120000Z"
 
 
@@ -65,6 +66,13 @@ def flip(value: bytes) -> bytes:
 def damage(client: redis.Redis, key: str) -> None:
     value: Any = client.get(key)
     client.set(key, flip(value))
+
+
+def damage_pane(client: redis.Redis) -> None:
+    """Change one byte of the considered block's pane."""
+    name = f"20261120T120000Z:{NOON.isoformat()}-considered"
+    value: Any = client.hget(PANES_KEY, name)
+    client.hset(PANES_KEY, name, flip(value))
 
 
 async def test_everything_expires(stub: Client, behind: redis.Redis) -> None:
@@ -95,8 +103,7 @@ async def test_a_damaged_pane_is_left_out_and_its_window_closes(
     stub: Client, behind: redis.Redis
 ) -> None:
     await ingest(stub, hour_of_blocks(NOON, 1))
-    first: Any = behind.lindex(f"{WINDOW_KEY}:panes", 0)
-    behind.lset(f"{WINDOW_KEY}:panes", 0, flip(first))  # type: ignore[arg-type]
+    damage_pane(behind)
     await report(stub, NOON)
     await watched(stub, 1)
     answer = await stub.GetGfi(pb.GetGfiRequest(window=NOON_NAME), timeout=TIMEOUT)
@@ -107,8 +114,7 @@ async def test_a_window_of_damaged_panes_alone_closes_and_is_said_to_be_damaged(
     stub: Client, behind: redis.Redis
 ) -> None:
     await ingest(stub, hour_of_blocks(NOON, 1)[:1])
-    first: Any = behind.lindex(f"{WINDOW_KEY}:panes", 0)
-    behind.lset(f"{WINDOW_KEY}:panes", 0, flip(first))  # type: ignore[arg-type]
+    damage_pane(behind)
     await report(stub, NOON)
     await watched(stub, 1)
     call = stub.GetGfi(pb.GetGfiRequest(window=NOON_NAME), timeout=TIMEOUT)

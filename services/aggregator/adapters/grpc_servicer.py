@@ -27,8 +27,9 @@ from services.aggregator.compare import Compare
 from services.aggregator.domain.block import Block
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.window import Window, parse_window_name
+from services.aggregator.find import Find
 from services.aggregator.ingest import Ingest
-from services.aggregator.ports import CheckpointStore, WindowReader
+from services.aggregator.ports import CheckpointStore
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.watch import Watch
 from services.chassis.errors import DependencyUnavailable, is_expected, status_of
@@ -45,7 +46,7 @@ class AggregatorServicer(AggregatorServiceServicer):
     """Answers AggregatorService's calls by the use cases."""
 
     checkpoints: CheckpointStore
-    windows: WindowReader
+    find: Find
     ingest: Ingest
     report_outcomes: ReportOutcomes
     list_models: ListModels
@@ -106,7 +107,7 @@ class AggregatorServicer(AggregatorServiceServicer):
         self, request: pb.GetGfiRequest, _: _Context
     ) -> pb.GetGfiResponse:
         """Rank one window's features."""
-        window, importances = await self.get_gfi(*parse_window_name(request.window))
+        window, importances = await self.get_gfi(request.window)
         return pb.GetGfiResponse(
             window=outgoing.window_message(window),
             importances=map(outgoing.importance_message, importances),
@@ -116,7 +117,7 @@ class AggregatorServicer(AggregatorServiceServicer):
         self, request: pb.CompareWindowsRequest, _: _Context
     ) -> pb.CompareWindowsResponse:
         """Rank the shifts between two windows."""
-        anomaly = await self.windows.window(*parse_window_name(request.anomaly))
+        anomaly = await self.find(request.anomaly)
         control = await self._control(request)
         comparison = await self.compare(anomaly, control, request.top_k or _TOP_K)
         return pb.CompareWindowsResponse(comparison=outgoing.comparison_message(comparison))
@@ -125,8 +126,7 @@ class AggregatorServicer(AggregatorServiceServicer):
         self, request: pb.ChooseSampleSizeRequest, _: _Context
     ) -> pb.ChooseSampleSizeResponse:
         """Say how many examples a window needs."""
-        model, start = parse_window_name(request.window)
-        chosen = await self.choose_sample_size(model, start, request.tolerance)
+        chosen = await self.choose_sample_size(request.window, request.tolerance)
         return outgoing.sample_size_message(chosen)
 
     async def GetWindowSample(  # noqa: N802 - the contract's name
@@ -170,7 +170,7 @@ class AggregatorServicer(AggregatorServiceServicer):
 
     async def _control(self, request: pb.CompareWindowsRequest) -> Window | ControlSelection:
         if request.HasField("control_window"):
-            return await self.windows.window(*parse_window_name(request.control_window))
+            return await self.find(request.control_window)
         if not request.control_selection:
             return self.selection
         name = ControlSelectionMessage.Name(request.control_selection)

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.aggregator.adapters.memory_records import MemoryRecords, ModelRecord, WindowRecord
+from services.aggregator.adapters.memory_latest import slide
+from services.aggregator.adapters.memory_records import (
+    MemoryRecords,
+    ModelRecord,
+    PaneRecord,
+    WindowRecord,
+)
 from services.aggregator.domain.block import Block
 from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.errors import (
@@ -14,9 +20,10 @@ from services.aggregator.domain.errors import (
     WindowClosed,
     WindowNotFound,
 )
+from services.aggregator.domain.latest import LatestRules, PaneEntry
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.sampling import KeptBatch, priority_of, trim
-from services.aggregator.domain.window import Interval, ModelState, window_name
+from services.aggregator.domain.window import Interval, ModelState, window_id, window_name
 from services.aggregator.ports import Stored
 
 
@@ -69,6 +76,7 @@ class MemoryIntake:
     records: MemoryRecords
     most_sampled: int
     """Examples kept of a window; 0 keeps none."""
+    latest: LatestRules
 
     async def append(self, block: Block, window: Interval) -> Stored:
         """Put a block into its window, once, and advance the watermark."""
@@ -86,6 +94,7 @@ class MemoryIntake:
             raise
         record.windows[window.start] = kept
         self._add(kept, block)
+        slide(record, _pane_record(block, window), self.latest)
         record.blocks += 1
         record.latest_event = _later(record.latest_event, block.event_time)
         record.watermark = _later(record.watermark, block.event_time)
@@ -140,6 +149,12 @@ class MemoryIntake:
     def _stored(self, record: ModelRecord, *, duplicate: bool) -> Stored:
         has_work = bool(self.records.closable(record) or self.records.evaluable(record))
         return Stored(duplicate, has_work)
+
+
+def _pane_record(block: Block, window: Interval) -> PaneRecord:
+    name = f"{window_id(window.start)}:{block.block_id}"
+    entry = PaneEntry(block.event_time, name, block.example_count)
+    return PaneRecord(entry, (block.digest, block.method), block.pane)
 
 
 def _later(known: datetime | None, time: datetime) -> datetime:

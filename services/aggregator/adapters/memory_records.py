@@ -8,6 +8,7 @@ from datetime import datetime
 from services.aggregator.domain.block import Method, Pane, Population
 from services.aggregator.domain.calibration import HealthyBand, calibrate
 from services.aggregator.domain.checkpoint import Checkpoint
+from services.aggregator.domain.latest import PaneEntry
 from services.aggregator.domain.sampling import KeptBatch
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Interval, Window, WindowRules, WindowState
@@ -32,6 +33,16 @@ class WindowRecord:
     sample: list[KeptBatch] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class PaneRecord:
+    """A pane on its way through the latest window."""
+
+    entry: PaneEntry
+    scored: tuple[str, Method]
+    """By which checkpoint, its digest, and by which method."""
+    pane: Pane
+
+
 @dataclass
 class ModelRecord:
     """One model, its checkpoints by digest and its windows by start."""
@@ -50,6 +61,11 @@ class ModelRecord:
     held_until: float = 0.0
     """On the monotonic clock."""
     events: list[PublishedEvent] = field(default_factory=list)
+    entered: list[PaneRecord] = field(default_factory=list)
+    """All that ever entered the latest window."""
+    waiting: list[PaneRecord] = field(default_factory=list)
+    """Those that enter at its next step."""
+    step: int = 0
 
 
 @dataclass

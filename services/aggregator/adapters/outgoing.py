@@ -26,6 +26,7 @@ from services.aggregator.choose_sample_size import SampleSize
 from services.aggregator.domain.calibration import Calibration
 from services.aggregator.domain.checkpoint import Checkpoint, FeatureKind
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.latest import LatestWindow
 from services.aggregator.domain.shift import (
     Comparison,
     FeatureImportance,
@@ -54,6 +55,7 @@ def checkpoint_message(checkpoint: Checkpoint) -> CheckpointMessage:
 
 def window_message(window: Window) -> WindowMessage:
     """Return the window as a message."""
+    restart = window.restart_time if isinstance(window, LatestWindow) else None
     return WindowMessage(
         name=window.name,
         start_time=timestamp(window.interval.start),
@@ -63,6 +65,7 @@ def window_message(window: Window) -> WindowMessage:
         considered_count=window.considered_count,
         displayed_count=window.displayed_count,
         calibration=_calibration(window.calibration) if window.calibration else None,
+        restart_time=timestamp(restart) if restart else None,
     )
 
 

@@ -21,6 +21,7 @@ from services.aggregator.domain.errors import (
     WindowClosed,
     WindowNotFound,
 )
+from services.aggregator.domain.latest import LatestRules
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.sampling import priority_of
 from services.aggregator.domain.window import Interval, WindowRules, window_id, window_name
@@ -48,6 +49,7 @@ class RedisIntake:
     client: Redis
     rules: WindowRules
     sample: SampleRules
+    latest: LatestRules
     durability: Durability
     """Of what is acknowledged."""
 
@@ -61,8 +63,8 @@ class RedisIntake:
             [
                 *(keys.meta, keys.checkpoint(block.digest)),
                 *(keys.windows, keys.open, keys.reported),
-                *(of_window.state, of_window.blocks, of_window.panes, of_window.sample),
-                *of_window.sample_orders,
+                *(of_window.state, of_window.blocks, of_window.sample, *of_window.sample_orders),
+                *(keys.panes, keys.latest, keys.latest_waiting, *keys.latest_orders),
             ],
             [
                 *(block.block_id, block.digest, block.method.value, block.population.value),
@@ -70,6 +72,7 @@ class RedisIntake:
                 *(micros(window.end), micros(block.event_time), self._lateness, self._retention),
                 *(pane, arrow, priority_of(block.block_id), self.sample.most_examples),
                 int(self.sample.retention.total_seconds()),
+                *(self.latest.examples_each, self.latest.step_examples),
             ],
             self.durability,
         )

@@ -57,7 +57,10 @@ class RedisKeeper:
         """Keep the summary and let the panes go."""
         of_model = ModelKeys(window.model)
         of_window = of_model.window(window.interval.start)
-        keys = [of_model.open, of_window.state, of_window.panes, of_window.summary]
+        keys = [
+            *(of_model.open, of_window.state, of_window.summary),
+            *(of_model.panes, *of_model.latest_orders, of_window.blocks),
+        ]
         retention = int(self.rules.retention.total_seconds())
         packed = await asyncio.to_thread(pack_summary, summary)
         answer = await _close(
@@ -70,5 +73,13 @@ class RedisKeeper:
     async def forget(self, model: str, start: datetime) -> None:
         """Delete all that is kept of a window."""
         keys = ModelKeys(model)
-        sets = [keys.windows, keys.open, keys.reported]
-        await _forget(self.client, [*sets, *keys.window(start).all], [window_id(start)])
+        of_window = keys.window(start)
+        await _forget(
+            self.client,
+            [
+                *(keys.windows, keys.open, keys.reported),
+                *(keys.panes, *keys.latest_orders),
+                *(of_window.blocks, *of_window.others),
+            ],
+            [window_id(start)],
+        )

@@ -8,10 +8,14 @@ as:{m}:open                        zset     those without a summary, by end
 as:{m}:reported                    zset     those with outcomes and no event, by end
 as:{m}:shifts                      stream   events
 as:{m}:lease                       value    the replica at work on the model
+as:{m}:panes                       hash     packed panes by window and block: those of windows
+                                            without a summary and of the latest window
+as:{m}:latest                      hash     the latest window: checkpoint, step, bounds
+as:{m}:latest:<pop>                zset     its panes of one population and those that wait
+as:{m}:latest:waiting              set      those that wait for the next step
 as:{m}:window:<id>                 hash     end, checkpoint, counts, outcomes, progress
 as:{m}:window:<id>:blocks          set      ids of stored blocks
 as:{m}:window:<id>:reports         set      ids of outcome reports
-as:{m}:window:<id>:panes           list     packed panes, until the window closes
 as:{m}:window:<id>:summary         value    packed summary, from then on
 as:{m}:window:<id>:sample          hash     kept examples by batch, their number by population
 as:{m}:window:<id>:sample:<pop>    zset     kept batches of one population, by priority
@@ -44,11 +48,6 @@ class WindowKeys:
         return f"{self.state}:reports"
 
     @property
-    def panes(self) -> str:
-        """Packed panes."""
-        return f"{self.state}:panes"
-
-    @property
     def summary(self) -> str:
         """Packed summary."""
         return f"{self.state}:summary"
@@ -68,10 +67,9 @@ class WindowKeys:
         return f"{self.sample}:{population}"
 
     @property
-    def all(self) -> tuple[str, ...]:
-        """Everything that is kept of the window."""
-        kept = self.state, self.blocks, self.reports, self.panes, self.summary, self.sample
-        return (*kept, *self.sample_orders)
+    def others(self) -> tuple[str, ...]:
+        """All but the ids of stored blocks."""
+        return (self.state, self.reports, self.summary, self.sample, *self.sample_orders)
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,26 @@ class ModelKeys:
         """The replica at work on the model."""
         return self._key("lease")
 
+    @property
+    def panes(self) -> str:
+        """Packed panes by `pane_name`."""
+        return self._key("panes")
+
+    @property
+    def latest(self) -> str:
+        """The latest window."""
+        return self._key("latest")
+
+    @property
+    def latest_orders(self) -> tuple[str, str]:
+        """Its panes by event time, considered and displayed."""
+        return self._key("latest:considered"), self._key("latest:displayed")
+
+    @property
+    def latest_waiting(self) -> str:
+        """Panes that wait for its next step."""
+        return self._key("latest:waiting")
+
     def checkpoint(self, digest: str) -> str:
         """One checkpoint."""
         return self._key(f"checkpoint:{digest}")
@@ -120,6 +138,11 @@ class ModelKeys:
 
     def _key(self, rest: str) -> str:
         return f"as:{{{self.model}}}:{rest}"
+
+
+def pane_name(identifier: str, block: str) -> str:
+    """Return the name of a block's pane among its model's, by the window's id and the block's."""
+    return f"{identifier}:{block}"
 
 
 def micros(time: datetime) -> int:

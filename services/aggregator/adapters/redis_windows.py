@@ -9,10 +9,16 @@ from datetime import datetime
 from redis.asyncio import Redis
 
 from services.aggregator.adapters.metrics import CORRUPT_VALUES
-from services.aggregator.adapters.packed_panes import unpack_pane
 from services.aggregator.adapters.packing import unpack_summary, unseal
 from services.aggregator.adapters.redis_client import ask
-from services.aggregator.adapters.redis_keys import ModelKeys, WindowKeys, from_micros, micros
+from services.aggregator.adapters.redis_keys import (
+    ModelKeys,
+    WindowKeys,
+    from_micros,
+    micros,
+    pane_name,
+)
+from services.aggregator.adapters.redis_panes import read_panes
 from services.aggregator.domain.block import Method, Pane, Population
 from services.aggregator.domain.calibration import HealthyBand, calibrate
 from services.aggregator.domain.errors import CorruptValue, WindowNotFound
@@ -23,11 +29,11 @@ from services.aggregator.domain.window import (
     WindowRules,
     WindowState,
     parse_window_id,
+    window_id,
     window_name,
 )
 
 _log = logging.getLogger(__name__)
-_PANES_AT_ONCE = 32
 _BATCH = b"batch:"
 
 
@@ -57,13 +63,15 @@ class RedisWindows:
 
     async def panes(self, window: Window) -> Sequence[Pane]:
         """Return the window's panes, without those that are corrupt."""
-        key = _keys(window).panes
-        panes: list[Pane] = []
-        first = 0
-        while values := await ask(self.client.lrange(key, first, first + _PANES_AT_ONCE - 1)):
-            panes += await asyncio.to_thread(_intact_panes, values, key)
-            first += _PANES_AT_ONCE
-        return panes
+        keys = _keys(window)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.smembers(keys.blocks)
+        pipeline.hexists(keys.state, "closed")
+        blocks, is_closed = await ask(pipeline.execute())
+        identifier = window_id(window.interval.start)
+        names = [] if is_closed else [pane_name(identifier, b.decode()) for b in sorted(blocks)]
+        found = await read_panes(self.client, window.model, names)
+        return [pane for pane in found if pane is not None]
 
     async def summary(self, window: Window) -> Summary | None:
         """Return the window's summary, None if it has none yet."""
@@ -135,26 +143,10 @@ def _keys(window: Window) -> WindowKeys:
     return ModelKeys(window.model).window(window.interval.start)
 
 
-def _intact_panes(values: Sequence[bytes], key: str) -> list[Pane]:
-    return [pane for value in values if (pane := _intact_pane(value, key)) is not None]
-
-
-def _intact_pane(value: bytes, key: str) -> Pane | None:
-    try:
-        return unpack_pane(value, key)
-    except CorruptValue as error:
-        _count_corrupt("pane", error)
-        return None
-
-
 def _intact_summary(value: bytes | None, key: str) -> Summary | None:
     try:
         return None if value is None else unpack_summary(value, key)
     except CorruptValue as error:
-        _count_corrupt("summary", error)
+        CORRUPT_VALUES.labels("summary").inc()
+        _log.error("left out a corrupt value", extra={"kind": "summary", "why": str(error)})
         return None
-
-
-def _count_corrupt(kind: str, error: CorruptValue) -> None:
-    CORRUPT_VALUES.labels(kind).inc()
-    _log.error("left out a corrupt value", extra={"kind": kind, "why": str(error)})

@@ -62,7 +62,7 @@ def choose_control(
 def _candidates(
     anomaly: Window, earlier: Sequence[Window], selection: ControlSelection
 ) -> Iterator[datetime]:
-    start, length = anomaly.interval.start, anomaly.interval.end - anomaly.interval.start
+    start, length = anomaly.place.start, anomaly.place.end - anomaly.place.start
     firsts = [start - _DAY, start - length]
     if selection is ControlSelection.PREVIOUS_HOUR:
         firsts.reverse()

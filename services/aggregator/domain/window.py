@@ -97,6 +97,11 @@ class Window:
         return window_name(self.model, self.interval.start)
 
     @property
+    def place(self) -> Interval:
+        """Where it stands among the windows of event time."""
+        return self.interval
+
+    @property
     def example_count(self) -> int:
         """Examples of both populations."""
         return self.considered_count + self.displayed_count

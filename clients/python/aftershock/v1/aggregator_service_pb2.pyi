@@ -300,7 +300,7 @@ class GetGfiRequest(google.protobuf.message.Message):
 
     WINDOW_FIELD_NUMBER: builtins.int
     window: builtins.str
-    """models/{model}/windows/{window}"""
+    """models/{model}/windows/{window}, or models/{model}/windows/latest"""
     def __init__(
         self,
         *,
@@ -343,7 +343,9 @@ class CompareWindowsRequest(google.protobuf.message.Message):
     TOP_K_FIELD_NUMBER: builtins.int
     RANK_BY_FIELD_NUMBER: builtins.int
     anomaly: builtins.str
-    """models/{model}/windows/{window}"""
+    """models/{model}/windows/{window}, or models/{model}/windows/latest. Of the latest, a control is
+    chosen among those before the window of event time that its oldest example lies in.
+    """
     control_window: builtins.str
     """models/{model}/windows/{window}"""
     control_selection: aftershock.v1.shift_pb2.ControlSelection.ValueType
@@ -390,7 +392,7 @@ class ChooseSampleSizeRequest(google.protobuf.message.Message):
     WINDOW_FIELD_NUMBER: builtins.int
     TOLERANCE_FIELD_NUMBER: builtins.int
     window: builtins.str
-    """models/{model}/windows/{window}: whose importances are taken for typical."""
+    """models/{model}/windows/{window}, or models/{model}/windows/latest: whose importances are taken for typical."""
     tolerance: builtins.float
     """Largest standard error of any feature's GFI, in the GFI's own unit."""
     def __init__(

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x66tershock/v1/window.proto\x12\raftershock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x0b\x43\x61libration\x12\x14\n\x05ratio\x18\x01 \x01(\x01R\x05ratio\x12\x14\n\x05lower\x18\x02 \x01(\x01R\x05lower\x12\x14\n\x05upper\x18\x03 \x01(\x01R\x05upper\x12\x1a\n\x08\x65xpected\x18\x04 \x01(\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x05 \x01(\x04R\x08observed\x12\x1c\n\tanomalous\x18\x06 \x01(\x08R\tanomalous\"\xff\x02\n\x06Window\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1a.aftershock.v1.WindowStateR\x05state\x12+\n\x11\x63heckpoint_digest\x18\x05 \x01(\tR\x10\x63heckpointDigest\x12)\n\x10\x63onsidered_count\x18\x06 \x01(\x04R\x0f\x63onsideredCount\x12\'\n\x0f\x64isplayed_count\x18\x07 \x01(\x04R\x0e\x64isplayedCount\x12<\n\x0b\x63\x61libration\x18\x08 \x01(\x0b\x32\x1a.aftershock.v1.CalibrationR\x0b\x63\x61libration*[\n\x0bWindowState\x12\x1c\n\x18WINDOW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_STATE_OPEN\x10\x01\x12\x17\n\x13WINDOW_STATE_CLOSED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61\x66tershock/v1/window.proto\x12\raftershock.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x0b\x43\x61libration\x12\x14\n\x05ratio\x18\x01 \x01(\x01R\x05ratio\x12\x14\n\x05lower\x18\x02 \x01(\x01R\x05lower\x12\x14\n\x05upper\x18\x03 \x01(\x01R\x05upper\x12\x1a\n\x08\x65xpected\x18\x04 \x01(\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x05 \x01(\x04R\x08observed\x12\x1c\n\tanomalous\x18\x06 \x01(\x08R\tanomalous\"\xbe\x03\n\x06Window\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1a.aftershock.v1.WindowStateR\x05state\x12+\n\x11\x63heckpoint_digest\x18\x05 \x01(\tR\x10\x63heckpointDigest\x12)\n\x10\x63onsidered_count\x18\x06 \x01(\x04R\x0f\x63onsideredCount\x12\'\n\x0f\x64isplayed_count\x18\x07 \x01(\x04R\x0e\x64isplayedCount\x12<\n\x0b\x63\x61libration\x18\x08 \x01(\x0b\x32\x1a.aftershock.v1.CalibrationR\x0b\x63\x61libration\x12=\n\x0crestart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brestartTime*[\n\x0bWindowState\x12\x1c\n\x18WINDOW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_STATE_OPEN\x10\x01\x12\x17\n\x13WINDOW_STATE_CLOSED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aftershock.v1.window_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WINDOWSTATE']._serialized_start=632
-  _globals['_WINDOWSTATE']._serialized_end=723
+  _globals['_WINDOWSTATE']._serialized_start=695
+  _globals['_WINDOWSTATE']._serialized_end=786
   _globals['_CALIBRATION']._serialized_start=79
   _globals['_CALIBRATION']._serialized_end=244
   _globals['_WINDOW']._serialized_start=247
-  _globals['_WINDOW']._serialized_end=630
+  _globals['_WINDOW']._serialized_end=693
 # @@protoc_insertion_point(module_scope)

@@ -76,7 +76,7 @@ Global___Calibration: typing_extensions.TypeAlias = Calibration
 
 @typing.final
 class Window(google.protobuf.message.Message):
-    """A set of examples of one model by event time."""
+    """A set of examples of one model by event time, or its latest ones by count."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -88,8 +88,11 @@ class Window(google.protobuf.message.Message):
     CONSIDERED_COUNT_FIELD_NUMBER: builtins.int
     DISPLAYED_COUNT_FIELD_NUMBER: builtins.int
     CALIBRATION_FIELD_NUMBER: builtins.int
+    RESTART_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """models/{model}/windows/{window}"""
+    """models/{model}/windows/{window}; models/{model}/windows/latest is the latest by count, whose
+    start and end are those of its examples, and which is always open.
+    """
     state: Global___WindowState.ValueType
     checkpoint_digest: builtins.str
     considered_count: builtins.int
@@ -102,6 +105,12 @@ class Window(google.protobuf.message.Message):
     def calibration(self) -> Global___Calibration:
         """Absent until outcomes are reported."""
 
+    @property
+    def restart_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Of the latest by count: event time of the newest example by another checkpoint or method, after
+        which it began anew. Absent where there was none.
+        """
+
     def __init__(
         self,
         *,
@@ -113,8 +122,9 @@ class Window(google.protobuf.message.Message):
         considered_count: builtins.int = ...,
         displayed_count: builtins.int = ...,
         calibration: Global___Calibration | None = ...,
+        restart_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["calibration", b"calibration", "end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "checkpoint_digest", b"checkpoint_digest", "considered_count", b"considered_count", "displayed_count", b"displayed_count", "end_time", b"end_time", "name", b"name", "start_time", b"start_time", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["calibration", b"calibration", "end_time", b"end_time", "restart_time", b"restart_time", "start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "checkpoint_digest", b"checkpoint_digest", "considered_count", b"considered_count", "displayed_count", b"displayed_count", "end_time", b"end_time", "name", b"name", "restart_time", b"restart_time", "start_time", b"start_time", "state", b"state"]) -> None: ...
 
 Global___Window: typing_extensions.TypeAlias = Window

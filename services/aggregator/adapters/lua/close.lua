@@ -1,6 +1,7 @@
--- Keeps a window's summary and lets its panes go, once.
+-- Keeps a window's summary and lets those of its panes go that the latest window does not hold,
+-- once.
 
-local open, window, panes, summary = unpack(KEYS)
+local open, window, summary = unpack(KEYS, 1, 3)
 local id, packed, retention = unpack(ARGV)
 
 redis.call('ZREM', open, id)
@@ -8,6 +9,6 @@ if redis.call('EXISTS', window) == 0 or redis.call('HSETNX', window, 'closed', 1
   return 0
 end
 redis.call('SET', summary, packed, 'EX', retention)
-redis.call('UNLINK', panes)
+let_panes_go(id, unpack(KEYS, 4, 7))
 expire(retention, window)
 return 1

@@ -1,6 +1,7 @@
--- Deletes all that is kept of a window.
+-- Deletes all that is kept of a window, but for the panes that the latest window holds.
 
 for set = 1, 3 do
   redis.call('ZREM', KEYS[set], ARGV[1])
 end
-return redis.call('UNLINK', unpack(KEYS, 4))
+let_panes_go(ARGV[1], unpack(KEYS, 4, 7))
+return redis.call('UNLINK', unpack(KEYS, 7))

@@ -50,3 +50,19 @@ local function expire(seconds, ...)
     redis.call('EXPIRE', key, seconds)
   end
 end
+
+-- Deletes a window's panes, but for those that the latest window holds.
+local function let_panes_go(id, panes, considered, displayed, blocks)
+  local held = {}
+  for _, order in ipairs({considered, displayed}) do
+    for _, member in ipairs(redis.call('ZRANGE', order, 0, -1)) do
+      held[string.match(member, '^%d+:(.*)$')] = true
+    end
+  end
+  for _, block in ipairs(redis.call('SMEMBERS', blocks)) do
+    local name = id .. ':' .. block
+    if not held[name] then
+      redis.call('HDEL', panes, name)
+    end
+  end
+end

@@ -9,9 +9,10 @@ from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_durability import Durability
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
+from services.aggregator.adapters.redis_panes import RedisLatest
 from services.aggregator.adapters.redis_shifts import RedisShifts
 from services.aggregator.adapters.redis_windows import RedisWindows
-from tests.unit.services.aggregator.worlds import BAND, RULES
+from tests.unit.services.aggregator.worlds import BAND, LATEST_RULES, RULES
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,12 @@ class RedisStore:
 
     @property
     def intake(self) -> RedisIntake:
-        return RedisIntake(self.client, RULES, SampleRules(2000, timedelta(hours=1)), Durability())
+        sample = SampleRules(2000, timedelta(hours=1))
+        return RedisIntake(self.client, RULES, sample, LATEST_RULES, Durability())
+
+    @property
+    def latest(self) -> RedisLatest:
+        return RedisLatest(self.client)
 
     @property
     def windows(self) -> RedisWindows:

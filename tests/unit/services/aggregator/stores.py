@@ -5,6 +5,7 @@ from typing import Protocol
 from services.aggregator.ports import (
     CheckpointStore,
     Intake,
+    LatestReader,
     ModelDirectory,
     ShiftPublisher,
     ShiftReader,
@@ -30,6 +31,8 @@ class Store(Protocol):
     def intake(self) -> Intake: ...
     @property
     def windows(self) -> WindowReader: ...
+    @property
+    def latest(self) -> LatestReader: ...
     @property
     def shifts(self) -> Shifts: ...
     def keeper(self, replica: str) -> WindowKeeper: ...

@@ -8,6 +8,7 @@ from services.aggregator.domain.errors import (
     SampleNotRetained,
     WindowNotFound,
 )
+from services.aggregator.domain.window import window_name
 from tests.unit.services.aggregator.worlds import (
     HOUR,
     MODEL,
@@ -20,6 +21,8 @@ from tests.unit.services.aggregator.worlds import (
     lfis,
     report,
 )
+
+NOON_NAME = window_name(MODEL, NOON)
 
 
 @pytest.fixture
@@ -50,27 +53,27 @@ async def test_what_is_not_there_is_said_to_be(aggregator: Aggregator) -> None:
     with pytest.raises(InvalidPosition):
         await list_windows(MODEL, 2, "yesterday")
     with pytest.raises(WindowNotFound):
-        await GetGfi(store.checkpoints, store.windows, aggregator.measure)(MODEL, NOON)
+        await GetGfi(store.checkpoints, aggregator.find, aggregator.measure)(NOON_NAME)
     with pytest.raises(WindowNotFound):
         await GetWindowSample(store.windows)(MODEL, NOON, tuple(Population))
 
 
 async def test_a_window_with_outcomes_alone_has_no_importances(aggregator: Aggregator) -> None:
     await aggregator.report_outcomes(report(NOON))
-    get_gfi = GetGfi(aggregator.store.checkpoints, aggregator.store.windows, aggregator.measure)
+    get_gfi = GetGfi(aggregator.store.checkpoints, aggregator.find, aggregator.measure)
     with pytest.raises(WindowNotFound):
-        await get_gfi(MODEL, NOON)
+        await get_gfi(NOON_NAME)
 
 
 async def test_importances_of_an_open_and_of_a_closed_window_agree(aggregator: Aggregator) -> None:
-    get_gfi = GetGfi(aggregator.store.checkpoints, aggregator.store.windows, aggregator.measure)
+    get_gfi = GetGfi(aggregator.store.checkpoints, aggregator.find, aggregator.measure)
     await aggregator.ingest(MODEL, lambda: block(lfis(1)))
-    _, live = await get_gfi(MODEL, NOON)
+    _, live = await get_gfi(NOON_NAME)
     assert [importance.rank for importance in live] == [1, 2, 3]
     assert [importance.feature.name for importance in live] == ["f0", "f1", "f2"]
     await aggregator.ingest(MODEL, lambda: block(lfis(2), "b2", event_time=NOON + HOUR))
     await aggregator.sweep()(MODEL)
-    _, kept = await get_gfi(MODEL, NOON)
+    _, kept = await get_gfi(NOON_NAME)
     assert kept == live
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.adapters.memory_intake import MemoryCheckpoints, MemoryIntake
+from services.aggregator.adapters.memory_latest import MemoryLatest
 from services.aggregator.adapters.memory_records import MemoryRecords
 from services.aggregator.adapters.memory_shifts import MemoryShifts
 from services.aggregator.adapters.memory_windows import MemoryKeeper, MemoryWindows
@@ -19,9 +20,12 @@ from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.latest import LatestRules
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.window import Interval, WindowRules
+from services.aggregator.find import Find
+from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
 from services.aggregator.report_outcomes import ReportOutcomes
@@ -36,6 +40,7 @@ RULES = WindowRules(
     retention=timedelta(days=8),
     furthest_ahead=timedelta(days=1),
 )
+LATEST_RULES = LatestRules(examples=4000, step_examples=100)
 BAND = HealthyBand(0.92, 1.08)
 MODEL = "ads_ctr"
 DIGEST = "ab" * 32
@@ -145,6 +150,10 @@ class Aggregator:
         return Measure(self.store.windows, resamples=100)
 
     @property
+    def find(self) -> Find:
+        return Find(self.store.windows, Follow(self.store.latest, RULES, 100, most_models=2))
+
+    @property
     def compare(self) -> Compare:
         return Compare(
             self.store.checkpoints,
@@ -199,6 +208,7 @@ class MemoryStore:
     """All of the memory adapters over the same records."""
 
     records: MemoryRecords = field(default_factory=lambda: MemoryRecords(RULES, BAND))
+    latest_rules: LatestRules = LATEST_RULES
 
     @property
     def checkpoints(self) -> MemoryCheckpoints:
@@ -206,7 +216,11 @@ class MemoryStore:
 
     @property
     def intake(self) -> MemoryIntake:
-        return MemoryIntake(self.records, most_sampled=2000)
+        return MemoryIntake(self.records, most_sampled=2000, latest=self.latest_rules)
+
+    @property
+    def latest(self) -> MemoryLatest:
+        return MemoryLatest(self.records, self.latest_rules)
 
     @property
     def windows(self) -> MemoryWindows:
