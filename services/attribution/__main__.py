@@ -1,6 +1,7 @@
 """Starts the attribution service."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,12 @@ from services.attribution.adapters.grpc_sink import GrpcSink
 from services.attribution.adapters.inference import Inference
 from services.attribution.adapters.memory_checkpoints import MemoryCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
+from services.attribution.adapters.torch_device import (
+    DeviceAbsent,
+    chosen_device,
+    cuda_devices,
+    make_deterministic,
+)
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import Limits
@@ -30,6 +37,8 @@ from services.chassis.channel import call_metadata, open_channel
 from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
 
 
 class AttributionSettings(ServiceSettings):
@@ -47,6 +56,8 @@ class AttributionSettings(ServiceSettings):
     """How long a block is tried before its sender is told to send it again."""
     threads: int = Field(default=max(1, (os.cpu_count() or 1) // 2), ge=1)
     """Threads of one inference. More than there are idle cores is far slower than one."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
+    """Where torch checkpoints are ablated: `cpu`, `cuda`, `cuda:N`, or `auto`, CUDA if present."""
     block_examples: int = Field(default=1024, ge=1, le=1_000_000)
     """Rows of one run of the model."""
     batches_waiting: int = Field(default=64, ge=1, le=4096)
@@ -62,9 +73,15 @@ def main() -> None:
     settings = AttributionSettings()
     configure_logging(settings)
     torch.set_num_threads(settings.threads)
+    try:
+        device = chosen_device(settings.device, cuda_devices())
+    except DeviceAbsent as error:
+        sys.exit(str(error))
+    make_deterministic(device)
+    _log.info("ablating", extra={"device": str(device)})
     with _one_thread("inference") as inference, _one_thread("decoding") as decoding:
         try:
-            asyncio.run(_serve(settings, inference, decoding))
+            asyncio.run(_serve(settings, device, inference, decoding))
         except CheckpointRefused as error:
             sys.exit(f"a checkpoint that is to be loaded at start is refused: {error}")
 
@@ -73,11 +90,14 @@ def _one_thread(name: str) -> Executor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
 
-async def _serve(settings: AttributionSettings, inference: Executor, decoding: Executor) -> None:
+async def _serve(
+    settings: AttributionSettings, device: torch.device, inference: Executor, decoding: Executor
+) -> None:
     checkpoints = MemoryCheckpoints(settings.checkpoint_memory_bytes)
-    limits = Limits(workers=settings.threads)
+    limits = Limits(workers=settings.threads if device.type == "cpu" else 1)
     load = Load(
-        FolderCheckpoints(settings.checkpoint_roots, _readers(settings, limits)), checkpoints
+        FolderCheckpoints(settings.checkpoint_roots, _readers(settings, device, limits)),
+        checkpoints,
     )
     for folder in settings.load:
         await asyncio.get_running_loop().run_in_executor(inference, load, folder)
@@ -101,8 +121,10 @@ async def _serve(settings: AttributionSettings, inference: Executor, decoding: E
     await serve(service, settings)
 
 
-def _readers(settings: AttributionSettings, limits: Limits) -> Mapping[str, ProgramReader]:
-    torch_programs = TorchPrograms(lambda p: compiled(p.program, p.checkpoint, limits))
+def _readers(
+    settings: AttributionSettings, device: torch.device, limits: Limits
+) -> Mapping[str, ProgramReader]:
+    torch_programs = TorchPrograms(lambda p: compiled(p.program, p.checkpoint, limits, device))
     if find_spec("onnxruntime") is None:
         return {".pt2": torch_programs}
     from services.attribution.adapters.onnx_predictor import (  # noqa: PLC0415 - needs the extra

@@ -104,3 +104,19 @@ def test_a_checkpoint_that_is_refused_at_start_ends_it(folder: Path) -> None:
         assert started.returncode != 0
     assert "allowed roots" in errors
     assert "Traceback" not in errors
+
+
+def test_a_device_that_is_not_there_ends_it() -> None:
+    with process(device="cuda:999") as started:
+        _, errors = started.communicate(timeout=60)
+        assert started.returncode != 0
+    assert "device is 'cuda:999'" in errors
+    assert "set device to auto or cpu" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_device_of_no_known_kind_is_a_wrong_setting() -> None:
+    with process(device="tpu") as started:
+        _, errors = started.communicate(timeout=60)
+        assert started.returncode != 0
+    assert "device" in errors

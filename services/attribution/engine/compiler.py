@@ -9,6 +9,7 @@ from services.attribution.domain.errors import CheckpointRefused, NotFinite
 from services.attribution.domain.probe import probe_examples
 from services.attribution.engine import explanation, taint
 from services.attribution.engine.dependencies import Dependencies
+from services.attribution.engine.device import CPU, computing_on, moved, tensor_of
 from services.attribution.engine.graph import Graph, lowered
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.planning import plan
@@ -23,9 +24,14 @@ _SAMPLE = 4
 
 
 def compiled(
-    program: ExportedProgram, checkpoint: Checkpoint, limits: Limits | None = None
+    program: ExportedProgram,
+    checkpoint: Checkpoint,
+    limits: Limits | None = None,
+    device: torch.device = CPU,
 ) -> AblationProgram:
     """Return the ablation program of a checkpoint, spot-checked against brute force.
+
+    It is analysed on the CPU, where the program has to be, and computes on the device.
 
     A program that does not pass is compiled again without any rule, and says so in its explanation.
 
@@ -42,7 +48,7 @@ def compiled(
         taint.check_rows_apart(graph, sample)
     distrust: str | None = None
     for _ in range(2):
-        made = _made(graph, checkpoint, output, limits or Limits(), distrust)
+        made = _made(graph, checkpoint, output, limits or Limits(), distrust, device=device)
         try:
             error = worst_error(made, sample)
         except NotFinite as wrong:
@@ -54,7 +60,13 @@ def compiled(
 
 
 def _made(
-    graph: Graph, checkpoint: Checkpoint, output: Output, limits: Limits, distrust: str | None
+    graph: Graph,
+    checkpoint: Checkpoint,
+    output: Output,
+    limits: Limits,
+    distrust: str | None,
+    *,
+    device: torch.device,
 ) -> AblationProgram:
     schema = checkpoint.schema
     with torch.inference_mode():
@@ -63,6 +75,8 @@ def _made(
         if wrong:
             distrust = f"features reach {', '.join(wrong[:3])} against the analysis"
             dependencies = Dependencies(graph, schema, trusted=False)
+        graph = moved(graph, device)
+    with torch.inference_mode(), computing_on(device):
         trunks = _trunks(graph, dependencies, schema, distrust)
     made = _explained(graph, dependencies, schema, trunks, distrust)
     return AblationProgram(
@@ -72,6 +86,7 @@ def _made(
         output=output,
         limits=limits,
         explanation=made,
+        device=device,
     )
 
 
@@ -103,9 +118,9 @@ def _trunks(
     graph: Graph, dependencies: Dependencies, schema: Schema, distrust: str | None
 ) -> list[Trunk]:
     row = schema.baseline_row()
-    baseline = graph.run([torch.from_numpy(row[s.name]).unsqueeze(0) for s in schema.inputs])
+    baseline = graph.run([tensor_of(row[s.name]).unsqueeze(0) for s in schema.inputs])
     sample = probe_examples(schema, _SAMPLE)
-    values = graph.run([torch.from_numpy(a) for a in sample.arguments()])
+    values = graph.run([tensor_of(a) for a in sample.arguments()])
     present = presence(sample)
     trunks = []
     for features in _classes(graph, dependencies, len(schema.features)):

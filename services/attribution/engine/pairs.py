@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.example import Examples
+from services.attribution.engine.device import array_of, tensor_of
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Pairs:
 
     def by_row(self, rows: int) -> tuple[Tensor, list[int]]:
         """Return the pairs' positions sorted by row, and where each row's begin, `[rows + 1]`."""
-        order = np.argsort(self.rows.numpy().astype(np.int32), kind="stable")
-        counts = np.bincount(self.rows.numpy(), minlength=rows)
-        return torch.from_numpy(order), [0, *np.cumsum(counts).tolist()]
+        order = np.argsort(array_of(self.rows).astype(np.int32), kind="stable")
+        counts = np.bincount(array_of(self.rows), minlength=rows)
+        return tensor_of(order), [0, *np.cumsum(counts).tolist()]
 
     def pick(self, positions: Tensor) -> "Pairs":
         """Return a selection of pairs in another order."""
@@ -54,7 +54,7 @@ class Pairs:
     def take(self, positions: Tensor) -> "Pairs":
         """Return a selection of pairs that is sorted by feature as well."""
         owners = self.owners[positions]
-        starts = np.searchsorted(owners.numpy(), np.array([*self.features, 1 << 62]))
+        starts = np.searchsorted(array_of(owners), np.array([*self.features, 1 << 62]))
         return Pairs(self.features, tuple(starts.tolist()), self.rows[positions], owners)
 
 
@@ -64,7 +64,7 @@ def pairs_of(present: NDArray[np.bool_], features: tuple[int, ...]) -> Pairs:
     counts = np.bincount(which, minlength=len(features))
     starts = (0, *np.cumsum(counts).tolist())
     owners = np.array(features, dtype=np.int64)[which]
-    return Pairs(features, starts, torch.from_numpy(rows), torch.from_numpy(owners))
+    return Pairs(features, starts, tensor_of(rows), tensor_of(owners))
 
 
 def presence(examples: Examples) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from services.attribution.domain.ablation import Ablations, check_finite
 from services.attribution.domain.checkpoint import Checkpoint, Output
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
+from services.attribution.engine.device import CPU, array_of, computing_on, tensor_of
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.running import Block, run
@@ -45,6 +46,7 @@ class AblationProgram:
         output: Output,
         limits: Limits,
         explanation: Explanation,
+        device: torch.device,
     ) -> None:
         self._checkpoint = checkpoint
         self.graph = graph
@@ -52,6 +54,7 @@ class AblationProgram:
         self._output = output
         self.limits = limits
         self.explanation = explanation
+        self.device = device
         self._workers = ThreadPoolExecutor(limits.workers, initializer=_one_thread_each)
         self._own = threading.local()
 
@@ -69,24 +72,26 @@ class AblationProgram:
         work = _Work(examples, self.limits)
         if features is not None:
             work.present &= features[:, np.newaxis]
-        list(self._workers.map(lambda rows: self._ablate_block(work, rows), work.blocks))
+        # Threads would only take turns at an accelerator.
+        run_all = self._workers.map if self.device == CPU else map
+        list(run_all(lambda rows: self._ablate_block(work, rows), work.blocks))
         check_finite(work.logits, "as it is")
         for j, feature in enumerate(self._checkpoint.schema.features):
             check_finite(work.deltas[j], f"with {feature.name!r} ablated")
         return _sparse(work.logits, work.deltas)
 
     def _ablate_block(self, work: "_Work", rows: slice) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_on(self.device):
             block = Block(self.graph.run(work.arguments(rows)), rows.stop - rows.start)
             output: Tensor = block.values[self.graph.output]
-            work.logits[rows] = self.logits_of(output).numpy()
+            work.logits[rows] = array_of(self.logits_of(output))
             for trunk in self.trunks:
                 pairs = pairs_of(work.present[list(trunk.features), rows], trunk.features)
                 if pairs.count:
                     change = run(trunk, block, pairs, self.limits.chunk_pairs, self._scratch())
                     change = self._of_logits(output[pairs.rows], change)
-                    work.deltas[pairs.owners.numpy(), rows.start + pairs.rows.numpy()] = (
-                        change.numpy()
+                    work.deltas[array_of(pairs.owners), rows.start + array_of(pairs.rows)] = (
+                        array_of(change)
                     )
 
     def _scratch(self) -> Scratch:
@@ -119,7 +124,7 @@ class _Work:
         self.blocks = [slice(s, min(s + rows, examples.count)) for s in starts]
 
     def arguments(self, rows: slice) -> list[Tensor]:
-        return [torch.from_numpy(np.ascontiguousarray(a[rows])) for a in self._arguments]
+        return [tensor_of(np.ascontiguousarray(a[rows])) for a in self._arguments]
 
 
 def _one_thread_each() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
+from services.attribution.engine.device import tensor_of
 from services.attribution.engine.fused import relu_linear
 from services.attribution.engine.graph import Ref, Step, Value
 from services.attribution.engine.joins import JOINS, Site
@@ -216,7 +217,7 @@ class DensePart:
         owners = self._trunk.dependencies.owners(index, self._trunk.among)
         owners = sure(owners)
         shape = [-1] + [1] * owners.ndim
-        mine = torch.from_numpy(owners).unsqueeze(0) == self._pairs.owners.reshape(shape)
+        mine = tensor_of(owners).unsqueeze(0) == self._pairs.owners.reshape(shape)
         return torch.where(mine, delta[self._rows], 0.0)
 
 
@@ -324,5 +325,5 @@ def _layout(owners: np.ndarray) -> Layout:
     cuts = np.flatnonzero(np.diff(ranked)) + 1
     for positions in np.split(order, cuts):
         if len(positions) and owners[positions[0]] >= 0:
-            columns[int(owners[positions[0]])] = columns_of(torch.from_numpy(positions))
+            columns[int(owners[positions[0]])] = columns_of(tensor_of(positions))
     return Layout(columns)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.attribution.domain.checkpoint import Feature
 from services.attribution.domain.example import Examples
+from services.attribution.engine.device import array_of, computing_on, tensor_of
 from services.attribution.engine.program import AblationProgram
 
 _TOLERANCE = 5e-5
@@ -51,6 +52,6 @@ def _side_by_side(examples: Examples, features: tuple[Feature, ...]) -> Examples
 
 def _logits(program: AblationProgram, examples: Examples) -> NDArray[np.float32]:
     graph = program.graph
-    with torch.inference_mode():
-        values = graph.run([torch.from_numpy(a) for a in examples.arguments()])
-        return np.asarray(program.logits_of(values[graph.output]).numpy())
+    with torch.inference_mode(), computing_on(program.device):
+        values = graph.run([tensor_of(a) for a in examples.arguments()])
+        return np.asarray(array_of(program.logits_of(values[graph.output])))

@@ -16,6 +16,7 @@ from services.attribution.engine import operators
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
 from services.attribution.engine.dependencies import Dependencies
+from services.attribution.engine.device import tensor_of
 from services.attribution.engine.graph import Graph, Ref, Step, Value
 
 _FLOATS = (torch.float32, torch.float64)
@@ -79,7 +80,7 @@ class Towers:
         if index not in self._masks:
             owners = self._dependencies.owners(index, self.among)
             owners = sure(owners)
-            reached = torch.from_numpy(owners >= 0).unsqueeze(0)
+            reached = tensor_of(owners >= 0).unsqueeze(0)
             self._masks[index] = None if bool(reached.all()) else reached
         return self._masks[index]
 
