@@ -4,7 +4,7 @@ BIN := .venv/bin
 CASE ?= 11
 CHANGED := .venv/installed
 
-.PHONY: setup demo up test check bench bench-aggregator bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo up test check bench bench-aggregator bench-audit bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -47,6 +47,9 @@ bench-aggregator: setup
 
 bench-runbook: setup
 	@$(BIN)/python -m tests.bench.runbook $(if $(QUICK),--quick)
+
+bench-audit: setup
+	@$(BIN)/python -m tests.bench.audit $(if $(QUICK),--quick)
 
 torture-aggregator: setup
 	@$(BIN)/python -m tests.torture.aggregator $(if $(QUICK),--quick)

@@ -104,20 +104,27 @@ def manifest_of(schema: Schema, release: Release, sha256: str) -> dict[str, Any]
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Reads a folder that `export_checkpoint` wrote; refuses one that could run code."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / MANIFEST}: {error}") from error
+    release, schema = read_manifest(folder)
+    manifest = _manifest(folder)
     path = folder / PROGRAM
     if _digest(path) != manifest["program"]["sha256"]:
         raise CheckpointError(f"{path}: differs from the digest in {MANIFEST}: export it again")
     require_harmless(path)
-    until = datetime.fromisoformat(manifest["trained_until"])
-    return Checkpoint(
-        release=Release(manifest["model"], manifest["version"], until),
-        schema=_schema(manifest),
-        program=torch.export.load(path).module(),
-    )
+    return Checkpoint(release, schema, program=torch.export.load(path).module())
+
+
+def read_manifest(folder: Path) -> tuple[Release, Schema]:
+    """What a checkpoint is called and its features, without its program.
+
+    Raises:
+        CheckpointError: there is no manifest, or it is not one.
+    """
+    manifest = _manifest(folder)
+    try:
+        until = datetime.fromisoformat(manifest["trained_until"])
+        return Release(manifest["model"], manifest["version"], until), _schema(manifest)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise CheckpointError(f"{folder / MANIFEST}: {error!r}") from error
 
 
 def require_harmless(path: Path) -> None:
@@ -153,6 +160,14 @@ def _describe(feature: Feature, column: int | None) -> dict[str, Any]:
     if feature.kind is FeatureKind.WEIGHTED_ID_LIST:
         described["weights_input"] = weights_input(feature)
     return described
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / MANIFEST}: {error}") from error
+    return manifest
 
 
 def _schema(manifest: dict[str, Any]) -> Schema:

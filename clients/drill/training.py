@@ -5,10 +5,11 @@ makes the baseline what DESIGN calls it, the default that the model saw for miss
 keeps the model calibrated when a feature is switched off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ RECALIBRATION_ROWS = 10_000
 REPORT_EVERY = 16
 
 Inputs = tuple[Tensor, ...]
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,21 @@ def train_checkpoint(
 
 
 def train(world: World, seed: int = 0, progress: Progress | None = None) -> ClickModel:
+    """The demo's model; see `train_model`."""
+    return train_model(world, ClickModel, seed, progress)
+
+
+def train_model(
+    world: World,
+    build: Callable[[Schema, Tensor, Tensor], Model],
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Model:
     """One epoch over the training rows in random order, then one recalibration of the bias.
 
-    Deterministic by seed on one machine; leaves torch's global generator as it was.
+    `build` makes the model of the schema and the numeric features' mean and deviation, float32
+    [C]; its last bias is the parameter `top.bias`. Deterministic by seed on one machine; leaves
+    torch's global generator as it was.
     """
     report = progress or silent
     inputs = Encoder(world.schema)(world.examples.slice(0, world.train_rows))
@@ -91,17 +106,18 @@ def train(world: World, seed: int = 0, progress: Progress | None = None) -> Clic
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         dense = inputs[0]
-        model = ClickModel(world.schema, dense.mean(0), dense.std(0).clamp(min=1e-3))
+        model = build(world.schema, dense.mean(0), dense.std(0).clamp(min=1e-3))
     generator = torch.Generator().manual_seed(seed)
     baseline = Encoder(world.schema).baseline(1)
     absences = Absences(world.schema, baseline, ABSENT_SHARE, generator)
     _fit(model, inputs, labels, absences, report)
     _recalibrate(model, inputs, labels)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _fit(
-    model: ClickModel, inputs: Inputs, labels: Tensor, absences: Absences, report: Progress
+    model: nn.Module, inputs: Inputs, labels: Tensor, absences: Absences, report: Progress
 ) -> None:
     batches = list(_batches(len(labels), absences.generator))
     optimiser = torch.optim.Adam(model.parameters(), lr=PEAK_LEARNING_RATE)
@@ -125,7 +141,7 @@ def _batches(rows: int, generator: torch.Generator) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def _recalibrate(model: ClickModel, inputs: Inputs, labels: Tensor) -> None:
+def _recalibrate(model: nn.Module, inputs: Inputs, labels: Tensor) -> None:
     """Newton's method on the last bias, over the last rows of the training period."""
     last = slice(max(len(labels) - RECALIBRATION_ROWS, 0), None)
     logits = model(*(tensor[last] for tensor in inputs))
@@ -133,7 +149,7 @@ def _recalibrate(model: ClickModel, inputs: Inputs, labels: Tensor) -> None:
     for _ in range(10):
         expected = torch.sigmoid(logits + shift)
         shift += (labels[last] - expected).sum() / (expected * (1 - expected)).sum()
-    model.top.bias.add_(shift)
+    model.get_parameter("top.bias").add_(shift)
 
 
 def _time(timestamp: np.datetime64) -> datetime:

@@ -1,7 +1,7 @@
 """The application: global options, and errors as one line and an exit code."""
 
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any
 
 import typer
@@ -32,8 +32,19 @@ _EPILOG = (
 )
 
 
+PLUGINS = "aftershock.commands"
+"""Group of entry points that add a command, each a Typer application."""
+
+
 class _Commands(TyperGroup):
-    """Prints what the SDK raises as one line."""
+    """Prints what the SDK raises as one line, and takes in commands of other packages."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_plugins())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        plugin = _plugins().get(cmd_name)
+        return super().get_command(ctx, cmd_name) if plugin is None else _loaded(plugin)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,6 +53,30 @@ class _Commands(TyperGroup):
             typer.echo(f"aftershock: {describe(error)}", err=True)
             code = next(EXIT_CODES[cls] for cls in type(error).__mro__ if cls in EXIT_CODES)
             raise typer.Exit(code) from None
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}
+
+
+def _loaded(plugin: EntryPoint) -> Any:
+    """Return the command, or one that says that what it needs is not installed here."""
+    try:
+        commands: typer.Typer = plugin.load()
+    except ImportError as error:
+        commands = typer.Typer()
+        commands.command(plugin.name, help="Not installed here.")(_missing(plugin, str(error)))
+    return typer.main.get_command(commands)
+
+
+def _missing(plugin: EntryPoint, why: str) -> Callable[[], None]:
+    def refuse() -> None:
+        raise ConfigurationError(
+            f"'aftershock {plugin.name}' is not installed here ({why}): run it from a checkout of "
+            "Aftershock, after 'make setup'"
+        )
+
+    return refuse
 
 
 app = typer.Typer(

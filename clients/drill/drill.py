@@ -1,0 +1,185 @@
+"""Faults are put into copies of logged examples, and the platform is asked what broke."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from aftershock.v1.shift_pb2 import Comparison, Verdict
+from clients.drill.corruptions import Corruption
+from clients.drill.laboratory import Laboratory, Logged
+from clients.drill.pipeline_cases import Case, CaseDoesNotApply
+from clients.drill.scores import Scores, ranked, scores_of
+from clients.drill.subject import Subject
+
+TOP_SHARE = 0.03
+"""K by default, as a share of the features: the paper's 30 of about a thousand."""
+FEWEST_TOP = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a subject."""
+
+    cases: Sequence[Case]
+    windows: int = 2
+    """The last windows, each of which every case breaks."""
+    picks: int = 1
+    """How often a case chooses victims."""
+    same_rows: bool = False
+    """Control: the same rows unbroken. Otherwise the window before, as in real use."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fault in one window, and how each method scores the features."""
+
+    case: str
+    title: str
+    window: int
+    pick: int
+    culprits: tuple[str, ...]
+    prediction_change: float
+    """Relative change of the mean prediction of the same rows."""
+    verdict: str
+    significant: frozenset[str]
+    """Features that survive false-discovery control."""
+    scores: Mapping[str, Scores] = field(repr=False)
+
+    def found(self, method: str, top: int) -> tuple[str, ...]:
+        """The culprits among the first `top`."""
+        return tuple(c for c in self.culprits if c in ranked(self.scores[method])[:top])
+
+
+@dataclass(frozen=True)
+class CleanPair:
+    """Two windows in which nothing broke."""
+
+    window: int
+    significant: frozenset[str]
+    scores: Mapping[str, Scores] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a drill has to tell."""
+
+    subject: str
+    features: int
+    control: str
+    rows: int
+    importances: Scores
+    """GFI in the window before the first that was broken."""
+    runs: Sequence[Run]
+    clean: Sequence[CleanPair]
+    left_out: Sequence[str]
+    """Cases that do not apply, with the reason."""
+
+    @property
+    def default_top(self) -> int:
+        """K: three in a hundred features, at least three."""
+        return max(FEWEST_TOP, ceil(TOP_SHARE * self.features))
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that every run was scored by."""
+        return list(self.runs[0].scores) if self.runs else []
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A window with a fault in it, before anybody asks about it."""
+
+    case: Case
+    window: int
+    pick: int
+    corruption: Corruption
+    logged: Logged
+
+
+@dataclass(frozen=True)
+class Drill:
+    """Runs a plan in a laboratory."""
+
+    subject: Subject
+    laboratory: Laboratory
+
+    def __call__(self, plan: Plan, progress: Callable[[float], None]) -> Findings:
+        """Log clean windows, then broken copies, then compare.
+
+        Raises:
+            RefusedBatch: broken examples are not such that the model server would take them.
+        """
+        slices = self.subject.slices
+        first = max(1, len(slices) - plan.windows)
+        steps = len(slices) + (len(slices) - first) * len(plan.cases) * plan.picks
+        done = iter(range(1, 2 * steps + 1))
+
+        def tick() -> None:
+            progress(min(1.0, next(done) / steps))
+
+        clean: list[Logged] = []
+        broken: list[_Broken] = []
+        importances: dict[str, float] = {}
+        left_out: list[str] = []
+        for number, piece in enumerate(slices):
+            if number == first:
+                importances = self.laboratory.importances(clean[-1])
+            clean.append(self.laboratory.log(piece.examples, piece, healthy=True))
+            tick()
+            if number >= first:
+                for one in self._break(plan, number, importances, left_out):
+                    broken.append(one)
+                    tick()
+        self.laboratory.settle()
+        return Findings(
+            subject=self.subject.name,
+            features=len(self.subject.schema.features),
+            control="same rows" if plan.same_rows else "earlier window",
+            rows=clean[-1].example_count,
+            importances=importances,
+            runs=[self._run(plan, one, clean) for one in broken],
+            clean=[self._clean_pair(number, clean) for number in range(first, len(slices))],
+            left_out=left_out,
+        )
+
+    def _break(
+        self, plan: Plan, number: int, importances: Scores, left_out: list[str]
+    ) -> Iterator[_Broken]:
+        piece = self.subject.slices[number]
+        for case in plan.cases:
+            for pick in range(plan.picks):
+                seed = plan.seed + 1000 * number + pick
+                try:
+                    corruption = case.corruption(self.subject.schema, seed, importances)
+                except CaseDoesNotApply as error:
+                    if str(error) not in left_out:
+                        left_out.append(str(error))
+                    continue
+                table = corruption.apply(piece.examples, seed=seed).table
+                logged = self.laboratory.log(table, piece)
+                yield _Broken(case, number, pick, corruption, logged)
+
+    def _run(self, plan: Plan, one: _Broken, clean: Sequence[Logged]) -> Run:
+        before = clean[one.window] if plan.same_rows else clean[one.window - 1]
+        comparison = self.laboratory.compare(one.logged, before)
+        expected = clean[one.window].mean_prediction
+        return Run(
+            case=one.case.name,
+            title=one.case.title,
+            window=one.window,
+            pick=one.pick,
+            culprits=one.corruption.culprits,
+            prediction_change=one.logged.mean_prediction / expected - 1,
+            verdict=Verdict.Name(comparison.verdict).removeprefix("VERDICT_"),
+            significant=_significant(comparison),
+            scores=scores_of(comparison),
+        )
+
+    def _clean_pair(self, number: int, clean: Sequence[Logged]) -> CleanPair:
+        comparison = self.laboratory.compare(clean[number], clean[number - 1])
+        return CleanPair(number, _significant(comparison), scores_of(comparison))
+
+
+def _significant(comparison: Comparison) -> frozenset[str]:
+    return frozenset(shift.feature for shift in comparison.shifts if shift.significant)
