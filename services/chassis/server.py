@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,9 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
     for name in ("", *service.names):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     tasks = [asyncio.ensure_future(run()) for run in service.background]
+    # What was imported and wired stays: to look through it for garbage, again and again, holds
+    # every call up for a tenth of a second or longer.
+    gc.freeze()
     announce(address, settings.address_file)
     try:
         await _until_stopped(stopping, tasks)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
+from sqlalchemy import Engine
 
 from aftershock.v1 import runbook_service_pb2 as pb
 from aftershock.v1.runbook_service_pb2_grpc import add_RunbookServiceServicer_to_server
@@ -45,6 +46,7 @@ from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.adapters.sqlite_checkpointer import SqliteCheckpointer
 from services.runbook.adapters.system_clock import SystemClock
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.adapters.yaml_policies import YamlPolicies
@@ -109,7 +111,7 @@ def main() -> None:
     engine = open_engine(settings.database_url)
     upgrade(engine)
     try:
-        asyncio.run(_serve(settings, policies, SqlTransactions(engine)))
+        asyncio.run(_serve(settings, policies, engine))
     finally:
         engine.dispose()
 
@@ -121,6 +123,7 @@ class _Parts:
     settings: RunbookSettings
     store: Store
     changes: ChangeSignal
+    bells: Mapping[WorkKind, ChangeSignal]
     killed: KilledFeatures
     board: FlagBoard
     policies: PolicySource
@@ -130,16 +133,16 @@ class _Parts:
     attribution: grpc.aio.Channel | None
 
 
-async def _serve(
-    settings: RunbookSettings, policies: PolicySource, transactions: SqlTransactions
-) -> None:
-    changes = ChangeSignal()
+async def _serve(settings: RunbookSettings, policies: PolicySource, engine: Engine) -> None:
+    transactions = SqlTransactions(engine)
+    changes, bells = ChangeSignal(), _bells()
     killed = SqlKilledFeatures(transactions)
     attribution = settings.attribution_address
     parts = _Parts(
         settings=settings,
-        store=SqlStore(transactions, changes),
+        store=SqlStore(transactions, changes, bells),
         changes=changes,
+        bells=bells,
         killed=killed,
         board=FlagBoard(killed),
         policies=policies,
@@ -153,7 +156,7 @@ async def _serve(
         register=lambda server: _register(parts, server),
         errors=ERRORS,
         access=ACCESS,
-        background=_background(parts),
+        background=[*_background(parts), *_chores(engine)],
     )
     try:
         await serve(service, settings)
@@ -183,7 +186,9 @@ def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
     feed = GrpcShiftFeed(parts.aggregator, call_metadata(parts.settings))
     lanes = _lanes(parts)
     lease = timedelta(seconds=parts.settings.lease_seconds)
-    workers = [Worker(store, clock, parts.changes, table, lease) for table in lanes]
+    workers = [
+        Worker(store, clock, parts.bells[next(iter(table))], table, lease) for table in lanes
+    ]
     return [
         Listener(store, feed, Open(store, clock)).run,
         *(worker.run for worker in workers),
@@ -192,6 +197,20 @@ def _background(parts: _Parts) -> Sequence[Callable[[], Awaitable[None]]]:
         parts.board.follow,
         parts.changes.close_when_cancelled,
     ]
+
+
+def _chores(engine: Engine) -> Sequence[Callable[[], Awaitable[None]]]:
+    return [SqliteCheckpointer(engine).run] if engine.dialect.name == "sqlite" else []
+
+
+def _bells() -> Mapping[WorkKind, ChangeSignal]:
+    """Return what wakes the worker of each kind of work; those of one lane share a bell."""
+    proposing, judging, acting = ChangeSignal(), ChangeSignal(), ChangeSignal()
+    return {
+        WorkKind.PROPOSE: proposing,
+        **dict.fromkeys((WorkKind.VERIFY, WorkKind.ESCALATE, WorkKind.LAPSE), judging),
+        **dict.fromkeys((WorkKind.APPLY, WorkKind.REVERT, WorkKind.EXPOSE), acting),
+    }
 
 
 def _lanes(parts: _Parts) -> Sequence[WorkTable]:

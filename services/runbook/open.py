@@ -29,7 +29,8 @@ def _take(unit: UnitOfWork, event: ShiftEvent, time: datetime) -> None:
         return
     recent = unit.incidents.recent(event.model)
     standing = next((i for i in recent if i.is_open or i.covers(event.window)), None)
-    watching = [i for i in _watching(unit, event.model) if standing is None or i.id != standing.id]
+    watched = unit.incidents.watched(event.model)
+    watching = [i for i in watched if standing is None or i.id != standing.id]
     if standing is not None:
         _attach(unit, standing, event, time)
         _merge(unit, event.model, time)
@@ -38,16 +39,6 @@ def _take(unit: UnitOfWork, event: ShiftEvent, time: datetime) -> None:
         _attach(unit, incident, event, time, again=standing is None and place == 0)
     if standing is None and not watching and event.window.calibration.anomalous:
         _open(unit, recent[0] if recent else None, event, time)
-
-
-def _watching(unit: UnitOfWork, model: str) -> list[Incident]:
-    """Return the closed incidents, too, that later windows decide about."""
-    ids = {
-        mitigation.plan.incident
-        for mitigation in unit.incidents.in_force()
-        if mitigation.plan.model == model and mitigation.state in WATCHED
-    }
-    return [unit.incidents.get(incident_id) for incident_id in sorted(ids)]
 
 
 def _attach(

@@ -9,7 +9,6 @@ from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.kill_switch import Kill
-from services.runbook.domain.mitigation import Mitigation
 from services.runbook.domain.pause import Pause
 from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.policy import Condition, Fields, Rules
@@ -36,8 +35,8 @@ class Incidents(Protocol):
         """Write an incident as it is now, with its new timeline entries, and an audit record for
         each new transition of it and of its mitigations."""
 
-    def in_force(self) -> Sequence[Mitigation]:
-        """Return every mitigation that has, or may have, its effect."""
+    def watched(self, model: str) -> Sequence[Incident]:
+        """Return the model's incidents with a mitigation that later windows decide about."""
 
     def overdue(self, time: datetime) -> Sequence[str]:
         """Return the ids of incidents with a proposal that expires at `time` or before."""

@@ -27,8 +27,10 @@ from services.runbook.domain.errors import (
     StoreUnavailable,
 )
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.guardrail import Begun
 from services.runbook.domain.incident import Incident, opened
-from services.runbook.domain.mitigation import Mitigation, MitigationState, propose
+from services.runbook.domain.mitigation import Mitigation, MitigationState, Stage, propose
+from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.work import Claim, Work, WorkKind
@@ -132,6 +134,10 @@ class TestIncidents:
                 incident.mitigation("1"),
                 change=Change({"user_embedding": SERVED}, {"user_embedding": KILLED}),
                 applied_after=WALL_TIME + timedelta(microseconds=1),
+                required_approvals=2,
+                escalated_to=("second line",),
+                lease_expire_time=LEASE,
+                stage=Stage(10, WALL_TIME, passed=True),
                 verified_calibration=1.25,
             )
         )
@@ -229,9 +235,51 @@ class TestIncidents:
             incident = incident.with_proposal(a_mitigation(number))
             incident = move(incident, *path, mitigation=number)
         await save(store, incident)
-        in_force = await store.read(lambda unit: unit.incidents.in_force())
-        assert {m.id for m in in_force} == {"3", "4"}
-        assert set(in_force) <= set(incident.mitigations)
+        around = await store.read(lambda unit: unit.restraints.circumstances(WALL_TIME))
+        assert list(around.in_force) == [m.plan for m in incident.mitigations if m.id in "34"]
+        assert await store.read(lambda unit: unit.incidents.watched(MODEL)) == [incident]
+        assert await store.read(lambda unit: unit.incidents.watched("models/none")) == []
+
+    async def test_what_was_begun(self, store: Store) -> None:
+        begun = move(
+            an_incident().with_proposal(a_mitigation()),
+            MitigationState.APPROVED,
+            MitigationState.APPLYING,
+            MitigationState.FAILED,
+        )
+        other = an_incident("INC-2", model="models/feed").with_proposal(
+            a_mitigation(incident_id="INC-2")
+        )
+        await save(store, begun, move(other, MitigationState.APPROVED))
+        for since, found in ((WALL_TIME, [Begun(MODEL, WALL_TIME)]), (LEASE, [])):
+            around = await store.read(lambda unit: unit.restraints.circumstances(since))  # noqa: B023
+            assert list(around.begun) == found
+
+    async def test_a_pause_is_an_audit_record(self, store: Store) -> None:
+        assert await store.read(lambda unit: unit.restraints.pause()) == Pause()
+        begun = Pause().moved(PauseState.PAUSED, actor="ada", time=WALL_TIME, reason="the sale")
+        ended = begun.moved(PauseState.RUNNING, actor="ada", time=LEASE, reason="over")
+        for pause in (begun, ended):
+            await store.transact(lambda unit: unit.restraints.record(pause))  # noqa: B023
+            assert await store.read(lambda unit: unit.restraints.pause()) == pause
+        records = await store.read(lambda unit: list(unit.audit.records()))
+        assert [(r.subject, r.ordinal, r.step) for r in records] == [
+            ("pause", 0, begun.last),
+            ("pause", 1, ended.last),
+        ]
+
+    async def test_a_model_knows_since_when_its_checkpoint_scores(self, store: Store) -> None:
+        async def take(hour: int, digest: str) -> datetime | None:
+            told = event(hour, HEALTHY)
+            told = replace(told, window=replace(told.window, checkpoint_digest=digest))
+            await store.transact(lambda unit: unit.feeds.record(told))
+            return await store.read(lambda unit: unit.feeds.checkpoint_since(MODEL))
+
+        assert await store.read(lambda unit: unit.feeds.checkpoint_since(MODEL)) is None
+        assert [await take(1, "a"), await take(2, "a")] == [None, None]
+        since = event(4, HEALTHY).window.start_time
+        # A window that comes late does not bring the old checkpoint back.
+        assert [await take(4, "b"), await take(3, "a"), await take(5, "b")] == [since] * 3
 
     async def test_what_is_overdue(self, store: Store) -> None:
         waiting = an_incident().with_proposal(a_mitigation())
@@ -418,7 +466,7 @@ class TestFeeds:
 
 
 async def test_a_commit_rings(store: Store, changes: ChangeSignal) -> None:
-    await store.read(lambda unit: unit.incidents.in_force())
+    await store.read(lambda unit: unit.incidents.next_id())
     assert changes.count == 0
     await put(store, PROPOSE)
     assert changes.count == 1
@@ -453,7 +501,7 @@ async def test_a_database_that_is_gone_is_unavailable_and_says_when_to_try_again
     store = SqlStore(SqlTransactions(engine), ChangeSignal())
     for call in (store.read, store.transact):
         with pytest.raises(StoreUnavailable, match="try again") as failure:
-            await call(lambda unit: unit.incidents.in_force())
+            await call(lambda unit: unit.incidents.next_id())
         assert failure.value.retry_after > 0
 
 

@@ -32,8 +32,12 @@ class ChangeSignal:
         finally:
             self.close()
 
-    async def wait(self, count: int, timeout: float) -> None:  # noqa: ASYNC109 - a poll's period
-        """Return once the counter is past `count`, or after `timeout` seconds."""
+    async def wait(
+        self,
+        count: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - a poll's period
+    ) -> None:
+        """Return once the counter is past `count`, or after `timeout` seconds if given."""
         if self.count > count or self.closed:
             return
         try:

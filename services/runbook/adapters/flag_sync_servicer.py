@@ -6,6 +6,7 @@ access table does not cover them: who reaches the port may read the flags.
 """
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -32,12 +33,13 @@ class FlagSyncServicer:
     def __init__(self, board: FlagBoard) -> None:
         self._board = board
 
-    async def sync_flags(
-        self, request: FlagSyncRequest, context: _Context
-    ) -> AsyncIterator[FlagSyncResponse]:
-        """Send the whole configuration now and at each change."""
+    async def sync_flags(self, request: FlagSyncRequest, context: _Context) -> AsyncIterator[bytes]:
+        """Send the whole configuration now and at each change, as the response's bytes.
+
+        Subscribers of one model are sent the same: it is written out once for all of them.
+        """
         async for configuration in self._board.configurations(_selected(request, context)):
-            yield FlagSyncResponse(flag_configuration=configuration)
+            yield _response(configuration)
 
     async def fetch_all_flags(
         self, request: FlagFetchRequest, context: _Context
@@ -55,13 +57,17 @@ class FlagSyncServicer:
         return FlagMetadataResponse(metadata=metadata)
 
 
+@lru_cache(maxsize=256)
+def _response(configuration: str) -> bytes:
+    return FlagSyncResponse(flag_configuration=configuration).SerializeToString()
+
+
 def add_flag_sync_to_server(servicer: FlagSyncServicer, server: grpc.aio.Server) -> None:
     """Register the servicer under flagd's method names."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "SyncFlags": grpc.unary_stream_rpc_method_handler(
             servicer.sync_flags,
             FlagSyncRequest.FromString,
-            FlagSyncResponse.SerializeToString,
         ),
         "FetchAllFlags": grpc.unary_unary_rpc_method_handler(
             servicer.fetch_all_flags,

@@ -14,7 +14,7 @@ from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import (
     BEGINNING,
     IN_FORCE,
-    Mitigation,
+    WATCHED,
     MitigationState,
     Transition,
 )
@@ -98,9 +98,9 @@ class _Incidents:
         for ordinal, step in enumerate(history[written:], start=written):
             _append(self._tables.audit, subject, ordinal, step)
 
-    def in_force(self) -> Sequence[Mitigation]:
-        every = (m for i in self._tables.incidents.values() for m in i.mitigations)
-        return [mitigation for mitigation in every if mitigation.state in IN_FORCE]
+    def watched(self, model: str) -> Sequence[Incident]:
+        of_model = (i for i in self._tables.incidents.values() if i.model == model)
+        return [i for i in of_model if any(m.state in WATCHED for m in i.mitigations)]
 
     def overdue(self, time: datetime) -> Sequence[str]:
         return [

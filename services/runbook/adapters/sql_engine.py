@@ -9,6 +9,14 @@ from sqlalchemy.engine import URL
 
 _READ_ONLY = "aftershock_read_only"
 _BUSY_SECONDS = 10
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    # A commit that finds the log this long moves it into the database, and lets its caller wait.
+    # `SqliteCheckpointer` sees to it before.
+    "wal_autocheckpoint = 20000",
+)
 
 
 def open_engine(database_url: str) -> Engine:
@@ -44,7 +52,7 @@ def _open_sqlite(url: URL) -> Engine:
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Transactions begin where we say so, not where the driver guesses.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

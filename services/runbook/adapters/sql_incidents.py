@@ -20,7 +20,7 @@ from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken
 from services.runbook.domain.evidence import Comparison, Window
 from services.runbook.domain.incident import Incident, IncidentState, TimelineEntry
 from services.runbook.domain.mitigation import (
-    IN_FORCE,
+    WATCHED,
     Mitigation,
     MitigationState,
     Stage,
@@ -49,7 +49,7 @@ class SqlIncidents:
 
     def get(self, incident_id: str) -> Incident:
         """Return an incident. Raises IncidentNotFound."""
-        row = self._session.get(IncidentRow, _number(incident_id))
+        row = self._session.get(IncidentRow, number_of(incident_id))
         if row is None:
             raise IncidentNotFound(f"there is no incident {incident_id}", field="name")
         return self._load(row)
@@ -65,22 +65,19 @@ class SqlIncidents:
         )
         return [self._load(row) for row in self._session.exec(newest).all()]
 
-    def model_of(self, mitigation: str) -> str:
-        """Return the model that a mitigation, by its resource name, acts on."""
-        _, incident_id, _, _ = mitigation.split("/")
-        return self._session.get_one(IncidentRow, _number(incident_id)).model
-
     def next_id(self) -> str:
         """Return the id of the next incident."""
         newest = self._session.exec(select(func.max(IncidentRow.number))).one()
         return _id((newest or 0) + 1)
 
-    def in_force(self) -> Sequence[Mitigation]:
-        """Return every mitigation that has, or may have, its effect."""
-        rows = self._session.exec(
-            select(MitigationRow).where(col(MitigationRow.state).in_(IN_FORCE))
+    def watched(self, model: str) -> Sequence[Incident]:
+        """Return the model's incidents with a mitigation that later windows decide about."""
+        numbers = select(MitigationRow.incident).where(col(MitigationRow.state).in_(WATCHED))
+        rows = select(IncidentRow).where(
+            IncidentRow.model == model, col(IncidentRow.number).in_(numbers)
         )
-        return [self._mitigation(row) for row in rows]
+        every = self._session.exec(rows.order_by(col(IncidentRow.number)))
+        return [self._load(row) for row in every.all()]
 
     def overdue(self, time: datetime) -> Sequence[str]:
         """Return the ids of incidents with a proposal that expires at `time` or before."""
@@ -110,7 +107,7 @@ class SqlIncidents:
 
     def save(self, incident: Incident) -> None:
         """Write an incident, its new timeline entries and its new audit records."""
-        number = _number(incident.id)
+        number = number_of(incident.id)
         known = self._known(incident)
         row = self._session.get(IncidentRow, number) or IncidentRow(
             number=number, model=incident.model, state="", version=0, advice=""
@@ -131,7 +128,7 @@ class SqlIncidents:
 
     def _known(self, incident: Incident) -> Incident | None:
         if incident.id not in self._loaded:
-            row = self._session.get(IncidentRow, _number(incident.id))
+            row = self._session.get(IncidentRow, number_of(incident.id))
             return self._load(row) if row else None
         return self._loaded[incident.id]
 
@@ -254,7 +251,8 @@ def _id(number: int) -> str:
     return f"INC-{number}"
 
 
-def _number(incident_id: str) -> int:
+def number_of(incident_id: str) -> int:
+    """Return the row number of an incident. Raises IncidentNotFound where no id is like that."""
     match = _INCIDENT_ID.fullmatch(incident_id)
     if match is None:
         raise IncidentNotFound(f"there is no incident {incident_id}", field="name")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import exists, or_
 from sqlalchemy.orm import aliased
@@ -18,20 +19,23 @@ class SqlOutbox:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.asked: set[WorkKind] = set()
+        """Kinds of work that this transaction put."""
 
     def put(self, work: Work, due: datetime) -> None:
         """Ask for an effect."""
+        self.asked.add(work.kind)
         self._session.add(
             WorkRow(kind=work.kind, incident=work.incident, mitigation=work.mitigation, due=due)
         )
 
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         """Whether there is work of these kinds to claim."""
-        return self._session.exec(_oldest(kinds, time)).one_or_none() is not None
+        return self._session.exec(_claimable(select(WorkRow.id), kinds, time)).first() is not None
 
     def claim(self, kinds: Sequence[WorkKind], time: datetime, until: datetime) -> Claim | None:
         """Take the oldest due work of these kinds that nobody holds, until the lease ends."""
-        oldest = _oldest(kinds, time).with_for_update(skip_locked=True)
+        oldest = _claimable(select(WorkRow), kinds, time).with_for_update(skip_locked=True)
         row = self._session.exec(oldest).one_or_none()
         if row is None or row.id is None:
             return None
@@ -58,7 +62,10 @@ class SqlOutbox:
         return row
 
 
-def _oldest(kinds: Sequence[WorkKind], time: datetime) -> SelectOfScalar[WorkRow]:
+def _claimable(
+    query: SelectOfScalar[Any], kinds: Sequence[WorkKind], time: datetime
+) -> SelectOfScalar[Any]:
+    """Return the query of the oldest due work of these kinds that nobody holds."""
     earlier = aliased(WorkRow)
     waits_for_another = exists().where(
         col(earlier.incident) == col(WorkRow.incident),
@@ -67,8 +74,9 @@ def _oldest(kinds: Sequence[WorkKind], time: datetime) -> SelectOfScalar[WorkRow
     )
     free = or_(col(WorkRow.lease_until).is_(None), col(WorkRow.lease_until) <= time)
     return (
-        select(WorkRow)
-        .where(col(WorkRow.kind).in_(kinds), col(WorkRow.due) <= time, free, ~waits_for_another)
+        query.where(
+            col(WorkRow.kind).in_(kinds), col(WorkRow.due) <= time, free, ~waits_for_another
+        )
         .order_by(col(WorkRow.id))
         .limit(1)
     )

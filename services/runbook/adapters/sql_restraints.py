@@ -5,31 +5,42 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from services.runbook.adapters.sql_audit import SqlAudit
-from services.runbook.adapters.sql_incidents import SqlIncidents
-from services.runbook.adapters.sql_tables import AuditRow
+from services.runbook.adapters.sql_codec import Codec
+from services.runbook.adapters.sql_incidents import number_of
+from services.runbook.adapters.sql_tables import AuditRow, IncidentRow, MitigationRow
 from services.runbook.domain.guardrail import Begun, Circumstances
-from services.runbook.domain.mitigation import BEGINNING, Transition
+from services.runbook.domain.mitigation import BEGINNING, IN_FORCE, Transition
 from services.runbook.domain.pause import PAUSE_SUBJECT, Pause
+from services.runbook.domain.plan import Plan
+
+_PLANS = Codec[Plan](Plan)
 
 
 class SqlRestraints:
-    """Reads them off the mitigations and the audit."""
+    """Reads them off the mitigations and the audit, in one question each."""
 
-    def __init__(self, session: Session, incidents: SqlIncidents) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._incidents = incidents
 
     def circumstances(self, since: datetime) -> Circumstances:
         """Return what is in force, what was begun since then, and the pause."""
-        in_force = [mitigation.plan for mitigation in self._incidents.in_force()]
+        plans = select(MitigationRow.plan).where(col(MitigationRow.state).in_(IN_FORCE))
+        in_force = [_PLANS.load(plan) for plan in self._session.exec(plans)]
+        return Circumstances(in_force, self._begun(since), self.pause())
+
+    def _begun(self, since: datetime) -> list[Begun]:
         before, after = BEGINNING
         steps = self._session.exec(
             select(AuditRow.subject, AuditRow.time).where(
                 AuditRow.before == before, AuditRow.after == after, col(AuditRow.time) >= since
             )
         )
-        begun = [Begun(self._incidents.model_of(subject), time) for subject, time in steps]
-        return Circumstances(in_force, begun, self.pause())
+        begun = [(number_of(subject.split("/")[1]), time) for subject, time in steps]
+        numbers = {number for number, _ in begun}
+        models = select(IncidentRow.number, IncidentRow.model)
+        rows = self._session.exec(models.where(col(IncidentRow.number).in_(numbers)))
+        model_of = dict(rows.all())
+        return [Begun(model_of[number], time) for number, time in begun]
 
     def pause(self) -> Pause:
         """Return whether mitigations are stopped."""

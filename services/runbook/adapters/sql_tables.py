@@ -146,6 +146,7 @@ class WorkRow(SQLModel, table=True):
     """The outbox."""
 
     __tablename__ = "work"
+    __table_args__ = (Index("work_target", "incident", "mitigation"),)
 
     id: int | None = Field(default=None, primary_key=True)
     kind: str

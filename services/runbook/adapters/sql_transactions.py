@@ -4,6 +4,8 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -35,14 +37,22 @@ class SqlTransactions:
     def __init__(self, engine: Engine) -> None:
         self._writer = engine
         self._reader = reading(engine)
+        # SQLite has one writer at a time, and those who wait for it sleep. In one process they
+        # can be woken instead.
+        one_writer = engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[object] = Lock() if one_writer else nullcontext()
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` and commit. Raises StoreUnavailable."""
-        return await asyncio.to_thread(_run, self._writer, work)
+        return await asyncio.to_thread(self._write, work)
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run `work`, which changes nothing, on a consistent view. Raises StoreUnavailable."""
         return await asyncio.to_thread(_run, self._reader, work)
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        with self._turn:
+            return _run(self._writer, work)
 
 
 def _run(engine: Engine, work: Callable[[Session], T]) -> T:

@@ -80,7 +80,7 @@ class FlagBoard:
             if configuration != sent:
                 yield configuration
                 sent = configuration
-            await self._changes.wait(seen, _POLL_SECONDS)
+            await self._changes.wait(seen)
 
 
 def _rendered(killed: Mapping[tuple[str, str], Kill]) -> dict[str, str]:

@@ -25,10 +25,12 @@ def upgrade() -> None:
         for name in names:
             op.add_column(table, columns[name])
     op.create_index("audit_after_time", "audit", ["after", "time"])
+    op.create_index("work_target", "work", ["incident", "mitigation"])
 
 
 def downgrade() -> None:
     """Remove it."""
+    op.drop_index("work_target", "work")
     op.drop_index("audit_after_time", "audit")
     for table, names in _ADDED.items():
         for name in names:
