@@ -27,6 +27,7 @@ from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, List
 from services.aggregator.choose_sample_size import ChooseSampleSize
 from services.aggregator.close import Close
 from services.aggregator.compare import Compare
+from services.aggregator.describe import Describe
 from services.aggregator.detect import Detect
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.control import ControlSelection
@@ -174,6 +175,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         list_models=ListModels(checkpoints, checkpoints, windows),
         list_windows=ListWindows(checkpoints, windows),
         get_gfi=GetGfi(checkpoints, find, measure),
+        describe=Describe(checkpoints, measure),
         compare=compare,
         choose_sample_size=ChooseSampleSize(checkpoints, find, windows, settings.resamples),
         get_window_sample=GetWindowSample(windows),

@@ -96,6 +96,12 @@ def get_gfi(window: str) -> Flow[list[FeatureImportance]]:
     return list(answer.importances)
 
 
+def get_feature_profile(window: str, feature: str) -> Flow[aggregator.GetFeatureProfileResponse]:
+    """Return what a feature's values looked like in a window."""
+    request = aggregator.GetFeatureProfileRequest(window=window, feature=feature)
+    return (yield from _ask(methods.GET_FEATURE_PROFILE, request))
+
+
 def compare(anomaly: str, control: Window | str | None, top: int) -> Flow[Comparison]:
     """Compare a window with a control: a window, a way to choose one, or the server's choice."""
     request = aggregator.CompareWindowsRequest(anomaly=anomaly, top_k=top)

@@ -23,6 +23,7 @@ from aftershock._names import Interval, interval, window_name
 from aftershock._news import IncidentNews
 from aftershock.v1.aggregator_service_pb2 import (
     ChooseSampleSizeResponse,
+    GetFeatureProfileResponse,
     ModelSummary,
     ReportOutcomesResponse,
 )
@@ -174,6 +175,15 @@ class Client(BaseClient):
     def gfi(self, window: Window | str) -> list[FeatureImportance]:
         """Return a window's global feature importances, by rank."""
         return self._run(calls.get_gfi(window_name(window, self._model)))
+
+    def profile(self, window: Window | str, feature: str) -> GetFeatureProfileResponse:
+        """Return what a feature's values looked like in a window.
+
+        Args:
+            window: itself, its name, or its id where the client has a model.
+            feature: its name.
+        """
+        return self._run(calls.get_feature_profile(window_name(window, self._model), feature))
 
     def compare(
         self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30

@@ -71,6 +71,12 @@ LIST_WINDOWS = Method(
     Service.AGGREGATOR, "ListWindows", aggregator.ListWindowsRequest, aggregator.ListWindowsResponse
 )
 GET_GFI = Method(Service.AGGREGATOR, "GetGfi", aggregator.GetGfiRequest, aggregator.GetGfiResponse)
+GET_FEATURE_PROFILE = Method(
+    Service.AGGREGATOR,
+    "GetFeatureProfile",
+    aggregator.GetFeatureProfileRequest,
+    aggregator.GetFeatureProfileResponse,
+)
 COMPARE_WINDOWS = Method(
     Service.AGGREGATOR,
     "CompareWindows",

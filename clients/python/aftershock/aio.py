@@ -34,6 +34,7 @@ from aftershock._names import Interval, interval, window_name
 from aftershock._news import IncidentNews
 from aftershock.v1.aggregator_service_pb2 import (
     ChooseSampleSizeResponse,
+    GetFeatureProfileResponse,
     ModelSummary,
     ReportOutcomesResponse,
 )
@@ -171,6 +172,11 @@ class Client(BaseClient):
     async def gfi(self, window: Window | str) -> list[FeatureImportance]:
         """Return a window's global feature importances, by rank."""
         return await self._run(calls.get_gfi(window_name(window, self._model)))
+
+    async def profile(self, window: Window | str, feature: str) -> GetFeatureProfileResponse:
+        """Return what a feature's values looked like in a window. See aftershock.Client.profile."""
+        flow = calls.get_feature_profile(window_name(window, self._model), feature)
+        return await self._run(flow)
 
     async def compare(
         self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30

@@ -11,6 +11,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}ListModels": Role.READER,
     f"{_SERVICE}ListWindows": Role.READER,
     f"{_SERVICE}GetGfi": Role.READER,
+    f"{_SERVICE}GetFeatureProfile": Role.READER,
     f"{_SERVICE}CompareWindows": Role.READER,
     f"{_SERVICE}ChooseSampleSize": Role.READER,
     f"{_SERVICE}GetWindowSample": Role.READER,

@@ -8,6 +8,7 @@ from services.aggregator.domain.errors import (
     CheckpointMismatch,
     CheckpointNotFound,
     CorruptValue,
+    FeatureNotFound,
     InvalidOutcomes,
     InvalidPosition,
     InvalidTolerance,
@@ -40,6 +41,7 @@ ERRORS: ErrorTable = {
     CheckpointNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_CHECKPOINT_NOT_FOUND),
     ModelNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_MODEL_NOT_FOUND),
     WindowNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_WINDOW_NOT_FOUND),
+    FeatureNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_UNKNOWN_FEATURE),
     SampleNotRetained: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_SAMPLE_NOT_RETAINED),
     CorruptValue: ErrorStatus(StatusCode.DATA_LOSS, ErrorReason.ERROR_REASON_INTERNAL),
 }

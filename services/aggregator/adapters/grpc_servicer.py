@@ -21,9 +21,11 @@ from services.aggregator.adapters.incoming import (
     report_of,
 )
 from services.aggregator.adapters.metrics import BLOCKS
+from services.aggregator.adapters.outgoing_profiles import profile_message
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
 from services.aggregator.choose_sample_size import ChooseSampleSize
 from services.aggregator.compare import Compare
+from services.aggregator.describe import Describe
 from services.aggregator.domain.block import Block
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.window import Window, parse_window_name
@@ -52,6 +54,7 @@ class AggregatorServicer(AggregatorServiceServicer):
     list_models: ListModels
     list_windows: ListWindows
     get_gfi: GetGfi
+    describe: Describe
     compare: Compare
     choose_sample_size: ChooseSampleSize
     get_window_sample: GetWindowSample
@@ -111,6 +114,16 @@ class AggregatorServicer(AggregatorServiceServicer):
         return pb.GetGfiResponse(
             window=outgoing.window_message(window),
             importances=map(outgoing.importance_message, importances),
+        )
+
+    async def GetFeatureProfile(  # noqa: N802 - the contract's name
+        self, request: pb.GetFeatureProfileRequest, _: _Context
+    ) -> pb.GetFeatureProfileResponse:
+        """Describe one feature's values."""
+        window = await self.find(request.window)
+        description = await self.describe(window, request.feature)
+        return pb.GetFeatureProfileResponse(
+            window=outgoing.window_message(window), profile=profile_message(description)
         )
 
     async def CompareWindows(  # noqa: N802 - the contract's name

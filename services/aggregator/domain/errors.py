@@ -92,6 +92,15 @@ class WindowNotFound(AggregatorError):
         )
 
 
+class FeatureNotFound(AggregatorError):
+    """The checkpoint has no such feature."""
+
+    def __init__(self, checkpoint: str, feature: str) -> None:
+        super().__init__(
+            f"{checkpoint} has no feature {feature!r}: GetGfi lists those it has", field="feature"
+        )
+
+
 class WindowClosed(AggregatorError):
     """Event time has passed the window: its importances are final."""
 

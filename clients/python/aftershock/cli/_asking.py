@@ -1,4 +1,4 @@
-"""Commands that look: status, windows, shifts, sample-size, incidents, why, checkpoints."""
+"""Commands that look: status, windows, shifts, profile, sample-size, incidents, why and more."""
 
 from typing import Annotated
 
@@ -11,6 +11,8 @@ from aftershock.cli import _tables as tables
 from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, checkpoint_app, client_of
 from aftershock.cli._output import show, show_json, waiting
+from aftershock.cli._profile import hitters_table, profile_lines, quantities_table
+from aftershock.v1.importance_pb2 import Quantity
 from aftershock.v1.incident_pb2 import Incident, IncidentState
 
 Limit = Annotated[int, typer.Option(min=1, help="How many to show, newest first.")]
@@ -76,6 +78,35 @@ def shifts(
         show_json({"comparison": comparison})
     else:
         show(*tables.comparison_lines(comparison), tables.shifts_table(comparison.shifts))
+
+
+@app.command()
+def profile(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
+            "anomalous window."
+        ),
+    ],
+    feature: Annotated[str, typer.Argument(help="The feature's name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a feature's values looked like in a window, and how they went with predictions."""
+    client = client_of(context)
+    with waiting("asking the aggregator"):
+        found = client.profile(_window(client, target), feature)
+    if as_json:
+        show_json({"profile": found.profile})
+        return
+    quantities = found.profile.quantities
+    hitters = [hitter for quantity in quantities for hitter in quantity.heavy_hitters]
+    show(*profile_lines(found))
+    if any(quantity.quantity != Quantity.QUANTITY_ID for quantity in quantities):
+        show(quantities_table(quantities))
+    if hitters:
+        show(hitters_table(hitters))
 
 
 @app.command()

@@ -334,6 +334,46 @@ class GetGfiResponse(google.protobuf.message.Message):
 Global___GetGfiResponse: typing_extensions.TypeAlias = GetGfiResponse
 
 @typing.final
+class GetFeatureProfileRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: builtins.int
+    FEATURE_FIELD_NUMBER: builtins.int
+    window: builtins.str
+    """models/{model}/windows/{window}"""
+    feature: builtins.str
+    def __init__(
+        self,
+        *,
+        window: builtins.str = ...,
+        feature: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feature", b"feature", "window", b"window"]) -> None: ...
+
+Global___GetFeatureProfileRequest: typing_extensions.TypeAlias = GetFeatureProfileRequest
+
+@typing.final
+class GetFeatureProfileResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
+    @property
+    def window(self) -> aftershock.v1.window_pb2.Window: ...
+    @property
+    def profile(self) -> aftershock.v1.importance_pb2.FeatureProfile: ...
+    def __init__(
+        self,
+        *,
+        window: aftershock.v1.window_pb2.Window | None = ...,
+        profile: aftershock.v1.importance_pb2.FeatureProfile | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["profile", b"profile", "window", b"window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["profile", b"profile", "window", b"window"]) -> None: ...
+
+Global___GetFeatureProfileResponse: typing_extensions.TypeAlias = GetFeatureProfileResponse
+
+@typing.final
 class CompareWindowsRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

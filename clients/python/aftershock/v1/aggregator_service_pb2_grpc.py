@@ -60,6 +60,11 @@ class AggregatorServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiResponse.FromString,
                 _registered_method=True)
+        self.GetFeatureProfile = channel.unary_unary(
+                '/aftershock.v1.AggregatorService/GetFeatureProfile',
+                request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileResponse.FromString,
+                _registered_method=True)
         self.CompareWindows = channel.unary_unary(
                 '/aftershock.v1.AggregatorService/CompareWindows',
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.CompareWindowsRequest.SerializeToString,
@@ -122,6 +127,13 @@ class AggregatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFeatureProfile(self, request, context):
+        """What a feature's values looked like in a window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompareWindows(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -176,6 +188,11 @@ def add_AggregatorServiceServicer_to_server(servicer, server):
                     servicer.GetGfi,
                     request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiResponse.SerializeToString,
+            ),
+            'GetFeatureProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFeatureProfile,
+                    request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileResponse.SerializeToString,
             ),
             'CompareWindows': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareWindows,
@@ -334,6 +351,33 @@ class AggregatorService(object):
             '/aftershock.v1.AggregatorService/GetGfi',
             aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiRequest.SerializeToString,
             aftershock_dot_v1_dot_aggregator__service__pb2.GetGfiResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFeatureProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AggregatorService/GetFeatureProfile',
+            aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileRequest.SerializeToString,
+            aftershock_dot_v1_dot_aggregator__service__pb2.GetFeatureProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,6 +105,22 @@ _AggregatorServiceGetGfiType = typing_extensions.TypeVar(
     ],
 )
 
+_AggregatorServiceGetFeatureProfileType = typing_extensions.TypeVar(
+    '_AggregatorServiceGetFeatureProfileType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
+    ],
+)
+
 _AggregatorServiceCompareWindowsType = typing_extensions.TypeVar(
     '_AggregatorServiceCompareWindowsType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +185,7 @@ _AggregatorServiceWatchShiftsType = typing_extensions.TypeVar(
     ],
 )
 
-class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceCompareWindowsType, _AggregatorServiceChooseSampleSizeType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
+class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceGetFeatureProfileType, _AggregatorServiceCompareWindowsType, _AggregatorServiceChooseSampleSizeType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
     """Keeps windows of importances and ranks what shifted between them."""
 
     @typing.overload
@@ -193,6 +209,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.GetGfiRequest,
             aftershock.v1.aggregator_service_pb2.GetGfiResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+            aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
@@ -235,6 +255,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
             aftershock.v1.aggregator_service_pb2.GetGfiResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+            aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
             aftershock.v1.aggregator_service_pb2.CompareWindowsResponse,
         ],
@@ -270,6 +294,9 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
 
     GetGfi: _AggregatorServiceGetGfiType
 
+    GetFeatureProfile: _AggregatorServiceGetFeatureProfileType
+    """What a feature's values looked like in a window."""
+
     CompareWindows: _AggregatorServiceCompareWindowsType
 
     ChooseSampleSize: _AggregatorServiceChooseSampleSizeType
@@ -301,6 +328,10 @@ AggregatorServiceAsyncStub: typing_extensions.TypeAlias = AggregatorServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.GetGfiRequest,
         aftershock.v1.aggregator_service_pb2.GetGfiResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+        aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.CompareWindowsRequest,
@@ -365,6 +396,14 @@ class AggregatorServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.aggregator_service_pb2.GetGfiRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.aggregator_service_pb2.GetGfiResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.GetGfiResponse]]: ...
+
+    @abc.abstractmethod
+    def GetFeatureProfile(
+        self,
+        request: aftershock.v1.aggregator_service_pb2.GetFeatureProfileRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.GetFeatureProfileResponse]]:
+        """What a feature's values looked like in a window."""
 
     @abc.abstractmethod
     def CompareWindows(

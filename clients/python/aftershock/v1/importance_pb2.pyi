@@ -314,3 +314,97 @@ class FeatureImportance(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "feature", b"feature", "gfi", b"gfi", "kind", b"kind", "rank", b"rank", "standard_error", b"standard_error"]) -> None: ...
 
 Global___FeatureImportance: typing_extensions.TypeAlias = FeatureImportance
+
+@typing.final
+class HeavyHitter(google.protobuf.message.Message):
+    """How often an id occurs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    FREQUENCY_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    frequency: builtins.float
+    """Occurrences per example; at least so many."""
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        frequency: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["frequency", b"frequency", "id", b"id"]) -> None: ...
+
+Global___HeavyHitter: typing_extensions.TypeAlias = HeavyHitter
+
+@typing.final
+class QuantityProfile(google.protobuf.message.Message):
+    """One quantity of a feature over one window, without the examples at the baseline."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUANTITY_FIELD_NUMBER: builtins.int
+    QUANTILES_FIELD_NUMBER: builtins.int
+    HEAVY_HITTERS_FIELD_NUMBER: builtins.int
+    CORRELATION_FIELD_NUMBER: builtins.int
+    quantity: Global___Quantity.ValueType
+    correlation: builtins.float
+    """Model-feature correlation: Pearson's, with the prediction. Absent where there is none: for ids
+    and norms, and for what never changes.
+    """
+    @property
+    def quantiles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """At 0, 5, 25, 50, 75, 95 and 100 %, to within a sixteenth of themselves. What less than one in
+        30,000 has is left out. Empty for ids, and where every example is at the baseline.
+        """
+
+    @property
+    def heavy_hitters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___HeavyHitter]:
+        """The most frequent first. Empty for numbers."""
+
+    def __init__(
+        self,
+        *,
+        quantity: Global___Quantity.ValueType = ...,
+        quantiles: collections.abc.Iterable[builtins.float] | None = ...,
+        heavy_hitters: collections.abc.Iterable[Global___HeavyHitter] | None = ...,
+        correlation: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_correlation", b"_correlation", "correlation", b"correlation"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_correlation", b"_correlation", "correlation", b"correlation", "heavy_hitters", b"heavy_hitters", "quantiles", b"quantiles", "quantity", b"quantity"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_correlation", b"_correlation"]) -> typing.Literal["correlation"] | None: ...
+
+Global___QuantityProfile: typing_extensions.TypeAlias = QuantityProfile
+
+@typing.final
+class FeatureProfile(google.protobuf.message.Message):
+    """What the values of one feature looked like over one window; considered and displayed examples
+    have half of the weight each.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    BASELINE_RATE_FIELD_NUMBER: builtins.int
+    QUANTITIES_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    feature: builtins.str
+    kind: aftershock.v1.example_pb2.FeatureKind.ValueType
+    baseline_rate: builtins.float
+    """Share of examples at the feature's baseline."""
+    example_count: builtins.int
+    """Examples that this was counted over; 0: no block of the window told of its values."""
+    @property
+    def quantities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___QuantityProfile]: ...
+    def __init__(
+        self,
+        *,
+        feature: builtins.str = ...,
+        kind: aftershock.v1.example_pb2.FeatureKind.ValueType = ...,
+        baseline_rate: builtins.float = ...,
+        quantities: collections.abc.Iterable[Global___QuantityProfile] | None = ...,
+        example_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["baseline_rate", b"baseline_rate", "example_count", b"example_count", "feature", b"feature", "kind", b"kind", "quantities", b"quantities"]) -> None: ...
+
+Global___FeatureProfile: typing_extensions.TypeAlias = FeatureProfile

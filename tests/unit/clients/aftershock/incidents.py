@@ -3,6 +3,7 @@
 from aftershock.v1.aggregator_service_pb2 import (
     ChooseSampleSizeResponse,
     FeatureSampleSize,
+    GetFeatureProfileResponse,
     ModelSummary,
     SampleSizeBasis,
 )
@@ -15,6 +16,7 @@ from aftershock.v1.attribution_service_pb2 import (
 )
 from aftershock.v1.checkpoint_pb2 import Checkpoint, Feature
 from aftershock.v1.example_pb2 import FeatureKind
+from aftershock.v1.importance_pb2 import FeatureProfile, HeavyHitter, Quantity, QuantityProfile
 from aftershock.v1.incident_pb2 import (
     Incident,
     IncidentState,
@@ -91,6 +93,29 @@ def sample_size() -> ChooseSampleSizeResponse:
                 feature="user_embedding[v3]", sample_size=9_800, gfi=1.18, standard_error=0.0198
             )
         ],
+    )
+
+
+def profile() -> GetFeatureProfileResponse:
+    return GetFeatureProfileResponse(
+        window=window(2),
+        profile=FeatureProfile(
+            feature="genres",
+            kind=FeatureKind.FEATURE_KIND_ID_LIST,
+            baseline_rate=0.125,
+            example_count=10_000,
+            quantities=[
+                QuantityProfile(
+                    quantity=Quantity.QUANTITY_LENGTH,
+                    quantiles=[1, 1, 2, 3, 4, 6, 9],
+                    correlation=0.31,
+                ),
+                QuantityProfile(
+                    quantity=Quantity.QUANTITY_ID,
+                    heavy_hitters=[HeavyHitter(id=7, frequency=0.25)],
+                ),
+            ],
+        ),
     )
 
 

@@ -152,6 +152,7 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
         self.importances: list[FeatureImportance] = []
         self.comparison = Comparison()
         self.sample_size = aggregator.ChooseSampleSizeResponse()
+        self.profile = aggregator.GetFeatureProfileResponse()
 
     def ReportOutcomes(  # noqa: N802
         self, request: aggregator.ReportOutcomesRequest, context: Any
@@ -188,6 +189,12 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
     ) -> aggregator.CompareWindowsResponse:
         self.note(request, context)
         return aggregator.CompareWindowsResponse(comparison=self.comparison)
+
+    def GetFeatureProfile(  # noqa: N802
+        self, request: aggregator.GetFeatureProfileRequest, context: Any
+    ) -> aggregator.GetFeatureProfileResponse:
+        self.note(request, context)
+        return self.profile
 
     def ChooseSampleSize(  # noqa: N802
         self, request: aggregator.ChooseSampleSizeRequest, context: Any

@@ -16,6 +16,7 @@ from tests.unit.clients.aftershock.incidents import (
     explanation,
     incident,
     mitigation,
+    profile,
     sample_size,
     summary,
     window,
@@ -67,6 +68,8 @@ async def test_reading_and_deciding(platform: Platform, client: aio.Client) -> N
     assert platform.attribution.requests[-1].name == "models/ads_ctr"
     platform.aggregator.sample_size = sample_size()
     assert await client.sample_size(window(2), tolerance=0.01) == sample_size()
+    platform.aggregator.profile = profile()
+    assert await client.profile(window(2), "genres") == profile()
     assert await client.incidents() == [incident()]
     assert await client.incident("INC-1") == incident()
     assert await client.approve("INC-1") == mitigation()

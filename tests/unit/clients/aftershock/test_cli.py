@@ -12,6 +12,7 @@ from aftershock.cli.__main__ import app
 from aftershock.v1.aggregator_service_pb2 import ChooseSampleSizeResponse
 from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.error_reason_pb2 import ErrorReason
+from aftershock.v1.importance_pb2 import FeatureProfile
 from aftershock.v1.incident_pb2 import Incident, IncidentVerdict, MitigationState
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection
 from services.chassis.errors import ErrorStatus, Forbidden, Overloaded
@@ -23,6 +24,7 @@ from tests.unit.clients.aftershock.incidents import (
     explanation,
     incident,
     mitigation,
+    profile,
     sample_size,
     summary,
     window,
@@ -188,6 +190,23 @@ def test_how_many_examples_are_needed(platform: Platform) -> None:
     assert cells(output, "user_embedding") == ["user_embedding[v3]", "9,800", "1.18", "0.0198"]
     answer = run_json(*arguments)["sample_size"]
     assert ParseDict(answer, ChooseSampleSizeResponse()) == sample_size()
+
+
+def test_what_a_features_values_looked_like(platform: Platform) -> None:
+    platform.aggregator.profile = profile()
+    output = run("profile", "ads_ctr/20261120T020000Z", "genres").stdout
+    request = platform.aggregator.requests[-1]
+    assert (request.window, request.feature) == (window(2).name, "genres")
+    assert "10,000 examples, 12.5% of them at the baseline" in output
+    assert cells(output, "length") == ["length", "1", "1", "2", "3", "4", "6", "9", "0.31"]
+    assert cells(output, "7  ") == ["7", "25.00%"]
+    answer = run_json("profile", "ads_ctr/20261120T020000Z", "genres")["profile"]
+    assert ParseDict(answer, FeatureProfile()) == profile().profile
+
+
+def test_values_that_nobody_told_of_are_said_to_be_unknown(platform: Platform) -> None:
+    platform.aggregator.profile.profile.feature = "genres"
+    assert "not known" in run("profile", "ads_ctr/20261120T020000Z", "genres").stdout
 
 
 def test_json_is_the_contracts(platform: Platform) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.quantiles import LEVELS, rounded, signed_quantiles
 
-_VALUES = st.floats(width=32, allow_nan=False, allow_infinity=False).filter(bool)
+_SMALLEST, _LARGEST = 2.0**-126, float(np.finfo(np.float32).max)
+_VALUES = st.floats(_SMALLEST, _LARGEST, width=32) | st.floats(-_LARGEST, -_SMALLEST, width=32)
 _COLUMN = arrays(np.float32, st.integers(1, 60), elements=_VALUES)
 
 
@@ -18,6 +19,7 @@ def pane(
     return Pane(population, count, np.array([0, len(values)], dtype=np.uint32), values)
 
 
+@settings(deadline=None)
 @given(_COLUMN)
 def test_of_one_population_they_are_order_statistics(values: NDArray[np.float32]) -> None:
     expected = np.quantile(values, LEVELS, method="inverted_cdf").astype(np.float32)
@@ -25,6 +27,7 @@ def test_of_one_population_they_are_order_statistics(values: NDArray[np.float32]
     np.testing.assert_allclose(found, rounded(expected), rtol=2**-7, atol=1e-38)
 
 
+@settings(deadline=None)
 @given(_COLUMN, _COLUMN, st.integers(60, 300), st.integers(60, 300))
 def test_of_both_they_are_those_of_the_weighted_union(
     considered: NDArray[np.float32], displayed: NDArray[np.float32], n_c: int, n_d: int
@@ -45,6 +48,7 @@ def test_a_feature_without_entries_has_zeros() -> None:
     assert not signed_quantiles([pane(np.zeros(0, np.float32))], 1).any()
 
 
+@settings(deadline=None)
 @given(_VALUES)
 def test_sixteen_bits_keep_a_value_within_a_256th(value: float) -> None:
     kept = rounded(np.array([value], dtype=np.float32))[0]

@@ -1,0 +1,36 @@
+"""What one feature's values looked like in a window."""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.aggregator.domain.description import Description, describe
+from services.aggregator.domain.errors import FeatureNotFound, WindowNotFound
+from services.aggregator.domain.window import Window
+from services.aggregator.measure import Measure
+from services.aggregator.ports import CheckpointStore
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Reads a feature's description out of the window's profile."""
+
+    checkpoints: CheckpointStore
+    measure: Measure
+
+    async def __call__(self, window: Window, name: str) -> Description:
+        """Return the description of the feature; an open window's is that of just now.
+
+        Raises:
+            WindowNotFound: the window holds no examples.
+            FeatureNotFound: its checkpoint has no such feature.
+            CorruptValue: its summary does not match its checksum.
+        """
+        if not window.example_count:
+            raise WindowNotFound(f"{window.name} with examples")
+        checkpoint = await self.checkpoints.find(window.model, window.digest)
+        names = [feature.name for feature in checkpoint.features]
+        if name not in names:
+            raise FeatureNotFound(checkpoint.name, name)
+        summary = await self.measure(window)
+        place = names.index(name)
+        return await asyncio.to_thread(describe, checkpoint.features, place, summary.profile)
