@@ -14,6 +14,7 @@ from aftershock.v1.aggregator_service_pb2_grpc import add_AggregatorServiceServi
 from services.aggregator.adapters.grpc_access import ACCESS
 from services.aggregator.adapters.grpc_errors import ERRORS
 from services.aggregator.adapters.grpc_servicer import AggregatorServicer
+from services.aggregator.adapters.ingest_room import IngestRoom
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.adapters.redis_durability import Durability
@@ -61,6 +62,8 @@ class AggregatorSettings(ServiceSettings):
     """The server's append-only file, and the replicas', must be synchronised as well."""
     acknowledge_seconds: float = Field(default=2.0, gt=0, le=5)
     """How long to wait for that; then the sender is asked to send again."""
+    ingest_waiting_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    """Bytes of blocks that may wait for Redis at once; more are answered RESOURCE_EXHAUSTED."""
     window_seconds: int = Field(default=3600, ge=1, le=86_400)
     """Length of a window in event time."""
     allowed_lateness_seconds: float = Field(default=0.0, ge=0)
@@ -96,6 +99,8 @@ class AggregatorSettings(ServiceSettings):
     """How long they are kept after the window's last block."""
     sweep_seconds: float = Field(default=1.0, gt=0)
     """How often all models are looked over for windows to close and to judge."""
+    lease_seconds: float = Field(default=2.0, ge=0.1, le=60)
+    """How long a replica that died keeps others from its model; one that lives renews it thrice."""
     sweeps_at_once: int = Field(default=os.cpu_count() or 1, ge=1)
     """Models that are brought up to date at the same time."""
 
@@ -164,9 +169,8 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         settings.top_k,
         _now,
     )
-    sweeper = Sweeper(
-        Sweep(keeper, close, detect), checkpoints, settings.sweep_seconds, settings.sweeps_at_once
-    )
+    sweep = Sweep(keeper, close, detect, timedelta(seconds=settings.lease_seconds))
+    sweeper = Sweeper(sweep, checkpoints, settings.sweep_seconds, settings.sweeps_at_once)
     servicer = AggregatorServicer(
         checkpoints=checkpoints,
         find=find,
@@ -180,6 +184,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         choose_sample_size=ChooseSampleSize(checkpoints, find, windows, settings.resamples),
         get_window_sample=GetWindowSample(windows),
         watch=Watch(checkpoints, shifts),
+        room=IngestRoom(settings.ingest_waiting_bytes),
         selection=settings.control_selection,
     )
 

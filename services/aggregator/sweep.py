@@ -1,5 +1,6 @@
 """What event time has left behind is brought up to date."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from services.aggregator.detect import Detect
 from services.aggregator.domain.errors import WindowNotFound
 from services.aggregator.ports import WindowKeeper, Work
 
-_LEASE = timedelta(seconds=10)
+_RENEWALS = 3
 _Verb = Callable[[str, datetime], Awaitable[object]]
 
 
@@ -25,6 +26,8 @@ class Sweep:
     keeper: WindowKeeper
     close: Close
     detect: Detect
+    lease: timedelta
+    """How long after a replica has died another takes its model over; renewed while it lives."""
 
     async def __call__(self, model: str) -> None:
         """Do what there is to do for the model, unless another replica is at it.
@@ -34,6 +37,16 @@ class Sweep:
         """
         if not await self.keeper.work(model):
             return
+        renewing = asyncio.create_task(self._renew(model))
+        try:
+            failures = await self._work_through(model)
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+        if failures:
+            raise failures[0]
+
+    async def _work_through(self, model: str) -> Sequence[Exception]:
         failures: list[Exception] = []
         # An anomalous window may need an earlier one as control, so all close before one is judged.
         steps: Sequence[tuple[Callable[[Work], Sequence[datetime]], _Verb]] = (
@@ -43,12 +56,18 @@ class Sweep:
         )
         for pick, verb in steps:
             for start in pick(await self.keeper.work(model)):
-                if not await self.keeper.acquire(model, _LEASE):
-                    return
+                if not await self.keeper.acquire(model, self.lease):
+                    return failures
                 failures += await self._failure(verb, model, start)
         await self.keeper.release(model)
-        if failures:
-            raise failures[0]
+        return failures
+
+    async def _renew(self, model: str) -> None:
+        """Extend the lease while one window takes long; where that fails, another may take over."""
+        is_ours = True
+        while is_ours:
+            await asyncio.sleep(self.lease / _RENEWALS / timedelta(seconds=1))
+            is_ours = await self.keeper.acquire(model, self.lease)
 
     async def _failure(self, verb: _Verb, model: str, start: datetime) -> Sequence[Exception]:
         """Return what went wrong with one window, so that it does not hold up the others."""

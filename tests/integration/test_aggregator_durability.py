@@ -1,5 +1,6 @@
 """What is acknowledged is where the settings say; a server that takes no writes says so."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ import pytest
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from tests.unit.services.aggregator.served import (
+    TIMEOUT,
+    Refusal,
     block_message,
     ingest,
     refusal,
@@ -111,7 +114,37 @@ async def test_a_read_only_replica_is_unavailable_and_answers_questions() -> Non
             assert model.latest_window.considered_count == 1000
 
 
-async def test_a_server_that_hangs_is_unavailable_in_time(valkey: ValkeyServer) -> None:
+async def test_a_server_that_hangs_pushes_back_and_loses_nothing(valkey: ValkeyServer) -> None:
+    """There is room for two blocks to wait: the others are refused at once, and those in time."""
+    first = block_message(block(lfis(1)))
+    blocks = [block_message(block(lfis(n), f"b{n}")) for n in range(2, 8)]
+    size = pb.IngestLfiRequest(block=blocks[0]).ByteSize()
+    async with served(valkey.url, ingest_waiting_bytes=int(2.5 * size)) as stub:
+        await ingest(stub, [first])
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            calls = [stub.IngestLfi(timeout=TIMEOUT) for _ in blocks]
+            for call, message in zip(calls, blocks, strict=True):
+                await call.write(pb.IngestLfiRequest(block=message))
+            reading = [asyncio.ensure_future(call.read()) for call in calls]
+            early = []
+            for answer in asyncio.as_completed(reading):
+                early.append(await answer)
+                if len(early) == len(blocks) - 2:
+                    break
+            assert [answer.done() for answer in reading].count(False) == 2
+            answers: list[Any] = await asyncio.gather(*reading)
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        pushed_back = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", [], 1.0)
+        assert [refusal(answer.error) for answer in answers] == [pushed_back] * len(blocks)
+        again = await ingest(stub, [first, *blocks])
+        assert all(answer.HasField("receipt") for answer in again)
+        listed = await stub.ListModels(pb.ListModelsRequest(), timeout=TIMEOUT)
+        assert listed.models[0].latest_window.considered_count == 7 * 1000
+
+
+async def test_a_question_to_a_server_that_hangs_is_refused_in_time(valkey: ValkeyServer) -> None:
     async with served(valkey.url) as stub:
         await ingest(stub, [block_message(block(lfis(1)))])
         os.kill(valkey.pid, signal.SIGSTOP)
@@ -119,4 +152,4 @@ async def test_a_server_that_hangs_is_unavailable_in_time(valkey: ValkeyServer) 
             seen = await refused(report(stub, NOON))
         finally:
             os.kill(valkey.pid, signal.SIGCONT)
-        assert seen.code == grpc.StatusCode.UNAVAILABLE
+        assert (seen.code, seen.retry_seconds) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1.0)

@@ -4,9 +4,11 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from tests.aggregator_process import started
@@ -21,6 +23,14 @@ from tests.unit.services.aggregator.served import (
 )
 from tests.unit.services.aggregator.worlds import NOON, hours
 from tests.valkey import ValkeyServer
+
+
+def wait_for(client: redis.Redis, key: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not client.exists(key):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
 
 BROKEN = (1.0, 0.5, 5.0)
 
@@ -52,6 +62,30 @@ async def test_a_kill_at_any_time_loses_and_repeats_nothing(
     assert {(w.considered_count, w.displayed_count) for w in listed.windows} == {(1000, 1000)}
     with valkey.connect() as client:
         assert client.xlen("as:{ads_ctr}:shifts") == len(starts)
+
+
+async def test_another_replica_takes_over_from_one_that_was_killed_at_work(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """The first would resample for minutes; it dies while it holds the lease on its model."""
+    with started(valkey.url, tmp_path, {"RESAMPLES": "20000000"}) as running:
+        async with calling(running.address) as stub:
+            await ingest(stub, hour_of_blocks(NOON, 1))
+            await report(stub, NOON)
+        with valkey.connect() as client:
+            await asyncio.to_thread(wait_for, client, "as:{ads_ctr}:lease")
+            (tmp_path / "second").mkdir()
+            with started(valkey.url, tmp_path / "second") as other:
+                running.process.kill()
+                running.process.wait()
+                assert client.pttl("as:{ads_ctr}:lease") <= 2000
+                async with calling(other.address) as stub:
+                    (event,) = await watched(stub, 1)
+                    listed = await stub.ListWindows(
+                        pb.ListWindowsRequest(parent=NAME), timeout=TIMEOUT
+                    )
+            assert event.window.name == listed.windows[0].name
+            assert client.xlen("as:{ads_ctr}:shifts") == 1
 
 
 async def test_sigterm_ends_it_cleanly_while_somebody_watches(

@@ -20,6 +20,7 @@ from services.aggregator.adapters.incoming import (
     populations_of,
     report_of,
 )
+from services.aggregator.adapters.ingest_room import IngestRoom
 from services.aggregator.adapters.metrics import BLOCKS
 from services.aggregator.adapters.outgoing_profiles import profile_message
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
@@ -59,6 +60,7 @@ class AggregatorServicer(AggregatorServiceServicer):
     choose_sample_size: ChooseSampleSize
     get_window_sample: GetWindowSample
     watch: Watch
+    room: IngestRoom
     selection: ControlSelection
     """The control that is chosen when a caller does not care."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -169,7 +171,8 @@ class AggregatorServicer(AggregatorServiceServicer):
         block = request.block
         response = pb.IngestLfiResponse(block_id=block.block_id)
         try:
-            receipt = await self.ingest(model_of(block.model), lambda: _read(request))
+            with self.room.holding(request.ByteSize()):
+                receipt = await self.ingest(model_of(block.model), lambda: _read(request))
         except Exception as error:
             BLOCKS.labels("refused").inc()
             if not is_expected(error, ERRORS):

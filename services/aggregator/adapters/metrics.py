@@ -1,6 +1,6 @@
 """What the aggregator counts for operators, beside the chassis' counts of calls."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 BLOCKS = Counter("aftershock_blocks_total", "Blocks by what became of them.", ["result"])
 CORRUPT_VALUES = Counter(
@@ -9,4 +9,5 @@ CORRUPT_VALUES = Counter(
 STORED_BYTES = Counter(
     "aftershock_stored_bytes_total", "Bytes put into the store by what they are.", ["kind"]
 )
+WAITING_BYTES = Gauge("aftershock_waiting_bytes", "Bytes of blocks that wait for the store.")
 SWEEP_SECONDS = Histogram("aftershock_sweep_seconds", "Time to bring one model up to date.")

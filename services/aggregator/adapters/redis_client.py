@@ -37,7 +37,6 @@ _AT_ONCE = Durability()
 _UNREACHABLE = (
     RedisConnectionError,
     RedisTimeoutError,
-    TimeoutError,
     ClusterError,
     RedisClusterException,
 )
@@ -87,6 +86,11 @@ def _translated() -> Iterator[None]:
         yield
     except OutOfMemoryError as error:
         raise Overloaded("the window store is full: try again later", _RETRY_SECONDS) from error
+    except TimeoutError as error:
+        raise Overloaded(
+            f"the window store has not answered in {_PATIENCE_SECONDS:g} s: send less, or later",
+            _RETRY_SECONDS,
+        ) from error
     except _UNREACHABLE as error:
         raise DependencyUnavailable(
             "the window store cannot be reached: try again", _RETRY_SECONDS
@@ -110,7 +114,7 @@ async def ask(command: Awaitable[Any]) -> Any:
 
     Raises:
         DependencyUnavailable: it cannot be reached, or takes no writes just now.
-        Overloaded: it is out of memory.
+        Overloaded: it is out of memory, or slow to answer.
     """
     with _translated():
         async with asyncio.timeout(_PATIENCE_SECONDS):

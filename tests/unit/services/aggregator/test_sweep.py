@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
@@ -16,6 +16,7 @@ from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Window, window_name
 from tests.unit.services.aggregator.worlds import (
     HOUR,
+    LEASE,
     MODEL,
     NOON,
     RULES,
@@ -168,6 +169,59 @@ async def test_what_another_replica_is_at_is_left_to_it(aggregator: Aggregator) 
     assert await aggregator.events() == []
     await other.release(MODEL)
     await aggregator.sweep()(MODEL)
+    assert len(await aggregator.events()) == 1
+
+
+@dataclass(frozen=True)
+class Unhurried(MemoryWindows):
+    """Reads panes once it is let."""
+
+    reading: asyncio.Event
+    may_read: asyncio.Event
+
+    async def panes(self, window: Window) -> Sequence[Pane]:
+        self.reading.set()
+        await self.may_read.wait()
+        return await super().panes(window)
+
+
+@dataclass(frozen=True)
+class UnhurriedStore(MemoryStore):
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    may_read: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def windows(self) -> MemoryWindows:
+        return Unhurried(self.records, self.reading, self.may_read)
+
+
+async def test_a_lease_is_renewed_while_a_window_takes_long() -> None:
+    store = UnhurriedStore()
+    aggregator = Aggregator(store)
+    await store.checkpoints.register(checkpoint())
+    await aggregator.store_hour(NOON, 1)
+    sweeping = asyncio.create_task(aggregator.sweep("a")(MODEL))
+    await store.reading.wait()
+    await asyncio.sleep(2 * LEASE.total_seconds())
+    assert not await store.keeper("b").acquire(MODEL, LEASE)
+    store.may_read.set()
+    await sweeping
+    assert await store.keeper("b").acquire(MODEL, LEASE)
+    assert len(await aggregator.events()) == 1
+
+
+async def test_what_a_dead_replica_was_at_is_taken_over() -> None:
+    store = UnhurriedStore()
+    aggregator = Aggregator(store)
+    await store.checkpoints.register(checkpoint())
+    await aggregator.store_hour(NOON, 1)
+    sweeping = asyncio.create_task(aggregator.sweep("a")(MODEL))
+    await store.reading.wait()
+    sweeping.cancel()
+    store.may_read.set()
+    while not await aggregator.events():
+        await aggregator.sweep("b")(MODEL)
+        await asyncio.sleep(0.01)
     assert len(await aggregator.events()) == 1
 
 

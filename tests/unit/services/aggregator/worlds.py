@@ -41,6 +41,7 @@ RULES = WindowRules(
     furthest_ahead=timedelta(days=1),
 )
 LATEST_RULES = LatestRules(examples=4000, step_examples=100)
+LEASE = timedelta(seconds=0.5)
 BAND = HealthyBand(0.92, 1.08)
 MODEL = "ads_ctr"
 DIGEST = "ab" * 32
@@ -176,7 +177,7 @@ class Aggregator:
             top_k=2,
             clock=self._now,
         )
-        return Sweep(keeper, close, detect)
+        return Sweep(keeper, close, detect, LEASE)
 
     async def store_hour(
         self, start: datetime, seed: int, observed: int = 1000, **changes: Any
