@@ -22,6 +22,7 @@ from aftershock.v1.attribution_service_pb2 import (
 )
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
 from aftershock.v1.example_pb2 import ExampleBatch, Population
+from aftershock.v1.importance_pb2 import LfiBlock, LfiMethod
 from aftershock.v1.shift_pb2 import Comparison
 from aftershock.v1.window_pb2 import WindowState
 from clients.drill.errors import DrillError
@@ -54,6 +55,14 @@ class Logged:
     window: str
     mean_prediction: float
     example_count: int
+
+
+@dataclass(frozen=True)
+class Lfis:
+    """Importances by example: `values` float64 [N, M], `predictions` float32 [N]."""
+
+    values: npt.NDArray[np.float64]
+    predictions: npt.NDArray[np.float32]
 
 
 class Laboratory:
@@ -113,6 +122,19 @@ class Laboratory:
         name = f"models/{self._subject.release.model}/windows/{start:%Y%m%dT%H%M%SZ}"
         return Logged(name, total / max(count, 1), count)
 
+    def lfis(self, examples: pa.Table, method: LfiMethod.ValueType) -> Lfis:
+        """The LFI of every feature in every example; no window takes them.
+
+        Raises:
+            RefusedBatch: the service refused some of them.
+        """
+        requests = self._requests(
+            examples, Slice(examples), self._start(self._next), method, Delivery.DELIVERY_CALLER
+        )
+        answers = list(self._attribution.ComputeLfi(requests, metadata=self._metadata))
+        predictions = [_predictions(answer) for answer in answers]
+        return Lfis(np.concatenate([_dense(a.block) for a in answers]), np.concatenate(predictions))
+
     def compare(self, anomaly: Logged, control: Logged) -> Comparison:
         """Hold two windows against each other, all features ranked."""
         top = len(self._subject.schema.features)
@@ -143,13 +165,19 @@ class Laboratory:
         return minute + (number + (1 if minute < until else 0)) * WINDOW
 
     def _requests(
-        self, examples: pa.Table, like: Slice, start: datetime
+        self,
+        examples: pa.Table,
+        like: Slice,
+        start: datetime,
+        method: LfiMethod.ValueType = LfiMethod.LFI_METHOD_PSEUDO_LOSS,
+        delivery: Delivery.ValueType = Delivery.DELIVERY_BOTH,
     ) -> Iterator[ComputeLfiRequest]:
         release = self._subject.release
         yield ComputeLfiRequest(
             options=ComputeLfiOptions(
                 checkpoint=f"models/{release.model}/checkpoints/{release.version}",
-                delivery=Delivery.DELIVERY_BOTH,
+                method=method,
+                delivery=delivery,
             )
         )
         features = examples.select(list(self._subject.schema.names()))
@@ -184,6 +212,15 @@ def _populations(
     yield Population.POPULATION_CONSIDERED, None
     if like.displayed is not None and count:
         yield Population.POPULATION_DISPLAYED, np.flatnonzero(like.displayed)
+
+
+def _dense(block: LfiBlock) -> npt.NDArray[np.float64]:
+    offsets = np.frombuffer(block.feature_offsets.data, "<u4").astype(np.int64)
+    features = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    dense = np.zeros((block.example_count, len(offsets) - 1))
+    examples = np.frombuffer(block.example_indices.data, "<u4")
+    dense[examples, features] = np.frombuffer(block.values.data, "<f4")
+    return dense
 
 
 def _predictions(answer: ComputeLfiResponse) -> npt.NDArray[np.float32]:

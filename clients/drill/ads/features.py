@@ -71,6 +71,11 @@ class Source:
         self._user_has = rng.random(settings.users) < self._coverage
         self._ad_has = rng.random(settings.ads) < self._coverage
 
+    @property
+    def is_seasonal(self) -> bool:
+        """Whether its values rise and fall with the hour of the day."""
+        return self._wave != 0
+
     def column(self, request: Request) -> Column:
         """The logged values of a request's rows."""
         values, known = self._values(request)

@@ -1,6 +1,8 @@
 """A file of examples is cut into windows, whatever the order of its rows."""
 
 import hashlib
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,30 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     odd = table([1]).set_column(1, "shown", pa.array(["seen"]))
     with pytest.raises(InvalidExamples, match="holds seen in row group 0"):
         history(tmp_path / "file", odd).stretches(ignore)
+
+
+def test_no_more_than_a_row_group_is_held(tmp_path: Path) -> None:
+    groups, rows = 40, 2_000
+    minutes = np.sort(np.random.default_rng(0).integers(0, 60 * groups, groups * rows)).tolist()
+    wide = table(minutes).append_column(
+        "wide", pa.array(np.random.default_rng(1).random((groups * rows, 20)).tolist())
+    )
+    path = tmp_path / "file.parquet"
+    pq.write_table(wide, path, row_group_size=rows)
+    program = (
+        "import sys, pathlib, datetime, pyarrow as pa\n"
+        "from aftershock._history import Columns, History\n"
+        "columns = Columns('at', 'shown', 'considered', None, None)\n"
+        "hour = datetime.timedelta(hours=1)\n"
+        "read = History(pathlib.Path(sys.argv[1]), columns, ['row', 'ids', 'wide'], hour)\n"
+        "print(sum(\n"
+        "    batch.examples.num_rows\n"
+        "    for stretch in read.stretches(lambda share: None)\n"
+        "    for batch in read.batches(stretch, 'd' * 64)\n"
+        "), pa.default_memory_pool().max_memory())\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program, str(path)], text=True)
+    seen, peak = map(int, said.split())
+    bytes_a_group = wide.nbytes / groups
+    assert seen == groups * rows
+    assert bytes_a_group / 2 < peak < 8 * bytes_a_group
