@@ -39,6 +39,7 @@ from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
 from services.aggregator.report_outcomes import ReportOutcomes
+from services.aggregator.set_rules import SetRules
 from services.aggregator.sweep import Sweep
 from services.aggregator.watch import Watch
 from services.chassis.server import Service, serve
@@ -108,6 +109,8 @@ class AggregatorSettings(ServiceSettings):
     def _band_is_a_band(self) -> Self:
         if self.healthy_band_lower >= self.healthy_band_upper:
             raise ValueError("healthy_band_lower must be below healthy_band_upper")
+        if self.allowed_lateness_seconds >= self.retention_days * 86_400:
+            raise ValueError("allowed_lateness_seconds must be shorter than retention_days")
         return self
 
     @property
@@ -177,6 +180,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         ingest=Ingest(checkpoints, intake, rules, _now, sweeper.wake),
         report_outcomes=ReportOutcomes(intake, windows, rules, _now, sweeper.wake),
         list_models=ListModels(checkpoints, checkpoints, windows),
+        set_rules=SetRules(checkpoints, rules),
         list_windows=ListWindows(checkpoints, windows),
         get_gfi=GetGfi(checkpoints, find, measure),
         describe=Describe(checkpoints, measure),

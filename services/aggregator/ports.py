@@ -16,7 +16,7 @@ from services.aggregator.domain.latest import LatestPanes, PaneEntry
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.summary import Summary
-from services.aggregator.domain.window import Interval, ModelState, Window
+from services.aggregator.domain.window import Interval, ModelRules, ModelState, Window
 
 
 class CheckpointStore(Protocol):
@@ -38,13 +38,20 @@ class CheckpointStore(Protocol):
 
 
 class ModelDirectory(Protocol):
-    """What is known of each model."""
+    """What is known of each model, and what it has of its own."""
 
     async def models(self) -> Sequence[str]:
         """Return the names of all models, sorted."""
 
     async def model(self, model: str) -> ModelState:
         """Return the state of one.
+
+        Raises:
+            ModelNotFound: nothing is known of it.
+        """
+
+    async def set_rules(self, model: str, rules: ModelRules) -> None:
+        """Give the model rules of its own. They hold for every replica's next step.
 
         Raises:
             ModelNotFound: nothing is known of it.

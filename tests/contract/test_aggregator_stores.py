@@ -18,7 +18,7 @@ from services.aggregator.domain.errors import (
     WindowNotFound,
 )
 from services.aggregator.domain.summary import Summary, summarise
-from services.aggregator.domain.window import Window, WindowState
+from services.aggregator.domain.window import ModelRules, Window, WindowState
 from services.aggregator.ports import Stored
 from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.stores import Store
@@ -39,6 +39,7 @@ from tests.valkey import ValkeyServer
 from tests.valkey_cluster import ValkeyCluster
 
 LEASE = timedelta(seconds=5)
+DAY = timedelta(days=1)
 OTHER_DIGEST = "cd" * 32
 
 
@@ -191,6 +192,49 @@ class TestIntake:
         await registered.intake.refuse("other")
         assert (await registered.checkpoints.model(MODEL)).refused_count == 1
         assert await registered.checkpoints.models() == [MODEL]
+
+
+class TestRules:
+    async def test_a_model_has_none_of_its_own_at_first(self, registered: Store) -> None:
+        assert (await registered.checkpoints.model(MODEL)).rules == ModelRules()
+        with pytest.raises(ModelNotFound):
+            await registered.checkpoints.set_rules("other", ModelRules())
+
+    async def test_they_are_kept_and_can_be_taken_back(self, registered: Store) -> None:
+        own = ModelRules(timedelta(seconds=90.5), timedelta(days=20))
+        await registered.checkpoints.set_rules(MODEL, own)
+        assert (await registered.checkpoints.model(MODEL)).rules == own
+        half = ModelRules(retention=timedelta(days=2))
+        await registered.checkpoints.set_rules(MODEL, half)
+        await registered.checkpoints.register(checkpoint())
+        assert (await registered.checkpoints.model(MODEL)).rules == half
+
+    async def test_a_window_waits_for_its_models_stragglers(self, registered: Store) -> None:
+        keeper = registered.keeper("a")
+        await registered.checkpoints.set_rules(MODEL, ModelRules(allowed_lateness=HOUR / 2))
+        await append(registered)
+        await append(registered, 2, "b2", event_time=NOON + HOUR)
+        assert not await keeper.work(MODEL)
+        await append(registered, 3, "b3", event_time=NOON + HOUR / 2)
+        window = await registered.windows.window(MODEL, NOON)
+        assert (window.state, window.considered_count) == (WindowState.OPEN, 2000)
+        await append(registered, 4, "b4", event_time=NOON + 1.5 * HOUR)
+        with pytest.raises(WindowClosed):
+            await append(registered, 5, "b5", event_time=NOON + HOUR / 2)
+        assert (await keeper.work(MODEL)).closable == [NOON]
+        assert (await registered.windows.window(MODEL, NOON)).state is WindowState.CLOSED
+        assert (await registered.checkpoints.model(MODEL)).refused_count == 1
+
+    async def test_a_models_windows_are_kept_for_its_retention(self, registered: Store) -> None:
+        keeper = registered.keeper("a")
+        await registered.checkpoints.set_rules(MODEL, ModelRules(retention=2 * DAY))
+        await append(registered)
+        await append(registered, 2, "b2", event_time=NOON + HOUR + 2 * DAY)
+        assert (await keeper.work(MODEL)).expired == [NOON]
+        with pytest.raises(WindowNotFound):
+            await registered.intake.report(report(NOON), hour_of(NOON))
+        await registered.checkpoints.set_rules(MODEL, ModelRules())
+        assert (await keeper.work(MODEL)).expired == []
 
 
 class TestOutcomes:

@@ -87,6 +87,22 @@ async def test_everything_expires(stub: Client, behind: redis.Redis) -> None:
     assert len(keys) > 15
 
 
+async def test_everything_of_a_model_expires_by_its_own_retention(
+    stub: Client, behind: redis.Redis
+) -> None:
+    await ingest(stub, [])
+    request = pb.SetModelRulesRequest(model=NAME)
+    request.rules.retention.seconds = 20 * 86_400
+    await stub.SetModelRules(request, timeout=TIMEOUT)
+    for number, start in enumerate(hours(2)):
+        await store_hour(stub, start, number)
+    await watched(stub, 2)
+    await ingest(stub, hour_of_blocks(NOON, 9))
+    found: Any = behind.keys(f"as:{{{MODEL}}}:*")
+    lives: list[Any] = [behind.ttl(key) for key in found if not key.endswith(b":lease")]
+    assert min(lives) > 19 * 86_400
+
+
 async def test_the_name_of_a_model_goes_with_what_is_kept_of_it(
     stub: Client, behind: redis.Redis
 ) -> None:

@@ -190,6 +190,41 @@ class TestIngest:
             await ingest(stub, [], changed)
 
 
+class TestRules:
+    async def test_a_model_may_wait_longer_on_every_replica(self, valkey: ValkeyServer) -> None:
+        async with AsyncExitStack() as stack:
+            first, second = [await stack.enter_async_context(served(valkey.url)) for _ in range(2)]
+            await ingest(first, [block_message(GOOD)])
+            request = pb.SetModelRulesRequest(model=NAME)
+            request.rules.allowed_lateness.FromTimedelta(HOUR)
+            assert (await first.SetModelRules(request, timeout=TIMEOUT)).rules == request.rules
+            next_hour = replace(GOOD, block_id="b2", event_time=NOON + HOUR)
+            late = replace(GOOD, block_id="b3", event_time=NOON + HOUR / 2)
+            last = replace(GOOD, block_id="b4", event_time=NOON + 2 * HOUR)
+            too_late = replace(GOOD, block_id="b5")
+            *stored, refused_block = await ingest(
+                second, map(block_message, (next_hour, late, last, too_late))
+            )
+            assert all(answer.HasField("receipt") for answer in stored)
+            assert refusal(refused_block.error).reason == "WINDOW_CLOSED"
+            (model,) = (await second.ListModels(pb.ListModelsRequest(), timeout=TIMEOUT)).models
+            assert model.rules == request.rules
+            assert model.refused_block_count == 1
+
+    async def test_what_makes_no_sense_is_refused(self, stub: Client) -> None:
+        async def ask(lateness: timedelta, retention: timedelta) -> Refusal:
+            request = pb.SetModelRulesRequest(model=NAME)
+            request.rules.allowed_lateness.FromTimedelta(lateness)
+            request.rules.retention.FromTimedelta(retention)
+            return await refused(stub.SetModelRules(request, timeout=TIMEOUT))
+
+        assert (await ask(HOUR, 24 * HOUR)).reason == "MODEL_NOT_FOUND"
+        assert (await ask(-HOUR, 24 * HOUR)).fields == ["rules.allowed_lateness"]
+        assert (await ask(HOUR, HOUR)).fields == ["rules.retention"]
+        together = await ask(48 * HOUR, 24 * HOUR)
+        assert (together.reason, together.fields) == ("INVALID_REQUEST", ["rules.allowed_lateness"])
+
+
 class TestOutcomes:
     async def test_a_report_that_comes_twice_counts_once(self, stub: Client) -> None:
         await ingest(stub, [block_message(GOOD)])

@@ -7,6 +7,7 @@ written once.
 import hashlib
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -82,6 +83,19 @@ def list_models() -> Flow[list[aggregator.ModelSummary]]:
     """List what the aggregator knows of each model."""
     request = aggregator.ListModelsRequest(page_size=_PAGE_SIZE)
     return (yield from _pages(methods.LIST_MODELS, request, attrgetter("models"), None))
+
+
+def set_model_rules(
+    model: str, allowed_lateness: timedelta | None, retention: timedelta | None
+) -> Flow[aggregator.ModelRules]:
+    """Replace a model's own rules."""
+    request = aggregator.SetModelRulesRequest(model=model)
+    if allowed_lateness is not None:
+        request.rules.allowed_lateness.FromTimedelta(allowed_lateness)
+    if retention is not None:
+        request.rules.retention.FromTimedelta(retention)
+    answer = yield from _ask(methods.SET_MODEL_RULES, request)
+    return answer.rules
 
 
 def list_windows(model: str, limit: int | None) -> Flow[list[Window]]:

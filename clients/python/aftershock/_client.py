@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from aftershock._news import IncidentNews
 from aftershock.v1.aggregator_service_pb2 import (
     ChooseSampleSizeResponse,
     GetFeatureProfileResponse,
+    ModelRules,
     ModelSummary,
     ReportOutcomesResponse,
 )
@@ -167,6 +168,22 @@ class Client(BaseClient):
     def models(self) -> list[ModelSummary]:
         """Return what the aggregator knows of each model."""
         return self._run(calls.list_models())
+
+    def set_model_rules(
+        self,
+        model: str | None = None,
+        *,
+        allowed_lateness: timedelta | None = None,
+        retention: timedelta | None = None,
+    ) -> ModelRules:
+        """Replace what a model has instead of the aggregator's settings, which None stands for.
+
+        Args:
+            allowed_lateness: how far event time passes a window's end before the window closes.
+            retention: how long its windows are kept.
+        """
+        flow = calls.set_model_rules(self._model_name(model), allowed_lateness, retention)
+        return self._run(flow)
 
     def windows(self, model: str | None = None, *, limit: int | None = None) -> list[Window]:
         """Return a model's windows, newest first."""

@@ -67,6 +67,12 @@ REPORT_OUTCOMES = Method(
 LIST_MODELS = Method(
     Service.AGGREGATOR, "ListModels", aggregator.ListModelsRequest, aggregator.ListModelsResponse
 )
+SET_MODEL_RULES = Method(
+    Service.AGGREGATOR,
+    "SetModelRules",
+    aggregator.SetModelRulesRequest,
+    aggregator.SetModelRulesResponse,
+)
 LIST_WINDOWS = Method(
     Service.AGGREGATOR, "ListWindows", aggregator.ListWindowsRequest, aggregator.ListWindowsResponse
 )

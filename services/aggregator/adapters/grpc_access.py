@@ -9,6 +9,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}IngestLfi": Role.PIPELINE,
     f"{_SERVICE}ReportOutcomes": Role.PIPELINE,
     f"{_SERVICE}ListModels": Role.READER,
+    f"{_SERVICE}SetModelRules": Role.ADMIN,
     f"{_SERVICE}ListWindows": Role.READER,
     f"{_SERVICE}GetGfi": Role.READER,
     f"{_SERVICE}GetFeatureProfile": Role.READER,

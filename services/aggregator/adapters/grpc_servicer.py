@@ -19,6 +19,7 @@ from services.aggregator.adapters.incoming import (
     model_of,
     populations_of,
     report_of,
+    rules_of,
 )
 from services.aggregator.adapters.ingest_room import IngestRoom
 from services.aggregator.adapters.metrics import BLOCKS
@@ -34,6 +35,7 @@ from services.aggregator.find import Find
 from services.aggregator.ingest import Ingest
 from services.aggregator.ports import CheckpointStore
 from services.aggregator.report_outcomes import ReportOutcomes
+from services.aggregator.set_rules import SetRules
 from services.aggregator.watch import Watch
 from services.chassis.errors import DependencyUnavailable, is_expected, status_of
 from services.chassis.interceptors.validation import check
@@ -53,6 +55,7 @@ class AggregatorServicer(AggregatorServiceServicer):
     ingest: Ingest
     report_outcomes: ReportOutcomes
     list_models: ListModels
+    set_rules: SetRules
     list_windows: ListWindows
     get_gfi: GetGfi
     describe: Describe
@@ -96,6 +99,13 @@ class AggregatorServicer(AggregatorServiceServicer):
             for overview in overviews
         )
         return pb.ListModelsResponse(models=models, next_page_token=token)
+
+    async def SetModelRules(  # noqa: N802 - the contract's name
+        self, request: pb.SetModelRulesRequest, _: _Context
+    ) -> pb.SetModelRulesResponse:
+        """Give a model rules of its own."""
+        await self.set_rules(model_of(request.model), rules_of(request.rules))
+        return pb.SetModelRulesResponse(rules=request.rules)
 
     async def ListWindows(  # noqa: N802 - the contract's name
         self, request: pb.ListWindowsRequest, _: _Context

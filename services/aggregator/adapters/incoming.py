@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from aftershock.v1.aggregator_service_pb2 import ReportOutcomesRequest
+from aftershock.v1.aggregator_service_pb2 import ModelRules, ReportOutcomesRequest
 from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
 from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
 from aftershock.v1.example_pb2 import Population as PopulationMessage
@@ -16,6 +16,7 @@ from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.window import Interval
+from services.aggregator.domain.window import ModelRules as OwnRules
 from services.chassis.errors import InvalidRequest
 
 _POPULATIONS = {
@@ -90,6 +91,16 @@ def block_of(message: LfiBlock) -> Block:
         predictions=predictions,
         arrow_stream=message.arrow_stream,
         sketch=sketch_of(message.value_sketch, predictions) if has_sketch else None,
+    )
+
+
+def rules_of(message: ModelRules) -> OwnRules:
+    """Return a model's own rules."""
+    return OwnRules(
+        allowed_lateness=(
+            message.allowed_lateness.ToTimedelta() if message.HasField("allowed_lateness") else None
+        ),
+        retention=message.retention.ToTimedelta() if message.HasField("retention") else None,
     )
 
 

@@ -23,7 +23,13 @@ from services.aggregator.domain.errors import (
 from services.aggregator.domain.latest import LatestRules, PaneEntry
 from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.sampling import KeptBatch, priority_of, trim
-from services.aggregator.domain.window import Interval, ModelState, window_id, window_name
+from services.aggregator.domain.window import (
+    Interval,
+    ModelRules,
+    ModelState,
+    window_id,
+    window_name,
+)
 from services.aggregator.ports import Stored
 
 
@@ -66,7 +72,14 @@ class MemoryCheckpoints:
             block_count=record.blocks,
             duplicate_count=record.duplicates,
             refused_count=record.refused,
+            rules=record.own_rules,
         )
+
+    async def set_rules(self, model: str, rules: ModelRules) -> None:
+        """Give the model rules of its own."""
+        if model not in self.records.models:
+            raise ModelNotFound(model)
+        self.records.models[model].own_rules = rules
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class MemoryIntake:
         kept = record.windows.get(window.start, WindowRecord(window))
         if report.request_id in kept.reports:
             return self._stored(record, duplicate=True)
-        expiry = window.end + self.records.rules.retention
+        expiry = window.end + self.records.rules_of(record).retention
         if record.watermark is not None and record.watermark >= expiry:
             raise WindowNotFound(window_name(report.model, window.start))
         record.windows[window.start] = kept
@@ -128,7 +141,7 @@ class MemoryIntake:
         name = window_name(block.model, kept.interval.start)
         if kept.method is not None and (kept.digest, kept.method) != (block.digest, block.method):
             raise CheckpointMismatch.within(name, kept.digest, kept.method.value)
-        is_past = self.records.rules.is_past(kept.interval.end, record.watermark)
+        is_past = self.records.rules_of(record).is_past(kept.interval.end, record.watermark)
         if kept.summary is not None or is_past:
             raise WindowClosed(name)
 

@@ -11,7 +11,7 @@ from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.latest import PaneEntry
 from services.aggregator.domain.sampling import KeptBatch
 from services.aggregator.domain.summary import Summary
-from services.aggregator.domain.window import Interval, Window, WindowRules, WindowState
+from services.aggregator.domain.window import Interval, ModelRules, Window, WindowRules, WindowState
 from services.aggregator.ports import PublishedEvent
 
 
@@ -66,6 +66,7 @@ class ModelRecord:
     waiting: list[PaneRecord] = field(default_factory=list)
     """Those that enter at its next step."""
     step: int = 0
+    own_rules: ModelRules = field(default_factory=ModelRules)
 
 
 @dataclass
@@ -83,10 +84,14 @@ class MemoryRecords:
         record = self.models.get(model)
         return record.windows.get(start) if record else None
 
+    def rules_of(self, record: ModelRecord) -> WindowRules:
+        """Return the rules that hold for a model."""
+        return self.rules.of(record.own_rules)
+
     def view(self, model: str, start: datetime) -> Window:
         """Return a window as the domain sees it."""
         record, window = self.models[model], self.models[model].windows[start]
-        is_past = self.rules.is_past(window.interval.end, record.watermark)
+        is_past = self.rules_of(record).is_past(window.interval.end, record.watermark)
         is_closed = window.summary is not None or is_past
         return Window(
             model=model,
@@ -101,10 +106,11 @@ class MemoryRecords:
 
     def closable(self, record: ModelRecord) -> list[datetime]:
         """Return the windows without a summary that event time has passed."""
+        rules, watermark = self.rules_of(record), record.watermark
         return sorted(
             start
             for start, window in record.windows.items()
-            if window.summary is None and self.rules.is_past(window.interval.end, record.watermark)
+            if window.summary is None and rules.is_past(window.interval.end, watermark)
         )
 
     def evaluable(self, record: ModelRecord) -> list[datetime]:

@@ -99,7 +99,8 @@ class MemoryKeeper:
             record.windows.pop(start, None)
 
     def _expired(self, model: str) -> list[datetime]:
-        record, retention = self.records.models[model], self.records.rules.retention
+        record = self.records.models[model]
+        retention = self.records.rules_of(record).retention
         if record.watermark is None:
             return []
         oldest = record.watermark - retention

@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aftershock.v1.aggregator_service_pb2 import (
     ChooseSampleSizeResponse,
     FeatureSampleSize,
+    ModelRules,
     ModelSummary,
     SampleSizeBasis,
 )
@@ -33,6 +34,7 @@ from services.aggregator.domain.shift import (
     FeatureShift,
     ShiftEvent,
 )
+from services.aggregator.domain.window import ModelRules as OwnRules
 from services.aggregator.domain.window import ModelState, Window
 
 
@@ -82,6 +84,7 @@ def model_message(
         duplicate_block_count=state.duplicate_count,
         refused_block_count=state.refused_count,
         latest_event_time=timestamp(latest) if latest else None,
+        rules=_rules(state.rules),
     )
 
 
@@ -142,6 +145,15 @@ def event_message(event: ShiftEvent, cursor: str) -> ShiftEventMessage:
         comparison=comparison_message(comparison) if comparison else None,
         create_time=timestamp(event.create_time),
     )
+
+
+def _rules(rules: OwnRules) -> ModelRules:
+    message = ModelRules()
+    if rules.allowed_lateness is not None:
+        message.allowed_lateness.FromTimedelta(rules.allowed_lateness)
+    if rules.retention is not None:
+        message.retention.FromTimedelta(rules.retention)
+    return message
 
 
 def _calibration(calibration: Calibration) -> CalibrationMessage:

@@ -10,8 +10,14 @@ from aftershock.v1 import checkpoint_pb2 as pb
 from services.aggregator.adapters.incoming import checkpoint_of
 from services.aggregator.adapters.outgoing import checkpoint_message
 from services.aggregator.adapters.packing import seal, unseal
-from services.aggregator.adapters.redis_client import ask
-from services.aggregator.adapters.redis_keys import MODELS, ModelKeys, from_micros
+from services.aggregator.adapters.redis_client import Script, ask
+from services.aggregator.adapters.redis_keys import (
+    MODELS,
+    RULE_FIELDS,
+    ModelKeys,
+    from_micros,
+    rules_of,
+)
 from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.errors import (
     CheckpointMismatch,
@@ -19,8 +25,9 @@ from services.aggregator.domain.errors import (
     CorruptValue,
     ModelNotFound,
 )
-from services.aggregator.domain.window import ModelState
+from services.aggregator.domain.window import ModelRules, ModelState
 
+_rules = Script("rules")
 _REMEMBERED = 256
 
 
@@ -44,10 +51,12 @@ class RedisCheckpoints:
         if known is not None and known != checkpoint:
             raise CheckpointMismatch.of_digest(known.name)
         packed = seal(checkpoint_message(checkpoint).SerializeToString())
+        own = rules_of(*await ask(self._client.hmget(keys.meta, [*RULE_FIELDS])))
+        retention = own.retention or self._retention
         pipeline = self._client.pipeline()
-        pipeline.set(key, packed, ex=self._retention)
+        pipeline.set(key, packed, ex=retention)
         pipeline.hset(keys.meta, "checkpoint", checkpoint.digest)
-        pipeline.expire(keys.meta, self._retention)
+        pipeline.expire(keys.meta, retention)
         await ask(pipeline.execute())
         await ask(self._client.sadd(MODELS, checkpoint.model))
 
@@ -92,7 +101,18 @@ class RedisCheckpoints:
             block_count=int(fields.get(b"blocks", 0)),
             duplicate_count=int(fields.get(b"duplicates", 0)),
             refused_count=int(fields.get(b"refused", 0)),
+            rules=rules_of(*(fields.get(field.encode()) for field in RULE_FIELDS)),
         )
+
+    async def set_rules(self, model: str, rules: ModelRules) -> None:
+        """Give the model rules of its own."""
+        lateness, retention = rules.allowed_lateness, rules.retention
+        values = [
+            "" if lateness is None else lateness // timedelta(microseconds=1),
+            "" if retention is None else retention // timedelta(seconds=1),
+        ]
+        if not await _rules(self._client, [ModelKeys(model).meta], values):
+            raise ModelNotFound(model)
 
     async def _read(self, key: str) -> Checkpoint | None:
         value = await ask(self._client.get(key))

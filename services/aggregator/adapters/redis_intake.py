@@ -95,7 +95,7 @@ class RedisIntake:
                 *(report.request_id, window_id(window.start), micros(window.start)),
                 *(micros(window.end), micros(report.interval.end)),
                 *(repr(report.expected), report.observed),
-                *(self._lateness, self._retention, self.rules.retention // _MICROSECOND),
+                *(self._lateness, self._retention),
             ],
             self.durability,
         )

@@ -35,11 +35,14 @@ class RedisKeeper:
     async def work(self, model: str) -> Work:
         """Return what is left to do for the model."""
         keys = ModelKeys(model)
-        kept = self.rules.retention + self.rules.length
         answer = await _work(
             self.client,
             [keys.meta, keys.windows, keys.open, keys.reported],
-            [self.rules.allowed_lateness // _MICROSECOND, kept // _MICROSECOND],
+            [
+                self.rules.allowed_lateness // _MICROSECOND,
+                int(self.rules.retention.total_seconds()),
+                self.rules.length // _MICROSECOND,
+            ],
         )
         return Work(*(starts_of(ids) for ids in answer))
 
@@ -59,7 +62,7 @@ class RedisKeeper:
         of_window = of_model.window(window.interval.start)
         keys = [
             *(of_model.open, of_window.state, of_window.summary),
-            *(of_model.panes, *of_model.latest_orders, of_window.blocks),
+            *(of_model.panes, *of_model.latest_orders, of_window.blocks, of_model.meta),
         ]
         retention = int(self.rules.retention.total_seconds())
         packed = await asyncio.to_thread(pack_summary, summary)

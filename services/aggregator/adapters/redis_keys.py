@@ -1,7 +1,7 @@
 """Names of the keys. All of one model's share its hash tag, and so one slot of a cluster.
 
 as:models                          set      models with anything kept
-as:{m}:meta                        hash     latest checkpoint, watermarks, counters
+as:{m}:meta                        hash     latest checkpoint, watermarks, counters, own rules
 as:{m}:checkpoint:<digest>         value    checkpoint
 as:{m}:windows                     zset     window ids by start
 as:{m}:open                        zset     those without a summary, by end
@@ -24,9 +24,11 @@ as:{m}:window:<id>:sample:<pop>    zset     kept batches of one population, by p
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.aggregator.domain.window import window_id
+from services.aggregator.domain.window import ModelRules, window_id
 
 MODELS = "as:models"
+RULE_FIELDS = ("lateness", "retention")
+"""Of a model's own rules, in its meta: microseconds and seconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -80,7 +82,7 @@ class ModelKeys:
 
     @property
     def meta(self) -> str:
-        """Latest checkpoint, watermarks, counters."""
+        """Latest checkpoint, watermarks, counters, own rules."""
         return self._key("meta")
 
     @property
@@ -153,3 +155,11 @@ def micros(time: datetime) -> int:
 def from_micros(number: int) -> datetime:
     """Return the time that `micros` made the number of."""
     return _EPOCH + number * _MICROSECOND
+
+
+def rules_of(lateness: bytes | None, retention: bytes | None) -> ModelRules:
+    """Return a model's own rules by the values of RULE_FIELDS."""
+    return ModelRules(
+        allowed_lateness=int(lateness) * _MICROSECOND if lateness else None,
+        retention=timedelta(seconds=int(retention)) if retention else None,
+    )

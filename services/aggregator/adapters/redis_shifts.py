@@ -42,7 +42,7 @@ class RedisShifts:
         payload = pack_event(event)
         answer = await _publish(
             self.client,
-            [keys.reported, keys.window(window.interval.start).state, keys.shifts],
+            [keys.reported, keys.window(window.interval.start).state, keys.shifts, keys.meta],
             [
                 *(window_id(window.interval.start), payload, zlib.crc32(payload)),
                 *(_MOST_EVENTS, int(self.retention.total_seconds())),

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -12,11 +13,13 @@ from services.aggregator.adapters.metrics import CORRUPT_VALUES
 from services.aggregator.adapters.packing import unpack_summary, unseal
 from services.aggregator.adapters.redis_client import ask
 from services.aggregator.adapters.redis_keys import (
+    RULE_FIELDS,
     ModelKeys,
     WindowKeys,
     from_micros,
     micros,
     pane_name,
+    rules_of,
 )
 from services.aggregator.adapters.redis_panes import read_panes
 from services.aggregator.domain.block import Method, Pane, Population
@@ -100,13 +103,14 @@ class RedisWindows:
         """Return those of the windows that are kept."""
         keys = ModelKeys(model)
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(keys.meta, "watermark")
+        pipeline.hmget(keys.meta, ["watermark", *RULE_FIELDS])
         for start in starts:
             pipeline.hgetall(keys.window(start).state)
-        mark, *states = await ask(pipeline.execute())
+        (mark, *own), *states = await ask(pipeline.execute())
         watermark = from_micros(int(mark)) if mark else None
+        rules = self.rules.of(rules_of(*own))
         return [
-            self._window(model, start, fields, watermark)
+            self._window(model, start, fields, is_past=partial(rules.is_past, watermark=watermark))
             for start, fields in zip(starts, states, strict=True)
             if fields
         ]
@@ -116,10 +120,10 @@ class RedisWindows:
         model: str,
         start: datetime,
         fields: Mapping[bytes, bytes],
-        watermark: datetime | None,
+        is_past: Callable[[datetime], bool],
     ) -> Window:
         end = from_micros(int(fields[b"end"]))
-        is_closed = b"closed" in fields or self.rules.is_past(end, watermark)
+        is_closed = b"closed" in fields or is_past(end)
         return Window(
             model=model,
             interval=Interval(start, end),

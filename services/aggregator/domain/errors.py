@@ -31,6 +31,10 @@ class InvalidOutcomes(AggregatorError):
     """Reported outcomes do not lie within one window, or are beyond counting."""
 
 
+class InvalidRules(AggregatorError):
+    """A model's windows would be forgotten before they close."""
+
+
 class InvalidPosition(AggregatorError):
     """A page token or a cursor that this service did not hand out."""
 
@@ -107,7 +111,7 @@ class WindowClosed(AggregatorError):
     def __init__(self, window: str) -> None:
         super().__init__(
             f"{window} is closed, for event time has passed it: send blocks in time, or allow for "
-            "more lateness",
+            "more lateness (`aftershock rules MODEL --allowed-lateness SECONDS`)",
             field="block.event_time",
         )
 

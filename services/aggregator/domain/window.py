@@ -1,6 +1,6 @@
 """Windows of event time: their names, when they close, and what is known of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -72,9 +72,25 @@ class WindowRules:
                 field=field,
             )
 
+    def of(self, own: "ModelRules") -> "WindowRules":
+        """Return the rules of a model that has some of its own."""
+        return replace(
+            self,
+            allowed_lateness=_either(own.allowed_lateness, self.allowed_lateness),
+            retention=_either(own.retention, self.retention),
+        )
+
     def is_past(self, end: datetime, watermark: datetime | None) -> bool:
         """Whether event time has passed a window that ends at `end`."""
         return watermark is not None and watermark >= end + self.allowed_lateness
+
+
+@dataclass(frozen=True)
+class ModelRules:
+    """What a model has instead of everybody's rules; None: theirs."""
+
+    allowed_lateness: timedelta | None = None
+    retention: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,8 @@ class ModelState:
     block_count: int
     duplicate_count: int
     refused_count: int
+    rules: ModelRules
+    """Its own."""
 
 
 def window_id(start: datetime) -> str:
@@ -167,3 +185,7 @@ def parse_window_name(name: str) -> tuple[str, datetime]:
         return model, parse_window_id(identifier)
     except ValueError as error:
         raise WindowNotFound(name) from error
+
+
+def _either(own: timedelta | None, theirs: timedelta) -> timedelta:
+    return theirs if own is None else own

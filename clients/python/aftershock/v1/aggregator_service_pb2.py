@@ -27,11 +27,12 @@ from aftershock.v1 import example_pb2 as aftershock_dot_v1_dot_example__pb2
 from aftershock.v1 import importance_pb2 as aftershock_dot_v1_dot_importance__pb2
 from aftershock.v1 import shift_pb2 as aftershock_dot_v1_dot_shift__pb2
 from aftershock.v1 import window_pb2 as aftershock_dot_v1_dot_window__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aftershock/v1/aggregator_service.proto\x12\raftershock.v1\x1a\x1e\x61\x66tershock/v1/checkpoint.proto\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1e\x61\x66tershock/v1/importance.proto\x1a\x19\x61\x66tershock/v1/shift.proto\x1a\x1a\x61\x66tershock/v1/window.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x92\x01\n\x10IngestLfiRequest\x12;\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.CheckpointH\x00R\ncheckpoint\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x17.aftershock.v1.LfiBlockH\x00R\x05\x62lockB\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x9e\x01\n\x11IngestLfiResponse\x12\x19\n\x08\x62lock_id\x18\x01 \x01(\tR\x07\x62lockId\x12\x38\n\x07receipt\x18\x02 \x01(\x0b\x32\x1c.aftershock.v1.IngestReceiptH\x00R\x07receipt\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"E\n\rIngestReceipt\x12\x16\n\x06window\x18\x01 \x01(\tR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe2\x03\n\x15ReportOutcomesRequest\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12)\n\nrequest_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\trequestId\x12\x41\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12,\n\x08\x65xpected\x18\x05 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x06 \x01(\x04R\x08observed:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x18report_outcomes.interval\x12!end_time must be after start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.end_time > this.start_time\"e\n\x16ReportOutcomesResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"[\n\x11ListModelsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\xe6\x02\n\x0cModelSummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.aftershock.v1.CheckpointR\ncheckpoint\x12:\n\rlatest_window\x18\x03 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x0clatestWindow\x12\x1f\n\x0b\x62lock_count\x18\x04 \x01(\x04R\nblockCount\x12\x32\n\x15\x64uplicate_block_count\x18\x05 \x01(\x04R\x13\x64uplicateBlockCount\x12.\n\x13refused_block_count\x18\x06 \x01(\x04R\x11refusedBlockCount\x12\x46\n\x11latest_event_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0flatestEventTime\"q\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32\x1b.aftershock.v1.ModelSummaryR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n\x12ListWindowsRequest\x12<\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"n\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x15.aftershock.v1.WindowR\x07windows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n\rGetGfiRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\"\x83\x01\n\x0eGetGfiResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x42\n\x0bimportances\x18\x02 \x03(\x0b\x32 .aftershock.v1.FeatureImportanceR\x0bimportances\"\x98\x01\n\x18GetFeatureProfileRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12$\n\x07\x66\x65\x61ture\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x07\x66\x65\x61ture\"\x83\x01\n\x19GetFeatureProfileResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x37\n\x07profile\x18\x02 \x01(\x0b\x32\x1d.aftershock.v1.FeatureProfileR\x07profile\"\x99\x03\n\x15\x43ompareWindowsRequest\x12X\n\x07\x61nomaly\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x07\x61nomaly\x12g\n\x0e\x63ontrol_window\x18\x02 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$H\x00R\rcontrolWindow\x12X\n\x11\x63ontrol_selection\x18\x03 \x01(\x0e\x32\x1f.aftershock.v1.ControlSelectionB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00R\x10\x63ontrolSelection\x12\x1e\n\x05top_k\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01R\x04topK\x12\x38\n\x07rank_by\x18\x05 \x01(\x0e\x32\x15.aftershock.v1.RankByB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06rankByB\t\n\x07\x63ontrol\"S\n\x16\x43ompareWindowsResponse\x12\x39\n\ncomparison\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ComparisonR\ncomparison\"\xa1\x01\n\x17\x43hooseSampleSizeRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12.\n\ttolerance\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\ttolerance\"\xde\x01\n\x18\x43hooseSampleSizeResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1f\n\x0bsample_size\x18\x02 \x01(\x04R\nsampleSize\x12\x34\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x1e.aftershock.v1.SampleSizeBasisR\x05\x62\x61sis\x12<\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32 .aftershock.v1.FeatureSampleSizeR\x08\x66\x65\x61tures\"\x87\x01\n\x11\x46\x65\x61tureSampleSize\x12\x18\n\x07\x66\x65\x61ture\x18\x01 \x01(\tR\x07\x66\x65\x61ture\x12\x1f\n\x0bsample_size\x18\x02 \x01(\x04R\nsampleSize\x12\x10\n\x03gfi\x18\x03 \x01(\x01R\x03gfi\x12%\n\x0estandard_error\x18\x04 \x01(\x01R\rstandardError\"\xb5\x01\n\x16GetWindowSampleRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12\x43\n\npopulation\x18\x02 \x01(\x0e\x32\x19.aftershock.v1.PopulationB\x08\xbaH\x05\x82\x01\x02\x10\x01R\npopulation\"k\n\x17GetWindowSampleResponse\x12+\n\x11\x63heckpoint_digest\x18\x01 \x01(\tR\x10\x63heckpointDigest\x12#\n\rarrow_streams\x18\x02 \x03(\x0cR\x0c\x61rrowStreams\"\xd9\x01\n\x12WatchShiftsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12H\n\x07\x63ursors\x18\x02 \x03(\x0b\x32..aftershock.v1.WatchShiftsRequest.CursorsEntryR\x07\x63ursors\x1a:\n\x0c\x43ursorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"F\n\x13WatchShiftsResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ShiftEventR\x05\x65vent*v\n\x0fSampleSizeBasis\x12!\n\x1dSAMPLE_SIZE_BASIS_UNSPECIFIED\x10\x00\x12!\n\x1dSAMPLE_SIZE_BASIS_IMPORTANCES\x10\x01\x12\x1d\n\x19SAMPLE_SIZE_BASIS_SUMMARY\x10\x02\x32\x9c\x07\n\x11\x41ggregatorService\x12R\n\tIngestLfi\x12\x1f.aftershock.v1.IngestLfiRequest\x1a .aftershock.v1.IngestLfiResponse(\x01\x30\x01\x12]\n\x0eReportOutcomes\x12$.aftershock.v1.ReportOutcomesRequest\x1a%.aftershock.v1.ReportOutcomesResponse\x12Q\n\nListModels\x12 .aftershock.v1.ListModelsRequest\x1a!.aftershock.v1.ListModelsResponse\x12T\n\x0bListWindows\x12!.aftershock.v1.ListWindowsRequest\x1a\".aftershock.v1.ListWindowsResponse\x12\x45\n\x06GetGfi\x12\x1c.aftershock.v1.GetGfiRequest\x1a\x1d.aftershock.v1.GetGfiResponse\x12\x66\n\x11GetFeatureProfile\x12\'.aftershock.v1.GetFeatureProfileRequest\x1a(.aftershock.v1.GetFeatureProfileResponse\x12]\n\x0e\x43ompareWindows\x12$.aftershock.v1.CompareWindowsRequest\x1a%.aftershock.v1.CompareWindowsResponse\x12\x63\n\x10\x43hooseSampleSize\x12&.aftershock.v1.ChooseSampleSizeRequest\x1a\'.aftershock.v1.ChooseSampleSizeResponse\x12`\n\x0fGetWindowSample\x12%.aftershock.v1.GetWindowSampleRequest\x1a&.aftershock.v1.GetWindowSampleResponse\x12V\n\x0bWatchShifts\x12!.aftershock.v1.WatchShiftsRequest\x1a\".aftershock.v1.WatchShiftsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aftershock/v1/aggregator_service.proto\x12\raftershock.v1\x1a\x1e\x61\x66tershock/v1/checkpoint.proto\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1e\x61\x66tershock/v1/importance.proto\x1a\x19\x61\x66tershock/v1/shift.proto\x1a\x1a\x61\x66tershock/v1/window.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x92\x01\n\x10IngestLfiRequest\x12;\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.CheckpointH\x00R\ncheckpoint\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x17.aftershock.v1.LfiBlockH\x00R\x05\x62lockB\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x9e\x01\n\x11IngestLfiResponse\x12\x19\n\x08\x62lock_id\x18\x01 \x01(\tR\x07\x62lockId\x12\x38\n\x07receipt\x18\x02 \x01(\x0b\x32\x1c.aftershock.v1.IngestReceiptH\x00R\x07receipt\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rrorB\x08\n\x06result\"E\n\rIngestReceipt\x12\x16\n\x06window\x18\x01 \x01(\tR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe2\x03\n\x15ReportOutcomesRequest\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12)\n\nrequest_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\trequestId\x12\x41\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tstartTime\x12=\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x07\x65ndTime\x12,\n\x08\x65xpected\x18\x05 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x08\x65xpected\x12\x1a\n\x08observed\x18\x06 \x01(\x04R\x08observed:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x18report_outcomes.interval\x12!end_time must be after start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.end_time > this.start_time\"e\n\x16ReportOutcomesResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"[\n\x11ListModelsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x97\x03\n\x0cModelSummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.aftershock.v1.CheckpointR\ncheckpoint\x12:\n\rlatest_window\x18\x03 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x0clatestWindow\x12\x1f\n\x0b\x62lock_count\x18\x04 \x01(\x04R\nblockCount\x12\x32\n\x15\x64uplicate_block_count\x18\x05 \x01(\x04R\x13\x64uplicateBlockCount\x12.\n\x13refused_block_count\x18\x06 \x01(\x04R\x11refusedBlockCount\x12\x46\n\x11latest_event_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0flatestEventTime\x12/\n\x05rules\x18\x08 \x01(\x0b\x32\x19.aftershock.v1.ModelRulesR\x05rules\"\xb0\x01\n\nModelRules\x12T\n\x10\x61llowed_lateness\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\x0f\x61llowedLateness\x12L\n\tretention\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\r\"\x05\x08\x80\xb0\xbd\x10\x32\x04\x08\x80\xa3\x05R\tretention\"\x83\x01\n\x14SetModelRulesRequest\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x05model\x12/\n\x05rules\x18\x02 \x01(\x0b\x32\x19.aftershock.v1.ModelRulesR\x05rules\"H\n\x15SetModelRulesResponse\x12/\n\x05rules\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ModelRulesR\x05rules\"q\n\x12ListModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32\x1b.aftershock.v1.ModelSummaryR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n\x12ListWindowsRequest\x12<\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^models/[A-Za-z0-9_.-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"n\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x15.aftershock.v1.WindowR\x07windows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n\rGetGfiRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\"\x83\x01\n\x0eGetGfiResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x42\n\x0bimportances\x18\x02 \x03(\x0b\x32 .aftershock.v1.FeatureImportanceR\x0bimportances\"\x98\x01\n\x18GetFeatureProfileRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12$\n\x07\x66\x65\x61ture\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x07\x66\x65\x61ture\"\x83\x01\n\x19GetFeatureProfileResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x37\n\x07profile\x18\x02 \x01(\x0b\x32\x1d.aftershock.v1.FeatureProfileR\x07profile\"\x99\x03\n\x15\x43ompareWindowsRequest\x12X\n\x07\x61nomaly\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x07\x61nomaly\x12g\n\x0e\x63ontrol_window\x18\x02 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$H\x00R\rcontrolWindow\x12X\n\x11\x63ontrol_selection\x18\x03 \x01(\x0e\x32\x1f.aftershock.v1.ControlSelectionB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00R\x10\x63ontrolSelection\x12\x1e\n\x05top_k\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01R\x04topK\x12\x38\n\x07rank_by\x18\x05 \x01(\x0e\x32\x15.aftershock.v1.RankByB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06rankByB\t\n\x07\x63ontrol\"S\n\x16\x43ompareWindowsResponse\x12\x39\n\ncomparison\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ComparisonR\ncomparison\"\xa1\x01\n\x17\x43hooseSampleSizeRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12.\n\ttolerance\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\ttolerance\"\xde\x01\n\x18\x43hooseSampleSizeResponse\x12-\n\x06window\x18\x01 \x01(\x0b\x32\x15.aftershock.v1.WindowR\x06window\x12\x1f\n\x0bsample_size\x18\x02 \x01(\x04R\nsampleSize\x12\x34\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x1e.aftershock.v1.SampleSizeBasisR\x05\x62\x61sis\x12<\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32 .aftershock.v1.FeatureSampleSizeR\x08\x66\x65\x61tures\"\x87\x01\n\x11\x46\x65\x61tureSampleSize\x12\x18\n\x07\x66\x65\x61ture\x18\x01 \x01(\tR\x07\x66\x65\x61ture\x12\x1f\n\x0bsample_size\x18\x02 \x01(\x04R\nsampleSize\x12\x10\n\x03gfi\x18\x03 \x01(\x01R\x03gfi\x12%\n\x0estandard_error\x18\x04 \x01(\x01R\rstandardError\"\xb5\x01\n\x16GetWindowSampleRequest\x12V\n\x06window\x18\x01 \x01(\tB>\xbaH;r927^models/[A-Za-z0-9_.-]{1,64}/windows/[0-9A-Za-z]{1,64}$R\x06window\x12\x43\n\npopulation\x18\x02 \x01(\x0e\x32\x19.aftershock.v1.PopulationB\x08\xbaH\x05\x82\x01\x02\x10\x01R\npopulation\"k\n\x17GetWindowSampleResponse\x12+\n\x11\x63heckpoint_digest\x18\x01 \x01(\tR\x10\x63heckpointDigest\x12#\n\rarrow_streams\x18\x02 \x03(\x0cR\x0c\x61rrowStreams\"\xd9\x01\n\x12WatchShiftsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12H\n\x07\x63ursors\x18\x02 \x03(\x0b\x32..aftershock.v1.WatchShiftsRequest.CursorsEntryR\x07\x63ursors\x1a:\n\x0c\x43ursorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"F\n\x13WatchShiftsResponse\x12/\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.ShiftEventR\x05\x65vent*v\n\x0fSampleSizeBasis\x12!\n\x1dSAMPLE_SIZE_BASIS_UNSPECIFIED\x10\x00\x12!\n\x1dSAMPLE_SIZE_BASIS_IMPORTANCES\x10\x01\x12\x1d\n\x19SAMPLE_SIZE_BASIS_SUMMARY\x10\x02\x32\xf8\x07\n\x11\x41ggregatorService\x12R\n\tIngestLfi\x12\x1f.aftershock.v1.IngestLfiRequest\x1a .aftershock.v1.IngestLfiResponse(\x01\x30\x01\x12]\n\x0eReportOutcomes\x12$.aftershock.v1.ReportOutcomesRequest\x1a%.aftershock.v1.ReportOutcomesResponse\x12Q\n\nListModels\x12 .aftershock.v1.ListModelsRequest\x1a!.aftershock.v1.ListModelsResponse\x12Z\n\rSetModelRules\x12#.aftershock.v1.SetModelRulesRequest\x1a$.aftershock.v1.SetModelRulesResponse\x12T\n\x0bListWindows\x12!.aftershock.v1.ListWindowsRequest\x1a\".aftershock.v1.ListWindowsResponse\x12\x45\n\x06GetGfi\x12\x1c.aftershock.v1.GetGfiRequest\x1a\x1d.aftershock.v1.GetGfiResponse\x12\x66\n\x11GetFeatureProfile\x12\'.aftershock.v1.GetFeatureProfileRequest\x1a(.aftershock.v1.GetFeatureProfileResponse\x12]\n\x0e\x43ompareWindows\x12$.aftershock.v1.CompareWindowsRequest\x1a%.aftershock.v1.CompareWindowsResponse\x12\x63\n\x10\x43hooseSampleSize\x12&.aftershock.v1.ChooseSampleSizeRequest\x1a\'.aftershock.v1.ChooseSampleSizeResponse\x12`\n\x0fGetWindowSample\x12%.aftershock.v1.GetWindowSampleRequest\x1a&.aftershock.v1.GetWindowSampleResponse\x12V\n\x0bWatchShifts\x12!.aftershock.v1.WatchShiftsRequest\x1a\".aftershock.v1.WatchShiftsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +55,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTOUTCOMESREQUEST']._serialized_options = b'\272H\221\001\032\216\001\n\030report_outcomes.interval\022!end_time must be after start_time\032O!has(this.start_time) || !has(this.end_time) || this.end_time > this.start_time'
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_MODELRULES'].fields_by_name['allowed_lateness']._loaded_options = None
+  _globals['_MODELRULES'].fields_by_name['allowed_lateness']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\365$2\000'
+  _globals['_MODELRULES'].fields_by_name['retention']._loaded_options = None
+  _globals['_MODELRULES'].fields_by_name['retention']._serialized_options = b'\272H\020\252\001\r\"\005\010\200\260\275\0202\004\010\200\243\005'
+  _globals['_SETMODELRULESREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_SETMODELRULESREQUEST'].fields_by_name['model']._serialized_options = b'\272H!r\0372\035^models/[A-Za-z0-9_.-]{1,64}$'
   _globals['_LISTWINDOWSREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTWINDOWSREQUEST'].fields_by_name['parent']._serialized_options = b'\272H!r\0372\035^models/[A-Za-z0-9_.-]{1,64}$'
   _globals['_LISTWINDOWSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -86,56 +93,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_options = b'8\001'
   _globals['_WATCHSHIFTSREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_WATCHSHIFTSREQUEST'].fields_by_name['model']._serialized_options = b'\272H$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$'
-  _globals['_SAMPLESIZEBASIS']._serialized_start=4207
-  _globals['_SAMPLESIZEBASIS']._serialized_end=4325
-  _globals['_INGESTLFIREQUEST']._serialized_start=264
-  _globals['_INGESTLFIREQUEST']._serialized_end=410
-  _globals['_INGESTLFIRESPONSE']._serialized_start=413
-  _globals['_INGESTLFIRESPONSE']._serialized_end=571
-  _globals['_INGESTRECEIPT']._serialized_start=573
-  _globals['_INGESTRECEIPT']._serialized_end=642
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=645
-  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1127
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1129
-  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1230
-  _globals['_LISTMODELSREQUEST']._serialized_start=1232
-  _globals['_LISTMODELSREQUEST']._serialized_end=1323
-  _globals['_MODELSUMMARY']._serialized_start=1326
-  _globals['_MODELSUMMARY']._serialized_end=1684
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1686
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1799
-  _globals['_LISTWINDOWSREQUEST']._serialized_start=1802
-  _globals['_LISTWINDOWSREQUEST']._serialized_end=1956
-  _globals['_LISTWINDOWSRESPONSE']._serialized_start=1958
-  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2068
-  _globals['_GETGFIREQUEST']._serialized_start=2070
-  _globals['_GETGFIREQUEST']._serialized_end=2173
-  _globals['_GETGFIRESPONSE']._serialized_start=2176
-  _globals['_GETGFIRESPONSE']._serialized_end=2307
-  _globals['_GETFEATUREPROFILEREQUEST']._serialized_start=2310
-  _globals['_GETFEATUREPROFILEREQUEST']._serialized_end=2462
-  _globals['_GETFEATUREPROFILERESPONSE']._serialized_start=2465
-  _globals['_GETFEATUREPROFILERESPONSE']._serialized_end=2596
-  _globals['_COMPAREWINDOWSREQUEST']._serialized_start=2599
-  _globals['_COMPAREWINDOWSREQUEST']._serialized_end=3008
-  _globals['_COMPAREWINDOWSRESPONSE']._serialized_start=3010
-  _globals['_COMPAREWINDOWSRESPONSE']._serialized_end=3093
-  _globals['_CHOOSESAMPLESIZEREQUEST']._serialized_start=3096
-  _globals['_CHOOSESAMPLESIZEREQUEST']._serialized_end=3257
-  _globals['_CHOOSESAMPLESIZERESPONSE']._serialized_start=3260
-  _globals['_CHOOSESAMPLESIZERESPONSE']._serialized_end=3482
-  _globals['_FEATURESAMPLESIZE']._serialized_start=3485
-  _globals['_FEATURESAMPLESIZE']._serialized_end=3620
-  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_start=3623
-  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_end=3804
-  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_start=3806
-  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_end=3913
-  _globals['_WATCHSHIFTSREQUEST']._serialized_start=3916
-  _globals['_WATCHSHIFTSREQUEST']._serialized_end=4133
-  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_start=4075
-  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_end=4133
-  _globals['_WATCHSHIFTSRESPONSE']._serialized_start=4135
-  _globals['_WATCHSHIFTSRESPONSE']._serialized_end=4205
-  _globals['_AGGREGATORSERVICE']._serialized_start=4328
-  _globals['_AGGREGATORSERVICE']._serialized_end=5252
+  _globals['_SAMPLESIZEBASIS']._serialized_start=4675
+  _globals['_SAMPLESIZEBASIS']._serialized_end=4793
+  _globals['_INGESTLFIREQUEST']._serialized_start=296
+  _globals['_INGESTLFIREQUEST']._serialized_end=442
+  _globals['_INGESTLFIRESPONSE']._serialized_start=445
+  _globals['_INGESTLFIRESPONSE']._serialized_end=603
+  _globals['_INGESTRECEIPT']._serialized_start=605
+  _globals['_INGESTRECEIPT']._serialized_end=674
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=677
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1159
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1161
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1262
+  _globals['_LISTMODELSREQUEST']._serialized_start=1264
+  _globals['_LISTMODELSREQUEST']._serialized_end=1355
+  _globals['_MODELSUMMARY']._serialized_start=1358
+  _globals['_MODELSUMMARY']._serialized_end=1765
+  _globals['_MODELRULES']._serialized_start=1768
+  _globals['_MODELRULES']._serialized_end=1944
+  _globals['_SETMODELRULESREQUEST']._serialized_start=1947
+  _globals['_SETMODELRULESREQUEST']._serialized_end=2078
+  _globals['_SETMODELRULESRESPONSE']._serialized_start=2080
+  _globals['_SETMODELRULESRESPONSE']._serialized_end=2152
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2154
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2267
+  _globals['_LISTWINDOWSREQUEST']._serialized_start=2270
+  _globals['_LISTWINDOWSREQUEST']._serialized_end=2424
+  _globals['_LISTWINDOWSRESPONSE']._serialized_start=2426
+  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2536
+  _globals['_GETGFIREQUEST']._serialized_start=2538
+  _globals['_GETGFIREQUEST']._serialized_end=2641
+  _globals['_GETGFIRESPONSE']._serialized_start=2644
+  _globals['_GETGFIRESPONSE']._serialized_end=2775
+  _globals['_GETFEATUREPROFILEREQUEST']._serialized_start=2778
+  _globals['_GETFEATUREPROFILEREQUEST']._serialized_end=2930
+  _globals['_GETFEATUREPROFILERESPONSE']._serialized_start=2933
+  _globals['_GETFEATUREPROFILERESPONSE']._serialized_end=3064
+  _globals['_COMPAREWINDOWSREQUEST']._serialized_start=3067
+  _globals['_COMPAREWINDOWSREQUEST']._serialized_end=3476
+  _globals['_COMPAREWINDOWSRESPONSE']._serialized_start=3478
+  _globals['_COMPAREWINDOWSRESPONSE']._serialized_end=3561
+  _globals['_CHOOSESAMPLESIZEREQUEST']._serialized_start=3564
+  _globals['_CHOOSESAMPLESIZEREQUEST']._serialized_end=3725
+  _globals['_CHOOSESAMPLESIZERESPONSE']._serialized_start=3728
+  _globals['_CHOOSESAMPLESIZERESPONSE']._serialized_end=3950
+  _globals['_FEATURESAMPLESIZE']._serialized_start=3953
+  _globals['_FEATURESAMPLESIZE']._serialized_end=4088
+  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_start=4091
+  _globals['_GETWINDOWSAMPLEREQUEST']._serialized_end=4272
+  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_start=4274
+  _globals['_GETWINDOWSAMPLERESPONSE']._serialized_end=4381
+  _globals['_WATCHSHIFTSREQUEST']._serialized_start=4384
+  _globals['_WATCHSHIFTSREQUEST']._serialized_end=4601
+  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_start=4543
+  _globals['_WATCHSHIFTSREQUEST_CURSORSENTRY']._serialized_end=4601
+  _globals['_WATCHSHIFTSRESPONSE']._serialized_start=4603
+  _globals['_WATCHSHIFTSRESPONSE']._serialized_end=4673
+  _globals['_AGGREGATORSERVICE']._serialized_start=4796
+  _globals['_AGGREGATORSERVICE']._serialized_end=5812
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ import aftershock.v1.window_pb2
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -207,6 +208,7 @@ class ModelSummary(google.protobuf.message.Message):
     DUPLICATE_BLOCK_COUNT_FIELD_NUMBER: builtins.int
     REFUSED_BLOCK_COUNT_FIELD_NUMBER: builtins.int
     LATEST_EVENT_TIME_FIELD_NUMBER: builtins.int
+    RULES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """models/{model}"""
     block_count: builtins.int
@@ -218,6 +220,10 @@ class ModelSummary(google.protobuf.message.Message):
     def latest_window(self) -> aftershock.v1.window_pb2.Window: ...
     @property
     def latest_event_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def rules(self) -> Global___ModelRules:
+        """Its own; what is absent is the server's setting."""
+
     def __init__(
         self,
         *,
@@ -228,11 +234,81 @@ class ModelSummary(google.protobuf.message.Message):
         duplicate_block_count: builtins.int = ...,
         refused_block_count: builtins.int = ...,
         latest_event_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        rules: Global___ModelRules | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "latest_event_time", b"latest_event_time", "latest_window", b"latest_window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["block_count", b"block_count", "checkpoint", b"checkpoint", "duplicate_block_count", b"duplicate_block_count", "latest_event_time", b"latest_event_time", "latest_window", b"latest_window", "name", b"name", "refused_block_count", b"refused_block_count"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "latest_event_time", b"latest_event_time", "latest_window", b"latest_window", "rules", b"rules"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["block_count", b"block_count", "checkpoint", b"checkpoint", "duplicate_block_count", b"duplicate_block_count", "latest_event_time", b"latest_event_time", "latest_window", b"latest_window", "name", b"name", "refused_block_count", b"refused_block_count", "rules", b"rules"]) -> None: ...
 
 Global___ModelSummary: typing_extensions.TypeAlias = ModelSummary
+
+@typing.final
+class ModelRules(google.protobuf.message.Message):
+    """What a model may have instead of the server's settings."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALLOWED_LATENESS_FIELD_NUMBER: builtins.int
+    RETENTION_FIELD_NUMBER: builtins.int
+    @property
+    def allowed_lateness(self) -> google.protobuf.duration_pb2.Duration:
+        """How far event time passes a window's end before the window closes; then its late blocks are
+        refused and counted. Shorter than the retention.
+        """
+
+    @property
+    def retention(self) -> google.protobuf.duration_pb2.Duration:
+        """How long windows and events are kept: behind the latest event time, and after the last write."""
+
+    def __init__(
+        self,
+        *,
+        allowed_lateness: google.protobuf.duration_pb2.Duration | None = ...,
+        retention: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["allowed_lateness", b"allowed_lateness", "retention", b"retention"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["allowed_lateness", b"allowed_lateness", "retention", b"retention"]) -> None: ...
+
+Global___ModelRules: typing_extensions.TypeAlias = ModelRules
+
+@typing.final
+class SetModelRulesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    RULES_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """models/{model}"""
+    @property
+    def rules(self) -> Global___ModelRules:
+        """Absent, or absent in it: the server's settings."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        rules: Global___ModelRules | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["rules", b"rules"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "rules", b"rules"]) -> None: ...
+
+Global___SetModelRulesRequest: typing_extensions.TypeAlias = SetModelRulesRequest
+
+@typing.final
+class SetModelRulesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: builtins.int
+    @property
+    def rules(self) -> Global___ModelRules: ...
+    def __init__(
+        self,
+        *,
+        rules: Global___ModelRules | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["rules", b"rules"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["rules", b"rules"]) -> None: ...
+
+Global___SetModelRulesResponse: typing_extensions.TypeAlias = SetModelRulesResponse
 
 @typing.final
 class ListModelsResponse(google.protobuf.message.Message):

@@ -50,6 +50,11 @@ class AggregatorServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.SetModelRules = channel.unary_unary(
+                '/aftershock.v1.AggregatorService/SetModelRules',
+                request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesResponse.FromString,
+                _registered_method=True)
         self.ListWindows = channel.unary_unary(
                 '/aftershock.v1.AggregatorService/ListWindows',
                 request_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.ListWindowsRequest.SerializeToString,
@@ -110,6 +115,13 @@ class AggregatorServiceServicer(object):
 
     def ListModels(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetModelRules(self, request, context):
+        """Replaces what a model has instead of the server's settings. All replicas follow at once.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -178,6 +190,11 @@ def add_AggregatorServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'SetModelRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModelRules,
+                    request_deserializer=aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesResponse.SerializeToString,
             ),
             'ListWindows': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWindows,
@@ -297,6 +314,33 @@ class AggregatorService(object):
             '/aftershock.v1.AggregatorService/ListModels',
             aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsRequest.SerializeToString,
             aftershock_dot_v1_dot_aggregator__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModelRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AggregatorService/SetModelRules',
+            aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesRequest.SerializeToString,
+            aftershock_dot_v1_dot_aggregator__service__pb2.SetModelRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

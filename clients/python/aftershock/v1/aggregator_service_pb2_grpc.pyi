@@ -73,6 +73,22 @@ _AggregatorServiceListModelsType = typing_extensions.TypeVar(
     ],
 )
 
+_AggregatorServiceSetModelRulesType = typing_extensions.TypeVar(
+    '_AggregatorServiceSetModelRulesType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+        aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+        aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+        aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
+    ],
+)
+
 _AggregatorServiceListWindowsType = typing_extensions.TypeVar(
     '_AggregatorServiceListWindowsType',
     grpc.UnaryUnaryMultiCallable[
@@ -185,7 +201,7 @@ _AggregatorServiceWatchShiftsType = typing_extensions.TypeVar(
     ],
 )
 
-class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceGetFeatureProfileType, _AggregatorServiceCompareWindowsType, _AggregatorServiceChooseSampleSizeType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
+class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _AggregatorServiceReportOutcomesType, _AggregatorServiceListModelsType, _AggregatorServiceSetModelRulesType, _AggregatorServiceListWindowsType, _AggregatorServiceGetGfiType, _AggregatorServiceGetFeatureProfileType, _AggregatorServiceCompareWindowsType, _AggregatorServiceChooseSampleSizeType, _AggregatorServiceGetWindowSampleType, _AggregatorServiceWatchShiftsType]):
     """Keeps windows of importances and ranks what shifted between them."""
 
     @typing.overload
@@ -201,6 +217,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.ListModelsRequest,
             aftershock.v1.aggregator_service_pb2.ListModelsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+            aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.ListWindowsRequest,
@@ -247,6 +267,10 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
             aftershock.v1.aggregator_service_pb2.ListModelsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+            aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.aggregator_service_pb2.ListWindowsRequest,
             aftershock.v1.aggregator_service_pb2.ListWindowsResponse,
         ],
@@ -289,6 +313,9 @@ class AggregatorServiceStub(typing.Generic[_AggregatorServiceIngestLfiType, _Agg
 
     ListModels: _AggregatorServiceListModelsType
 
+    SetModelRules: _AggregatorServiceSetModelRulesType
+    """Replaces what a model has instead of the server's settings. All replicas follow at once."""
+
     ListWindows: _AggregatorServiceListWindowsType
     """Newest first."""
 
@@ -320,6 +347,10 @@ AggregatorServiceAsyncStub: typing_extensions.TypeAlias = AggregatorServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.ListModelsRequest,
         aftershock.v1.aggregator_service_pb2.ListModelsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+        aftershock.v1.aggregator_service_pb2.SetModelRulesResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.aggregator_service_pb2.ListWindowsRequest,
@@ -381,6 +412,14 @@ class AggregatorServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.aggregator_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.aggregator_service_pb2.ListModelsResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.ListModelsResponse]]: ...
+
+    @abc.abstractmethod
+    def SetModelRules(
+        self,
+        request: aftershock.v1.aggregator_service_pb2.SetModelRulesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.aggregator_service_pb2.SetModelRulesResponse, collections.abc.Awaitable[aftershock.v1.aggregator_service_pb2.SetModelRulesResponse]]:
+        """Replaces what a model has instead of the server's settings. All replicas follow at once."""
 
     @abc.abstractmethod
     def ListWindows(

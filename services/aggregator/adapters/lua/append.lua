@@ -12,6 +12,7 @@ local id, starts, ends, event, lateness, retention = unpack(ARGV, 6, 11)
 local pane, arrow, priority, most_examples, sample_retention = unpack(ARGV, 12, 16)
 local latest_each, step_examples = tonumber(ARGV[17]), tonumber(ARGV[18])
 local name = id .. ':' .. block
+lateness, retention = rule(meta, 'lateness', lateness), rule(meta, 'retention', retention)
 
 local function refuse(...)
   redis.call('HINCRBY', meta, 'refused', 1)

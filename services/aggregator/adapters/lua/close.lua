@@ -2,7 +2,8 @@
 -- once.
 
 local open, window, summary = unpack(KEYS, 1, 3)
-local id, packed, retention = unpack(ARGV)
+local id, packed = unpack(ARGV)
+local retention = rule(KEYS[8], 'retention', ARGV[3])
 
 redis.call('ZREM', open, id)
 if redis.call('EXISTS', window) == 0 or redis.call('HSETNX', window, 'closed', 1) == 0 then

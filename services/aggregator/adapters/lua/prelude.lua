@@ -8,6 +8,11 @@ local function advance(meta, field, time)
   end
 end
 
+-- A model's own rule, or everybody's.
+local function rule(meta, field, everybodys)
+  return redis.call('HGET', meta, field) or everybodys
+end
+
 local function at(meta, field)
   local time = redis.call('HGET', meta, field)
   return time and tonumber(time) or -math.huge

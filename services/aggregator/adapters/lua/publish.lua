@@ -1,7 +1,8 @@
 -- Appends a window's event to the model's stream, once.
 
-local reported, window, shifts = unpack(KEYS)
-local id, event, checksum, most_events, retention = unpack(ARGV)
+local reported, window, shifts, meta = unpack(KEYS)
+local id, event, checksum, most_events = unpack(ARGV)
+local retention = rule(meta, 'retention', ARGV[5])
 
 redis.call('ZREM', reported, id)
 if redis.call('EXISTS', window) == 0 or redis.call('HEXISTS', window, 'event') == 1 then

@@ -2,7 +2,8 @@
 
 local meta, windows, open, reported, window, reports = unpack(KEYS)
 local request, id, starts, ends, through, expected, observed = unpack(ARGV, 1, 7)
-local lateness, retention, retention_micros = unpack(ARGV, 8, 10)
+local lateness = rule(meta, 'lateness', ARGV[8])
+local retention = rule(meta, 'retention', ARGV[9])
 
 if redis.call('SISMEMBER', reports, request) == 1 then
   return {'duplicate', has_work(meta, open, reported, lateness)}
@@ -10,7 +11,7 @@ end
 if redis.call('HEXISTS', meta, 'checkpoint') == 0 then
   return {'unknown'}
 end
-if is_past(meta, ends, retention_micros) then
+if is_past(meta, ends, retention * 1000000) then
   return {'expired'}
 end
 

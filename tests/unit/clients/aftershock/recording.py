@@ -167,6 +167,12 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
         self.note(request, context)
         return aggregator.ListModelsResponse(models=self.models)
 
+    def SetModelRules(  # noqa: N802
+        self, request: aggregator.SetModelRulesRequest, context: Any
+    ) -> aggregator.SetModelRulesResponse:
+        self.note(request, context)
+        return aggregator.SetModelRulesResponse(rules=request.rules)
+
     def ListWindows(  # noqa: N802
         self, request: aggregator.ListWindowsRequest, context: Any
     ) -> aggregator.ListWindowsResponse:

@@ -66,6 +66,9 @@ async def test_reading_and_deciding(platform: Platform, client: aio.Client) -> N
     platform.attribution.explanation = explanation()
     assert await client.explain_checkpoint() == explanation()
     assert platform.attribution.requests[-1].name == "models/ads_ctr"
+    rules = await client.set_model_rules(allowed_lateness=timedelta(minutes=10))
+    assert rules.allowed_lateness.ToTimedelta() == timedelta(minutes=10)
+    assert not rules.HasField("retention")
     platform.aggregator.sample_size = sample_size()
     assert await client.sample_size(window(2), tolerance=0.01) == sample_size()
     platform.aggregator.profile = profile()

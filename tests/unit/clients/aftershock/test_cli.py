@@ -1,6 +1,7 @@
 """The command line: tables for people, the contract's JSON for programs, one line for errors."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -81,6 +82,20 @@ def test_status_of_nothing_says_what_to_do(platform: Platform) -> None:
     output = run("status").stdout
     assert "aftershock doctor" in output
     assert "No open incident." in output
+
+
+def test_rules(platform: Platform) -> None:
+    model = summary()
+    model.rules.retention.FromTimedelta(timedelta(days=20))
+    platform.aggregator.models = [model]
+    shown = run("rules", "ads_ctr").stdout
+    assert "allowed lateness: the aggregator's setting" in shown
+    assert "retention: 20 days" in shown
+    changed = run_json("rules", "ads_ctr", "--allowed-lateness", "90")["rules"]
+    assert changed == {"allowed_lateness": "90s", "retention": "1728000s"}
+    reset = run_json("rules", "ads_ctr", "--default", "--retention-days", "9")["rules"]
+    assert reset == {"retention": "777600s"}
+    run("rules", "other", code=3)
 
 
 def test_windows() -> None:

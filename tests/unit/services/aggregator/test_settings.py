@@ -35,6 +35,7 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
         {"healthy_band_lower": 1.2},
         {"window_seconds": 0},
         {"retention_days": 0.5},
+        {"allowed_lateness_seconds": 8 * 86_400},
     ],
 )
 def test_bad_settings_are_refused(bad: dict[str, object]) -> None:

@@ -7,17 +7,21 @@ from services.aggregator.domain.errors import AggregatorError
 from services.chassis.tokens import Role
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AggregatorService"]
-WRITERS = {"IngestLfi", "ReportOutcomes"}
+ROLES = {
+    "IngestLfi": Role.PIPELINE,
+    "ReportOutcomes": Role.PIPELINE,
+    "SetModelRules": Role.ADMIN,
+}
 
 
 def test_every_method_has_a_role() -> None:
     assert set(ACCESS) == {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
 
 
-def test_pipelines_write_and_readers_read() -> None:
+def test_pipelines_write_admins_rule_and_readers_read() -> None:
     for method, role in ACCESS.items():
-        is_writer = method.rpartition("/")[2] in WRITERS
-        assert role is (Role.PIPELINE if is_writer else Role.READER)
+        name = method.rpartition("/")[2]
+        assert role is ROLES.get(name, Role.READER)
 
 
 def test_every_error_has_a_status() -> None:

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from services.aggregator.adapters.sweeper import Sweeper
-from services.aggregator.domain.window import ModelState
+from services.aggregator.domain.window import ModelRules, ModelState
 from services.chassis.errors import DependencyUnavailable
 
 
@@ -22,6 +22,9 @@ class Models:
         return self.names
 
     async def model(self, model: str) -> ModelState:
+        raise NotImplementedError
+
+    async def set_rules(self, model: str, rules: ModelRules) -> None:
         raise NotImplementedError
 
 
