@@ -1,3 +1,3 @@
 """Fixtures that every test can ask for."""
 
-pytest_plugins = ["tests.postgres", "tests.valkey", "tests.valkey_cluster"]
+pytest_plugins = ["tests.mlflow", "tests.postgres", "tests.valkey", "tests.valkey_cluster"]

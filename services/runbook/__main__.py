@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 import grpc
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from sqlalchemy import Engine
 
@@ -19,9 +20,14 @@ from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
 from services.runbook.act import Act
+from services.runbook.adapters.actuators.by_kind import ByKind
+from services.runbook.adapters.actuators.dry_rollback import DryRollback
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
+from services.runbook.adapters.actuators.mlflow_alias import MlflowAlias
+from services.runbook.adapters.actuators.webhook import Webhook
 from services.runbook.adapters.anchor_file import AnchorFile
+from services.runbook.adapters.anchor_webhook import AnchorWebhook
 from services.runbook.adapters.anchorer import Anchorer
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
@@ -41,18 +47,22 @@ from services.runbook.adapters.grpc_watermarks import GrpcWatermarks
 from services.runbook.adapters.listener import Listener
 from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.no_previewer import NoPreviewer
+from services.runbook.adapters.no_registry import NoRegistry
+from services.runbook.adapters.remote_systems import RemoteSystems, open_remote_systems
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.adapters.sqlite_checkpointer import SqliteCheckpointer
+from services.runbook.adapters.standard_webhook import secret_bytes
 from services.runbook.adapters.system_clock import SystemClock
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.adapters.yaml_policies import YamlPolicies
 from services.runbook.anchor_audit import AnchorAudit
 from services.runbook.approve import Approve
 from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.work import WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
@@ -60,7 +70,15 @@ from services.runbook.expose import Expose
 from services.runbook.lapse import Lapse
 from services.runbook.open import Open
 from services.runbook.pause import SetPause
-from services.runbook.ports import Anchors, Clock, KilledFeatures, PolicySource, Previewer, Store
+from services.runbook.ports import (
+    Actuator,
+    Anchors,
+    Clock,
+    KilledFeatures,
+    PolicySource,
+    Previewer,
+    Store,
+)
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
 from services.runbook.release import Release
@@ -91,13 +109,38 @@ class RunbookSettings(ServiceSettings):
     """Pretend to act. The flags that were set before stay as they are."""
     lease_seconds: float = Field(default=30.0, ge=2.0)
     """After which another worker takes up what one has not finished."""
+    mlflow_url: str | None = None
+    """Registry that rollbacks go by; its alias is moved. None: nothing is rolled back."""
+    mlflow_alias: str = Field(default="champion", min_length=1)
+    """That model servers follow. A registered model has our model's id for a name."""
+    mlflow_token: SecretStr | None = None
+    """Sent as a bearer token."""
+    webhook_url: str | None = None
+    """Receiver that carries out the kinds of mitigation in `webhook_kinds`, in place of flags and
+    the registry's alias."""
+    webhook_secret: SecretStr | None = None
+    """`whsec_` and base64, shared with the receiver."""
+    webhook_kinds: frozenset[MitigationKind] = frozenset()
+    """KILL_SWITCH, CHECKPOINT_ROLLBACK or both."""
     audit_anchor_file: Path | None = None
     """Where the audit's newest hash is appended, on a disk that the database's owner cannot change.
     None: anchors last as long as this process."""
+    audit_anchor_webhook: bool = False
+    """Send each anchor to the webhook's receiver, too."""
     audit_anchor_seconds: float = Field(default=60.0, gt=0)
     """Between two anchors: what is changed later than the next one is noticed."""
     most_attempts: int = Field(default=8, ge=1)
     """Of an action, before it is undone or given to a person."""
+
+    @model_validator(mode="after")
+    def _webhook_is_whole(self) -> Self:
+        if (self.webhook_url is None) != (self.webhook_secret is None):
+            raise ValueError("webhook_url and webhook_secret go together")
+        if (self.webhook_kinds or self.audit_anchor_webhook) and self.webhook_url is None:
+            raise ValueError("webhook_kinds and audit_anchor_webhook need webhook_url")
+        if self.webhook_secret is not None:
+            secret_bytes(self.webhook_secret.get_secret_value())
+        return self
 
 
 def main() -> None:
@@ -129,6 +172,7 @@ class _Parts:
     policies: PolicySource
     clock: Clock
     anchors: Anchors
+    remote: RemoteSystems
     aggregator: grpc.aio.Channel
     attribution: grpc.aio.Channel | None
 
@@ -137,6 +181,7 @@ async def _serve(settings: RunbookSettings, policies: PolicySource, engine: Engi
     transactions = SqlTransactions(engine)
     changes, bells = ChangeSignal(), _bells()
     killed = SqlKilledFeatures(transactions)
+    remote = _remote(settings)
     attribution = settings.attribution_address
     parts = _Parts(
         settings=settings,
@@ -147,7 +192,8 @@ async def _serve(settings: RunbookSettings, policies: PolicySource, engine: Engi
         board=FlagBoard(killed),
         policies=policies,
         clock=SystemClock(),
-        anchors=AnchorFile(file) if (file := settings.audit_anchor_file) else MemoryAnchors(),
+        anchors=_anchors(settings, remote),
+        remote=remote,
         aggregator=open_channel(settings.aggregator_address, settings),
         attribution=open_channel(attribution, settings) if attribution else None,
     )
@@ -163,6 +209,27 @@ async def _serve(settings: RunbookSettings, policies: PolicySource, engine: Engi
     finally:
         for channel in filter(None, (parts.aggregator, parts.attribution)):
             await channel.close()
+        await remote.close()
+
+
+def _remote(settings: RunbookSettings) -> RemoteSystems:
+    token, secret = settings.mlflow_token, settings.webhook_secret
+    return open_remote_systems(
+        mlflow_url=settings.mlflow_url,
+        mlflow_alias=settings.mlflow_alias,
+        mlflow_token=token.get_secret_value() if token else None,
+        webhook_url=settings.webhook_url,
+        webhook_secret=secret.get_secret_value() if secret else None,
+        clock=SystemClock(),
+    )
+
+
+def _anchors(settings: RunbookSettings, remote: RemoteSystems) -> Anchors:
+    file = settings.audit_anchor_file
+    kept: Anchors = AnchorFile(file) if file else MemoryAnchors()
+    if remote.webhook is None or not settings.audit_anchor_webhook:
+        return kept
+    return AnchorWebhook(remote.webhook, kept)
 
 
 def _register(parts: _Parts, server: grpc.aio.Server) -> None:
@@ -221,11 +288,12 @@ def _lanes(parts: _Parts) -> Sequence[WorkTable]:
     """
     store, policies, clock = parts.store, parts.policies, parts.clock
     metadata = call_metadata(parts.settings)
-    actuator, watermarks = _actuator(parts), GrpcWatermarks(parts.aggregator, metadata)
+    kill_switches, watermarks = _kill_switches(parts), GrpcWatermarks(parts.aggregator, metadata)
+    actuator = _actuator(parts, kill_switches)
     act = Act(
         store=store,
         actuator=actuator,
-        releases=actuator,
+        releases=kill_switches,
         policies=policies,
         watermarks=watermarks,
         clock=clock,
@@ -243,7 +311,7 @@ def _lanes(parts: _Parts) -> Sequence[WorkTable]:
         {
             WorkKind.APPLY: act,
             WorkKind.REVERT: act,
-            WorkKind.EXPOSE: Expose(store, actuator, actuator, watermarks, clock),
+            WorkKind.EXPOSE: Expose(store, actuator, kill_switches, watermarks, clock),
         },
     )
 
@@ -257,13 +325,30 @@ def _propose(parts: _Parts) -> Propose:
         store=parts.store,
         policies=parts.policies,
         previewer=previewer,
+        registry=parts.remote.registry or NoRegistry(),
         clock=parts.clock,
         approval_time=timedelta(minutes=parts.settings.approval_minutes),
     )
 
 
-def _actuator(parts: _Parts) -> DryRun | FlagdSync:
-    return DryRun() if parts.settings.dry_run else FlagdSync(parts.killed, parts.board)
+def _kill_switches(parts: _Parts) -> DryRun | FlagdSync | Webhook:
+    if parts.settings.dry_run:
+        return DryRun()
+    if parts.remote.webhook and MitigationKind.KILL_SWITCH in parts.settings.webhook_kinds:
+        return Webhook(parts.remote.webhook)
+    return FlagdSync(parts.killed, parts.board)
+
+
+def _actuator(parts: _Parts, kill_switches: Actuator) -> ByKind:
+    rollback, remote = MitigationKind.CHECKPOINT_ROLLBACK, parts.remote
+    by_kind: dict[MitigationKind, Actuator] = {MitigationKind.KILL_SWITCH: kill_switches}
+    if parts.settings.dry_run:
+        by_kind[rollback] = DryRollback()
+    elif remote.webhook and rollback in parts.settings.webhook_kinds:
+        by_kind[rollback] = Webhook(remote.webhook)
+    elif remote.registry:
+        by_kind[rollback] = MlflowAlias(remote.registry)
+    return ByKind(by_kind)
 
 
 if __name__ == "__main__":

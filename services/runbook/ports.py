@@ -13,6 +13,7 @@ from services.runbook.domain.pause import Pause
 from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.policy import Condition, Fields, Rules
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import Registered
 from services.runbook.domain.work import Claim, Work, WorkKind
 
 T = TypeVar("T")
@@ -186,7 +187,9 @@ class Actuator(Protocol):
         """Return what is in force and what the plan would put in force. Changes nothing.
 
         Raises:
+            ActuatorConflict: something else is in force than the plan replaces.
             ActuatorRefused: this actuator cannot carry such a plan out.
+            ActuatorUnavailable: ask again.
         """
 
     async def apply(self, key: str, plan: Plan, change: Change) -> None:
@@ -266,6 +269,16 @@ class ImportanceSource(Protocol):
         """Return the GFI of these features in a window; none where the window is not known.
 
         Changes nothing. Raises ImportancesUnavailable: ask again.
+        """
+
+
+class Registry(Protocol):
+    """Which checkpoints of a model there are to go back to."""
+
+    async def registered(self, model: str) -> Registered:
+        """Return the model's checkpoints and which one is served.
+
+        Changes nothing. Raises RegistryUnavailable, which says why.
         """
 
 

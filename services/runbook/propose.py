@@ -4,14 +4,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.runbook.domain.blast_radius import blast_radius
-from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
+from services.runbook.domain.errors import (
+    ConditionFailed,
+    PreviewUnavailable,
+    RegistryUnavailable,
+)
 from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
+from services.runbook.domain.plan import MitigationKind
+from services.runbook.domain.policy import Action, Rules
 from services.runbook.domain.preview import MissingPreview, Preview, predict
-from services.runbook.domain.proposal import Draft, Proposal, conclude, draft
+from services.runbook.domain.proposal import Draft, Proposal, case_of, conclude, draft, remarks
+from services.runbook.domain.rollback import Registered
 from services.runbook.domain.work import Claim, Work, WorkKind
-from services.runbook.ports import Clock, PolicySource, Previewer, Store, UnitOfWork
+from services.runbook.ports import Clock, PolicySource, Previewer, Registry, Store, UnitOfWork
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,7 @@ class Propose:
     store: Store
     policies: PolicySource
     previewer: Previewer
+    registry: Registry
     clock: Clock
     approval_time: timedelta
     """How long a proposal waits for an answer."""
@@ -39,16 +47,30 @@ class Propose:
         await self.store.transact(lambda unit: self._record(unit, claim, finding, time))
 
     async def _consider(self, incident: Incident, around: Circumstances) -> Proposal | str:
+        rules = self.policies.current()
+        registered = await self._registered(rules, incident)
         try:
-            wanted = draft(self.policies.current(), incident, around, self.clock.now())
+            wanted = draft(rules, incident, around, self.clock.now(), registered)
             if isinstance(wanted, str):
                 return wanted
             return conclude(wanted, await self._preview(wanted))
         except ConditionFailed as error:
             return f"A policy could not be followed: {error}. This needs a person."
 
+    async def _registered(self, rules: Rules, incident: Incident) -> Registered | str:
+        if not any(policy.action is Action.ROLLBACK for policy in rules.policies):
+            return "no policy rolls back"
+        try:
+            return await self.registry.registered(incident.model)
+        except RegistryUnavailable as error:
+            return str(error)
+
     async def _preview(self, wanted: Draft) -> Preview | MissingPreview:
-        window = wanted.case.comparison.anomaly
+        if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
+            return MissingPreview(
+                "joint ablation asks the checkpoint that scored the window, not an earlier one"
+            )
+        window = wanted.case.window
         try:
             ablation = await self.previewer.ablate(window.name, wanted.plan.features)
             if ablation.checkpoint_digest != window.checkpoint_digest:
@@ -61,9 +83,10 @@ class Propose:
         self, unit: UnitOfWork, claim: Claim, finding: Proposal | str, time: datetime
     ) -> None:
         unit.outbox.finish(claim)
-        incident = unit.incidents.get(claim.work.incident)
-        if not _waits(incident):
+        found = unit.incidents.get(claim.work.incident)
+        if not _waits(found):
             return
+        incident = self._remarked(found, time)
         if isinstance(finding, Proposal):
             incident = self._proposed(incident, finding, time)
             unit.incidents.save(incident)
@@ -75,6 +98,20 @@ class Propose:
                 unit.outbox.put(Work(WorkKind.ESCALATE, incident.id), time + step.after)
         elif finding not in {"", incident.advice}:
             unit.incidents.save(incident.advised(finding).noted(time, SERVICE, finding))
+        elif incident is not found:
+            unit.incidents.save(incident)
+
+    def _remarked(self, incident: Incident, time: datetime) -> Incident:
+        """Return the incident with what policies have to say and have not said yet."""
+        case = case_of(incident, ())
+        try:
+            said = remarks(self.policies.current(), case) if case else ()
+        except ConditionFailed as error:
+            said = [(SERVICE, f"A policy could not be followed: {error}.")]
+        for actor, message in said:
+            if all((e.actor, e.message) != (actor, message) for e in incident.timeline):
+                incident = incident.noted(time, actor, message)
+        return incident
 
     def _proposed(self, incident: Incident, proposal: Proposal, time: datetime) -> Incident:
         policy, plan = proposal.draft.policy, proposal.draft.plan
@@ -88,7 +125,7 @@ class Propose:
             proposer=policy.principal,
             time=time,
             expire_time=expire_time,
-            reason=f"policy {policy.name}",
+            reason=_grounds(proposal.draft),
             required_approvals=needed,
         )
         proposed = incident.with_proposal(mitigation)
@@ -109,3 +146,9 @@ class Propose:
 
 def _waits(incident: Incident) -> bool:
     return incident.is_open and incident.under_way is None
+
+
+def _grounds(wanted: Draft) -> str:
+    policy = wanted.policy
+    because = f": {wanted.why}" if wanted.why else ""
+    return f"policy {policy.name}, version {policy.version}{because}"

@@ -125,6 +125,8 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         kind=incident_pb2.MitigationKind.Value(f"MITIGATION_KIND_{mitigation.plan.kind}"),
         state=incident_pb2.MitigationState.Value(f"MITIGATION_STATE_{mitigation.state}"),
         features=mitigation.plan.features,
+        checkpoint=mitigation.plan.checkpoint,
+        replaced_checkpoint=mitigation.plan.replaces,
         preview=_preview_message(mitigation.preview),
         plan_hash=mitigation.plan.hash,
         proposer=mitigation.proposer,

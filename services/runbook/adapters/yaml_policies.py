@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from services.runbook.adapters.yaml_limits import (
     ApprovalSection,
@@ -15,30 +15,43 @@ from services.runbook.adapters.yaml_limits import (
     VerificationSection,
 )
 from services.runbook.domain.errors import InvalidPolicy
-from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
+    Action,
     Condition,
     Fields,
     Mode,
     Policy,
     Rules,
+    Threshold,
 )
 from services.runbook.ports import Conditions
 
 
 class _PolicyEntry(Section):
     name: str = Field(pattern="^[a-z0-9_-]{1,64}$")
-    mode: Mode
-    action: str = Field(pattern="^kill_switch$")
+    version: int = Field(default=1, ge=1)
+    mode: Mode = Mode.SUGGEST
+    action: Action
     when: str
-    features: str
-    propose_if: str
+    features: str | None = None
+    propose_if: str = "true"
+    note: str = Field(default="", max_length=1000)
+
+    @model_validator(mode="after")
+    def _fits_its_action(self) -> Self:
+        if (self.action is Action.KILL_SWITCH) != (self.features is not None):
+            raise ValueError("`features` is what kill_switch needs, and no other action takes it")
+        if (self.action is Action.ANNOTATE) != bool(self.note):
+            raise ValueError("`note` is what annotate says, and no other action takes it")
+        return self
 
 
 class _File(Section):
+    version: int = Field(default=1, ge=1, le=1)
+    """Of the format."""
     policies: tuple[_PolicyEntry, ...] = ()
     guard_rails: GuardRailsSection | None = None
     verification: VerificationSection | None = None
@@ -93,12 +106,35 @@ def _files(path: Path) -> Sequence[Path]:
 
 def _parse(file: Path) -> _File:
     try:
-        return _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        text = file.read_text(encoding="utf-8")
+        return _File.model_validate(yaml.safe_load(text) or {})
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidPolicy(f"{file}: no YAML: {error}") from error
     except ValidationError as error:
-        complaints = [f"{file}: {_path(e['loc'])}: {e['msg']}" for e in error.errors()]
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        complaints = [
+            f"{file}:{_line(root, e['loc'])}: {_path(e['loc'])}: {e['msg']}" for e in error.errors()
+        ]
         raise InvalidPolicy("\n".join(complaints)) from error
+
+
+def _line(node: yaml.Node | None, location: Sequence[Any]) -> int:
+    """Return the line, from 1, of what lies at a path, or of the nearest thing around it."""
+    for step in location:
+        inner = _inner(node, step)
+        if inner is None:
+            break
+        node = inner
+    return node.start_mark.line + 1 if node else 1
+
+
+def _inner(node: yaml.Node | None, step: Any) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        inner: yaml.Node = node.value[step]
+        return inner
+    return None
 
 
 def _path(location: Sequence[Any]) -> str:
@@ -107,19 +143,22 @@ def _path(location: Sequence[Any]) -> str:
 
 
 def _policy(where: str, entry: _PolicyEntry, conditions: Conditions) -> Policy:
-    def compiled(field: str, fields: Fields) -> Condition:
+    def compiled(field: str, text: str, fields: Fields) -> Condition:
         try:
-            return conditions.compile(getattr(entry, field), fields)
+            return conditions.compile(text, fields)
         except InvalidPolicy as error:
             raise InvalidPolicy(f"{where}.{field}: {error}") from error
 
+    threshold = entry.features and compiled("features", entry.features, FEATURES_FIELDS)
     return Policy(
         name=entry.name,
+        version=entry.version,
         mode=entry.mode,
-        action=MitigationKind(entry.action.upper()),
-        when=compiled("when", WHEN_FIELDS),
-        features=compiled("features", FEATURES_FIELDS),
-        propose_if=compiled("propose_if", PROPOSE_IF_FIELDS),
+        action=entry.action,
+        when=compiled("when", entry.when, WHEN_FIELDS),
+        features=Threshold(threshold) if threshold else None,
+        propose_if=compiled("propose_if", entry.propose_if, PROPOSE_IF_FIELDS),
+        note=entry.note,
     )
 
 

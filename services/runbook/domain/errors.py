@@ -79,6 +79,10 @@ class ActuatorUnavailable(RunbookError):
     """The actuator did not answer, or has not done what it was told; try again."""
 
 
+class RegistryUnavailable(RunbookError):
+    """Nobody can say which checkpoints there are. The text says why."""
+
+
 class AnchorsUnavailable(RunbookError):
     """The audit's anchors cannot be read or written. The text says why."""
 

@@ -9,10 +9,9 @@ from typing import Protocol
 from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.escalation import EscalationStep
-from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift
+from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift, Window
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.lease import LeaseTerms
-from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.preview import MissingPreview, Preview, recovery
 
 Fields = Mapping[str, frozenset[str]]
@@ -58,6 +57,15 @@ class Mode(StrEnum):
     """Propose and approve."""
 
 
+class Action(StrEnum):
+    """What a policy does where it has a say."""
+
+    KILL_SWITCH = "kill_switch"
+    ROLLBACK = "rollback"
+    ANNOTATE = "annotate"
+    """Add a line to the timeline; other policies decide as if it were not there."""
+
+
 class Condition(Protocol):
     """A yes-or-no question about an incident's facts."""
 
@@ -72,52 +80,91 @@ class Case:
     model: str
     """`models/{model}`"""
     verdict: IncidentVerdict
-    comparison: Comparison
+    comparison: Comparison | None
+    """None: there was no window to compare with."""
+    window: Window
+    """The anomalous one that the comparison, and so the preview, is about."""
     anomalous_windows: int
     killed: frozenset[str]
     """Features of the model that are switched off already: their shifts are our own doing."""
 
     @property
     def calibration(self) -> Calibration:
-        """Of the window that the comparison, and so the preview, is about."""
-        return self.comparison.anomaly.calibration
+        """Of the window."""
+        return self.window.calibration
 
     @property
     def candidates(self) -> tuple[FeatureShift, ...]:
         """The shifts that could still be mended, by rank."""
-        return tuple(s for s in self.comparison.shifts if s.feature not in self.killed)
+        shifts = self.comparison.shifts if self.comparison else ()
+        return tuple(s for s in shifts if s.feature not in self.killed)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Features to act on, and why these; none: nothing stands out."""
+
+    features: tuple[str, ...]
+    why: str = ""
+
+
+class Chooser(Protocol):
+    """Picks features out of a case."""
+
+    def choose(self, case: Case) -> Choice:
+        """Return those to act on, of the case's candidates. Raises ConditionFailed."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Picks the candidates for which a condition holds."""
+
+    condition: Condition
+
+    def choose(self, case: Case) -> Choice:
+        """Ask the condition of each candidate."""
+        facts = case_facts(case)
+        top = max((abs(s.shift) for s in case.candidates), default=0.0)
+        return Choice(
+            tuple(
+                shift.feature
+                for shift in case.candidates
+                if self.condition.holds({**facts, "shift": shift_facts(shift, top)})
+            )
+        )
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A threshold policy."""
+    """When to do something, what, and to which features."""
 
     name: str
     mode: Mode
-    action: MitigationKind
+    action: Action
     when: Condition
     """Whether the policy has a say in the case."""
-    features: Condition
-    """Which of the candidates it would act on."""
+    features: Chooser | None
+    """Which of the candidates a kill-switch would act on; None for other actions."""
     propose_if: Condition
-    """Whether the preview of acting on them is good enough."""
+    """Whether the preview of acting is good enough."""
+    version: int = 1
+    note: str = ""
+    """What `annotate` says."""
 
     @property
     def principal(self) -> str:
         """The name under which the policy proposes and, in mode apply, approves."""
         return f"policy:{self.name}"
 
-    def select(self, case: Case) -> tuple[str, ...]:
+    def has_a_say(self, case: Case) -> bool:
+        """Whether it is for such cases."""
+        return self.when.holds(case_facts(case))
+
+    def select(self, case: Case) -> Choice:
         """Return the features to act on; none where the policy has no say."""
-        facts = case_facts(case)
-        if not self.when.holds(facts):
-            return ()
-        top = max((abs(s.shift) for s in case.candidates), default=0.0)
-        return tuple(
-            shift.feature
-            for shift in case.candidates
-            if self.features.holds({**facts, "shift": shift_facts(shift, top)})
-        )
+        if self.features is None or not self.has_a_say(case):
+            return Choice(())
+        return self.features.choose(case)
 
     def accepts(
         self, case: Case, features: tuple[str, ...], preview: Preview | MissingPreview
@@ -134,7 +181,7 @@ class Rules:
     """Everything that is configured about what may be done, and when it has worked."""
 
     policies: tuple[Policy, ...]
-    """The first that selects features decides."""
+    """The first that would act decides."""
     guard_rails: GuardRails
     verification: VerificationTerms
     escalation: tuple[EscalationStep, ...] = ()
@@ -151,9 +198,9 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
         "anomalous_windows": case.anomalous_windows,
         "calibration": _known(asdict(case.calibration)),
         "comparison": {
-            "feature_count": comparison.feature_count,
-            "significant_count": comparison.significant_count,
-            "history_count": comparison.history_count,
+            "feature_count": comparison.feature_count if comparison else 0,
+            "significant_count": comparison.significant_count if comparison else 0,
+            "history_count": comparison.history_count if comparison else 0,
         },
     }
 

@@ -1,5 +1,6 @@
 """From the rules and a case to a plan worth previewing, or the reason why there is none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -7,9 +8,10 @@ from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice
 from services.runbook.domain.guardrail import Circumstances, GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import MitigationState
-from services.runbook.domain.plan import Plan
-from services.runbook.domain.policy import Case, Mode, Policy, Rules
+from services.runbook.domain.plan import MitigationKind, Plan
+from services.runbook.domain.policy import Action, Case, Mode, Policy, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
+from services.runbook.domain.rollback import Registered, rollback_target
 
 _DECIDED = frozenset({MitigationState.REJECTED, MitigationState.REVERTED, MitigationState.FAILED})
 
@@ -21,6 +23,8 @@ class Draft:
     policy: Policy
     plan: Plan
     case: Case
+    why: str = ""
+    """Why these features."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +41,89 @@ class Proposal:
 
 
 def draft(
-    rules: Rules, incident: Incident, circumstances: Circumstances, time: datetime
+    rules: Rules,
+    incident: Incident,
+    circumstances: Circumstances,
+    time: datetime,
+    registered: Registered | str,
 ) -> Draft | str:
-    """Return what the first policy with a say would do, or why nothing can be proposed.
+    """Return what the first policy that would act would do, or why nothing can be proposed.
+
+    `registered`: the model's checkpoints, or why nobody knows them.
 
     Raises:
         ConditionFailed: a policy's condition has no answer on this incident's facts.
     """
     comparison, verdict = incident.comparison, incident.verdict
-    if comparison is None or verdict not in MITIGABLE:
+    case = case_of(incident, circumstances.in_force)
+    if verdict not in MITIGABLE or case is None:
         return advice_on(verdict, comparison)
-    ours = (plan for plan in circumstances.in_force if plan.model == incident.model)
-    killed = frozenset(feature for plan in ours for feature in plan.features)
-    case = Case(incident.model, verdict, comparison, len(incident.anomalies), killed)
+    hindrance = ""
     for policy in rules.policies:
-        if features := policy.select(case):
-            plan = Plan(incident.id, incident.model, policy.action, features)
-            wanted = Draft(policy, plan, case)
+        wanted = _wanted(policy, case, incident, registered)
+        if isinstance(wanted, Draft):
             return _guarded(wanted, rules.guard_rails, incident, circumstances, time)
+        hindrance = hindrance or wanted
+    if hindrance:
+        return f"{hindrance} This needs a person."
     if verdict is IncidentVerdict.FEATURE_CORRUPTION:
         return "No policy acts on it. This needs a person."
     return advice_on(verdict, comparison)
+
+
+def case_of(incident: Incident, in_force: Sequence[Plan]) -> Case | None:
+    """Return the incident as policies look at it; None if no window was anomalous."""
+    comparison = incident.comparison
+    window = comparison.anomaly if comparison else next(reversed(incident.anomalies), None)
+    if window is None:
+        return None
+    ours = (plan for plan in in_force if plan.model == incident.model)
+    killed = frozenset(feature for plan in ours for feature in plan.features)
+    return Case(
+        incident.model, incident.verdict, comparison, window, len(incident.anomalies), killed
+    )
+
+
+def remarks(rules: Rules, case: Case) -> Sequence[tuple[str, str]]:
+    """Return who has something to say about the case, and what. Raises ConditionFailed."""
+    speakers = (policy for policy in rules.policies if policy.action is Action.ANNOTATE)
+    return [(policy.principal, policy.note) for policy in speakers if policy.has_a_say(case)]
+
+
+def _wanted(
+    policy: Policy, case: Case, incident: Incident, registered: Registered | str
+) -> Draft | str:
+    """Return what the policy would do, or what hinders it; empty if it would do nothing."""
+    if policy.action is Action.ROLLBACK and policy.has_a_say(case):
+        return _back(policy, case, incident, registered)
+    choice = policy.select(case)
+    if not choice.features:
+        return ""
+    kind = MitigationKind.KILL_SWITCH
+    return Draft(policy, Plan(incident.id, incident.model, kind, choice.features), case, choice.why)
+
+
+def _back(
+    policy: Policy, case: Case, incident: Incident, registered: Registered | str
+) -> Draft | str:
+    if isinstance(registered, str):
+        return f"{policy.name} would roll back, but {registered}."
+    since = incident.anomalies[0].start_time
+    target = rollback_target(registered, since)
+    if target is None:
+        return (
+            f"{policy.name} would roll back, but the registry has no checkpoint older than "
+            f"{registered.serving} that is known to be trained until {since:%Y-%m-%d %H:%M} UTC "
+            "or before."
+        )
+    plan = Plan(
+        incident.id,
+        incident.model,
+        MitigationKind.CHECKPOINT_ROLLBACK,
+        checkpoint=target,
+        replaces=registered.serving,
+    )
+    return Draft(policy, plan, case)
 
 
 def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
@@ -81,10 +147,11 @@ def _guarded(
     circumstances: Circumstances,
     time: datetime,
 ) -> Draft | str:
+    kills = wanted.plan.kind is MitigationKind.KILL_SWITCH
     features = wanted.plan.features
     protected = rails.protected(incident.model, features)
     plan = replace(wanted.plan, features=tuple(f for f in features if f not in protected))
-    if not plan.features:
+    if kills and not plan.features:
         return f"{', '.join(protected)} must never be switched off. This needs a person."
     if refusal := rails.refusal(plan, circumstances, time):
         return f"{wanted.policy.name} would {plan}, but {refusal}. This needs a person."

@@ -79,7 +79,7 @@ def action(mitigation: Mitigation) -> str:
     """Return what a mitigation does."""
     if mitigation.features:
         return f"switch off {', '.join(mitigation.features)}"
-    return "serve an earlier checkpoint"
+    return f"serve checkpoint {mitigation.checkpoint} instead of {mitigation.replaced_checkpoint}"
 
 
 def mitigation_state(state: MitigationState.ValueType) -> str:

@@ -183,6 +183,8 @@ class Mitigation(google.protobuf.message.Message):
     VERIFIED_CALIBRATION_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    REPLACED_CHECKPOINT_FIELD_NUMBER: builtins.int
     APPROVERS_FIELD_NUMBER: builtins.int
     REQUIRED_APPROVALS_FIELD_NUMBER: builtins.int
     ESCALATED_TO_FIELD_NUMBER: builtins.int
@@ -202,6 +204,10 @@ class Mitigation(google.protobuf.message.Message):
     """Changes with every change of the mitigation."""
     reason: builtins.str
     """Why it is in this state, in plain words."""
+    checkpoint: builtins.str
+    """Of a rollback: the version of the model that would be served."""
+    replaced_checkpoint: builtins.str
+    """Of a rollback: the version that was served when it was proposed."""
     required_approvals: builtins.int
     """Distinct approvers that its blast radius takes."""
     served_percent: builtins.int
@@ -249,6 +255,8 @@ class Mitigation(google.protobuf.message.Message):
         verified_calibration: builtins.float = ...,
         etag: builtins.str = ...,
         reason: builtins.str = ...,
+        checkpoint: builtins.str = ...,
+        replaced_checkpoint: builtins.str = ...,
         approvers: collections.abc.Iterable[builtins.str] | None = ...,
         required_approvals: builtins.int = ...,
         escalated_to: collections.abc.Iterable[builtins.str] | None = ...,
@@ -256,7 +264,7 @@ class Mitigation(google.protobuf.message.Message):
         served_percent: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["apply_time", b"apply_time", "create_time", b"create_time", "expire_time", b"expire_time", "lease_expire_time", b"lease_expire_time", "preview", b"preview"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "create_time", b"create_time", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "checkpoint", b"checkpoint", "create_time", b"create_time", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "replaced_checkpoint", b"replaced_checkpoint", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
 
 Global___Mitigation: typing_extensions.TypeAlias = Mitigation
 

@@ -12,6 +12,7 @@ from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.memory_incidents import MemoryStore
+from services.runbook.adapters.no_registry import NoRegistry
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.approve import Approve
 from services.runbook.domain.approval import Answer, Expert, Recall, Wish
@@ -31,14 +32,16 @@ from services.runbook.domain.incident import Incident
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import Mitigation
 from services.runbook.domain.pause import Pause, PauseState
-from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
+from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
+    Action,
     Mode,
     Policy,
     Rules,
+    Threshold,
 )
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.work import WorkKind
@@ -48,7 +51,7 @@ from services.runbook.expose import Expose
 from services.runbook.lapse import Lapse
 from services.runbook.open import Open
 from services.runbook.pause import SetPause
-from services.runbook.ports import Actuator, Releases, Store
+from services.runbook.ports import Actuator, Registry, Releases, Store
 from services.runbook.propose import Propose
 from services.runbook.reject import Reject
 from services.runbook.release import Release
@@ -163,9 +166,9 @@ def policy(mode: Mode = Mode.SUGGEST, **conditions: str) -> Policy:
     return Policy(
         name="threshold",
         mode=mode,
-        action=MitigationKind.KILL_SWITCH,
+        action=Action.KILL_SWITCH,
         when=compiler.compile(texts["when"], WHEN_FIELDS),
-        features=compiler.compile(texts["features"], FEATURES_FIELDS),
+        features=Threshold(compiler.compile(texts["features"], FEATURES_FIELDS)),
         propose_if=compiler.compile(texts["propose_if"], PROPOSE_IF_FIELDS),
     )
 
@@ -308,6 +311,7 @@ class Runbook:
         self.previews = KnownPreviews()
         self.watermarks = KnownWatermarks()
         self.importances = KnownImportances()
+        self.registry: Registry = NoRegistry()
         self.open = Open(self.store, self.clock)
         self.approve = Approve(self.store, self.rules, self.clock)
         self.reject = Reject(self.store, self.clock)
@@ -334,6 +338,7 @@ class Runbook:
             store=self.store,
             policies=self.rules,
             previewer=self.previews,
+            registry=self.registry,
             clock=self.clock,
             approval_time=timedelta(minutes=30),
         )

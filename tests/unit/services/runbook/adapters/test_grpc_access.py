@@ -31,6 +31,7 @@ def test_what_callers_can_cause_has_a_status() -> None:
         errors.InvalidPolicy,
         errors.ConditionFailed,
         errors.PreviewUnavailable,
+        errors.RegistryUnavailable,
         errors.ImportancesUnavailable,
         errors.ActuatorConflict,
         errors.ActuatorRefused,

@@ -11,7 +11,7 @@ from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.guardrail import FreezeWindow
 from services.runbook.domain.policy import Case, Mode, Rules
-from tests.unit.services.runbook.builders import MODEL, comparison, shift
+from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, shift, window
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
 DEFAULT = Path(__file__).parents[5] / "deploy" / "policies" / "threshold.yaml"
@@ -41,17 +41,27 @@ def test_the_default_policy_selects_the_one_broken_feature() -> None:
         shift("age", 3, 0.004, z=1.0),
     ]
     case = Case(
-        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1, shifts=shifts), 1, frozenset()
+        MODEL,
+        IncidentVerdict.FEATURE_CORRUPTION,
+        comparison(1, shifts=shifts),
+        window(1, BROKEN),
+        1,
+        frozenset(),
     )
-    assert policy.select(case) == ("user_embedding",)
+    assert policy.select(case).features == ("user_embedding",)
 
 
 def test_the_default_policy_selects_two_that_stand_alone() -> None:
     shifts = [shift("v3", 1, 1.18, z=60.0), shift("v2", 2, 0.63, z=30.0), shift("age", 3, 0.01)]
     case = Case(
-        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1, shifts=shifts), 1, frozenset()
+        MODEL,
+        IncidentVerdict.FEATURE_CORRUPTION,
+        comparison(1, shifts=shifts),
+        window(1, BROKEN),
+        1,
+        frozenset(),
     )
-    assert rules(DEFAULT).policies[0].select(case) == ("v3", "v2")
+    assert rules(DEFAULT).policies[0].select(case).features == ("v3", "v2")
 
 
 def test_a_folder_is_read_in_order(tmp_path: Path) -> None:
@@ -79,7 +89,7 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
         ("policies: [", "no YAML"),
         ("- a", "the whole file"),
         ("polices: []", "polices: Extra inputs"),
-        ("policies: [{name: a}]", r"policies\[0\].mode: Field required"),
+        ("policies: [{name: a}]", r"policy.yaml:1: policies\[0\].action: Field required"),
         (POLICY.format(name="A b"), r"policies\[0\].name"),
         (POLICY.format(name="a").replace("observe", "act"), r"policies\[0\].mode"),
         (POLICY.format(name="a").replace("kill_switch", "pray"), r"policies\[0\].action"),

@@ -19,10 +19,18 @@ from services.runbook.domain.policy import (
     shift_facts,
 )
 from services.runbook.domain.preview import MissingPreview, Preview
-from tests.unit.services.runbook.builders import MODEL, calibration, comparison, policy, shift
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    MODEL,
+    calibration,
+    comparison,
+    policy,
+    shift,
+    window,
+)
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
-CASE = Case(MODEL, CORRUPTION, comparison(1), 2, frozenset())
+CASE = Case(MODEL, CORRUPTION, comparison(1), window(1, BROKEN), 2, frozenset())
 REFERENCE = Path(__file__).parents[5] / "docs" / "reference" / "policies.md"
 
 
@@ -65,19 +73,19 @@ def test_what_is_not_known_is_zero() -> None:
 
 
 def test_one_broken_feature_is_selected_alone() -> None:
-    assert policy().select(CASE) == ("user_embedding",)
+    assert policy().select(CASE).features == ("user_embedding",)
 
 
 def test_features_that_are_off_already_are_not_candidates() -> None:
     second = Case(
-        MODEL, IncidentVerdict.FEATURE_CORRUPTION, comparison(1), 1, frozenset({"user_embedding"})
+        MODEL, CORRUPTION, comparison(1), window(1, BROKEN), 1, frozenset({"user_embedding"})
     )
-    assert policy().select(second) == ("genres",)
+    assert policy().select(second).features == ("genres",)
 
 
 def test_a_policy_without_a_say_selects_nothing() -> None:
-    assert policy(when='model == "feed"').select(CASE) == ()
-    assert policy(when="anomalous_windows >= 2").select(CASE) == ("user_embedding",)
+    assert policy(when='model == "feed"').select(CASE).features == ()
+    assert policy(when="anomalous_windows >= 2").select(CASE).features == ("user_embedding",)
 
 
 def test_a_preview_that_does_not_recover_is_not_accepted() -> None:
