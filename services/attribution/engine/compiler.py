@@ -8,6 +8,7 @@ from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.errors import CheckpointRefused, NotFinite
 from services.attribution.domain.probe import probe_examples
 from services.attribution.engine import explanation, taint
+from services.attribution.engine.block import Block
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.device import CPU, computing_on, moved, tensor_of
 from services.attribution.engine.graph import Graph, lowered
@@ -15,7 +16,6 @@ from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.planning import plan
 from services.attribution.engine.program import AblationProgram, Limits
 from services.attribution.engine.rewrites import split_concatenations, without_sigmoid
-from services.attribution.engine.running import Block
 from services.attribution.engine.spotcheck import worst_error
 from services.attribution.engine.towers import Towers
 from services.attribution.engine.trunk import Trunk

@@ -3,7 +3,7 @@
 import math
 
 from services.attribution.engine.graph import Graph, Ref, Step
-from services.attribution.engine.structure import Layout
+from services.attribution.engine.ownership import Layout
 from services.attribution.engine.trunk import Trunk
 
 

@@ -5,6 +5,8 @@ to any delta of that row. With all pairs of a row in one chunk such units are fo
 delta of each column, and left out of the product.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,30 +19,52 @@ _NARROW = 32
 """Below this width the product is too cheap to prepare for."""
 
 
-def relu_linear(
-    name: int, delta: Tensor, value: Tensor, matrix: Tensor, scratch: Scratch
-) -> Tensor:
-    """Return the change of `relu(x) @ matrix`, overwriting the change of x.
+@dataclass(frozen=True)
+class Relu:
+    """What the change of `relu(x)`, `max(dx + min(x, 0), -max(x, 0))`, needs of x, `[rows, units]`.
 
-    `name` is the linear step's index. `value` is x: `[pairs, units]`, or `[1, units]` if all pairs
-    are of one row.
+    A row for each pair, or one if all pairs are of one row.
     """
-    if len(value) == 1 and matrix.shape[1] >= _NARROW:
-        delta, value, matrix = _without_dead_units(delta, value, matrix, scratch)
-    torch.add(delta, value.clamp(max=0), out=delta)
-    torch.maximum(delta, -value.clamp(min=0), out=delta)
+
+    below: Tensor
+    """`min(x, 0)`"""
+    floor: Tensor
+    """`-max(x, 0)`"""
+    gate: Tensor
+    """What `dx + min(x, 0)` has to exceed for the unit to change: 0 if it is off."""
+
+    @staticmethod
+    def of(value: Tensor) -> "Relu":
+        """Return it for all rows of a block."""
+        gate = torch.where(value > 0, -torch.inf, 0.0)
+        return Relu(value.clamp(max=0), -value.clamp(min=0), gate)
+
+    def at(self, rows: Tensor | slice) -> "Relu":
+        """Return it for some rows."""
+        return Relu(self.below[rows], self.floor[rows], self.gate[rows])
+
+
+def relu_linear(name: int, shifted: Tensor, relu: Relu, matrix: Tensor, scratch: Scratch) -> Tensor:
+    """Return the change of `relu(x) @ matrix`, overwriting `dx + min(x, 0)`, `[pairs, units]`.
+
+    `name` is the linear step's index.
+    """
+    floor = relu.floor
+    if len(floor) == 1 and matrix.shape[1] >= _NARROW:
+        shifted, floor, matrix = _without_dead_units(shifted, relu, matrix, scratch)
+    delta = torch.maximum(shifted, floor, out=shifted)
     answer = scratch.matrix(("relu_linear", name), len(delta), matrix.shape[1])
     return torch.mm(delta, matrix, out=answer)
 
 
 def _without_dead_units(
-    delta: Tensor, value: Tensor, matrix: Tensor, scratch: Scratch
+    shifted: Tensor, relu: Relu, matrix: Tensor, scratch: Scratch
 ) -> tuple[Tensor, Tensor, Tensor]:
-    alive = torch.nonzero((value[0] > 0) | (value[0] + delta.amax(0) > 0)).reshape(-1)
+    alive = torch.nonzero(shifted.amax(0) > relu.gate[0]).squeeze(1)
     if len(alive) > _WORTHWHILE * len(matrix):
-        return delta, value, matrix
-    kept = scratch.matrix("alive", len(delta), len(alive))
-    torch.index_select(delta, 1, alive, out=kept)
+        return shifted, relu.floor, matrix
+    kept = scratch.matrix("alive", len(shifted), len(alive))
+    torch.index_select(shifted, 1, alive, out=kept)
     rows = scratch.matrix("weights", len(alive), matrix.shape[1])
     torch.index_select(matrix, 0, alive, out=rows)
-    return kept, value.index_select(1, alive), rows
+    return kept, relu.floor.index_select(1, alive), rows

@@ -1,7 +1,7 @@
 """The (example, feature) pairs of a block that there is work for, in both orders."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ class Pairs:
     """[pairs]: row of each pair."""
     owners: Tensor
     """[pairs]: feature of each pair."""
+    _sorted: dict[int, tuple[Tensor, list[int]]] = field(default_factory=dict)
+    _places: dict[tuple[int, int, bool], Tensor] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -43,12 +45,28 @@ class Pairs:
 
     def by_row(self, rows: int) -> tuple[Tensor, list[int]]:
         """Return the pairs' positions sorted by row, and where each row's begin, `[rows + 1]`."""
-        order = np.argsort(array_of(self.rows).astype(np.int32), kind="stable")
-        counts = np.bincount(array_of(self.rows), minlength=rows)
-        return tensor_of(order), [0, *np.cumsum(counts).tolist()]
+        if rows not in self._sorted:
+            order = np.argsort(array_of(self.rows).astype(np.int32), kind="stable")
+            counts = np.bincount(array_of(self.rows), minlength=rows)
+            self._sorted[rows] = tensor_of(order), [0, *np.cumsum(counts).tolist()]
+        return self._sorted[rows]
 
-    def pick(self, positions: Tensor) -> "Pairs":
-        """Return a selection of pairs in another order."""
+    def places(self, first: int, last: int, *, of_rows: bool) -> Tensor:
+        """Return which of some neighbours among the features each of their pairs is of.
+
+        With `of_rows`, which element of `[rows, neighbours]`.
+        """
+        key = (first, last, of_rows)
+        if key not in self._places:
+            counts = np.diff(self.starts[first : last + 1])
+            places = tensor_of(np.repeat(np.arange(last - first), counts))
+            if of_rows:
+                places += self.rows[self.starts[first] : self.starts[last]] * (last - first)
+            self._places[key] = places
+        return self._places[key]
+
+    def pick(self, positions: Tensor | slice) -> "Pairs":
+        """Return a selection of pairs in any order."""
         return Pairs((), (0,), self.rows[positions], self.owners[positions])
 
     def take(self, positions: Tensor) -> "Pairs":

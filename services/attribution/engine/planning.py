@@ -2,13 +2,14 @@
 
 import torch
 
+from services.attribution.engine.block import Block
 from services.attribution.engine.deltas import RULES, NoRule
 from services.attribution.engine.graph import Step
 from services.attribution.engine.joins import JOINS
 from services.attribution.engine.pairs import Pairs
-from services.attribution.engine.running import Block, StructuredPart
 from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.structure import NoStructure
+from services.attribution.engine.structured import StructuredPart
 from services.attribution.engine.trunk import Trunk, joint_steps
 
 _FLOATS = (torch.float32, torch.float64)

@@ -14,10 +14,11 @@ from services.attribution.domain.ablation import Ablations, check_finite
 from services.attribution.domain.checkpoint import Checkpoint, Output
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
+from services.attribution.engine.block import Block
 from services.attribution.engine.device import CPU, array_of, computing_on, tensor_of
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
-from services.attribution.engine.running import Block, run
+from services.attribution.engine.running import Job
 from services.attribution.engine.scratch import Scratch
 from services.attribution.engine.trunk import Trunk
 
@@ -88,7 +89,8 @@ class AblationProgram:
             for trunk in self.trunks:
                 pairs = pairs_of(work.present[list(trunk.features), rows], trunk.features)
                 if pairs.count:
-                    change = run(trunk, block, pairs, self.limits.chunk_pairs, self._scratch())
+                    job = Job(trunk, block, pairs, self.limits.chunk_pairs, self._scratch())
+                    change = job.run()
                     change = self._of_logits(output[pairs.rows], change)
                     work.deltas[array_of(pairs.owners), rows.start + array_of(pairs.rows)] = (
                         array_of(change)

@@ -9,17 +9,15 @@ Linear maps, sums and products with unchanged values keep that form, so that a c
 normalisation or a cross layer of ten thousand elements costs what the few that change cost.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from services.attribution.engine.certainty import sure
+from services.attribution.engine.ownership import Own, Stretch
 from services.attribution.engine.pairs import Pairs
-
-Columns = slice | Tensor
-"""Elements of a row: a slice if they lie side by side."""
 
 
 class NoStructure(Exception):
@@ -46,15 +44,14 @@ class Term:
         """Whether the amounts are the change itself."""
         return self.matrix is None and self.factor is None and self.scale is None
 
-    def at(self, span: slice, columns: Columns, rows: Tensor) -> Tensor:
-        """Return the change of some pairs at some columns."""
-        amounts = (
-            self.amounts[span] if self.scale is None else self.amounts[span] * self.scale[span]
-        )
-        change = amounts[:, columns] if self.matrix is None else amounts @ self.matrix[:, columns]
-        if self.factor is None:
-            return change
-        return change * _rows_of(self.factor, rows)[:, columns]
+    def at(self, some: slice, rows: Tensor) -> Tensor:
+        """Return the change of some pairs, given the rows that they are of."""
+        change = self.amounts[some]
+        if self.matrix is not None:
+            change = change @ self.matrix
+        if self.factor is not None:
+            change = change * (self.factor if len(self.factor) == 1 else self.factor[rows])
+        return change if self.scale is None else change * self.scale[some]
 
     def scaled(self, factor: Tensor) -> "Term":
         """Return the change times a value per row, `[rows or 1, width]`."""
@@ -64,36 +61,6 @@ class Term:
     def times(self, number: Tensor) -> "Term":
         """Return the change times a number per pair, `[pairs, 1]`."""
         return replace(self, scale=number if self.scale is None else self.scale * number)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the elements that belong to a feature alone lie, by feature."""
-
-    columns: Mapping[int, Columns]
-    sources: Mapping[int, Tensor] | None = None
-    """Which of the feature's values goes to each of its columns; None: one each, in order."""
-    counts: Mapping[int, int] = field(default_factory=dict)
-    """How many values a feature has, where that is not one for each of its columns."""
-
-    def count(self, feature: int) -> int:
-        """Return how many values a feature has."""
-        return self.counts.get(feature) or len(positions_of(self.columns[feature]))
-
-
-@dataclass(frozen=True)
-class Own:
-    """Changes at the columns of the pair's own feature."""
-
-    layout: Layout
-    values: Mapping[int, Tensor]
-    """[pairs of the feature, values] by feature."""
-
-    def spread(self, feature: int) -> Tensor:
-        """Return the changes of a feature's pairs at its columns."""
-        sources = self.layout.sources
-        values = self.values[feature]
-        return values if sources is None else values[:, sources[feature]]
 
 
 @dataclass(frozen=True)
@@ -146,21 +113,48 @@ class Delta:
         everything = slice(0, self.pairs.count)
         total = self.pairs.rows.new_zeros((self.pairs.count, self.width), dtype=torch.float32)
         for term in self.terms:
-            total += term.at(everything, slice(None), self.pairs.rows)
+            total += term.at(everything, self.pairs.rows)
         if self.own is not None:
-            for feature, start, end in self.pairs.spans():
-                if feature in self.own.layout.columns:
-                    total[start:end, self.own.layout.columns[feature]] += self.own.spread(feature)
+            for stretch, values in self.own.by_stretch(self.pairs):
+                columns = stretch.columns[
+                    self.pairs.places(stretch.first, stretch.last, of_rows=False)
+                ]
+                spread = stretch.spread(values, self.pairs)
+                total[stretch.span(self.pairs)].scatter_add_(1, columns, spread)
         return total
 
-    def terms_at(self, start: int, end: int, columns: Columns) -> Tensor | None:
-        """Return what the terms make of some pairs at some columns; None: nothing."""
-        rows = self.pairs.rows[start:end]
+    def terms_at(self, stretch: Stretch) -> Tensor | None:
+        """Return what the terms make of a stretch's pairs at its columns; None: nothing."""
+        mapped: dict[tuple[int, int], Tensor] = {}
         total: Tensor | None = None
         for term in self.terms:
-            change = term.at(slice(start, end), columns, rows)
+            key = (id(term.amounts), id(term.matrix))
+            if key not in mapped:
+                mapped[key] = self._mapped_at(term, stretch)
+            change = mapped[key]
+            if term.factor is not None:
+                change = change * stretch.owned(term.factor, self.pairs)
+            if term.scale is not None:
+                change = change * term.scale[stretch.span(self.pairs)]
             total = change if total is None else total + change
         return total
+
+    def _mapped_at(self, term: Term, stretch: Stretch) -> Tensor:
+        """Return `amounts @ matrix` of a stretch's pairs at its columns."""
+        pairs = self.pairs
+        some = stretch.span(pairs)
+        amounts = term.amounts[some]
+        if term.is_uniform:
+            return amounts
+        if term.matrix is None:
+            places = pairs.places(stretch.first, stretch.last, of_rows=False)
+            return amounts.gather(1, stretch.columns[places])
+        answer = amounts.new_empty(len(amounts), stretch.columns.shape[1])
+        for k in range(stretch.first, stretch.last):
+            here = slice(pairs.starts[k] - some.start, pairs.starts[k + 1] - some.start)
+            weights = term.matrix[:, stretch.of(k - stretch.first)]
+            torch.mm(amounts[here], weights, out=answer[here])
+        return answer
 
 
 def merged(terms: Sequence[Term]) -> tuple[Term, ...]:
@@ -203,21 +197,3 @@ def plain(pairs: Pairs, change: Tensor) -> Delta:
     """Return a change that is written out already, `[pairs, ...]`."""
     flat = change.reshape(pairs.count, -1)
     return Delta(pairs, flat.shape[1], (Term(flat),))
-
-
-def _rows_of(factor: Tensor, rows: Tensor) -> Tensor:
-    return factor if len(factor) == 1 else factor[rows]
-
-
-def columns_of(positions: Tensor) -> Columns:
-    """Return rising positions as columns."""
-    if int(positions[-1]) - int(positions[0]) + 1 == len(positions):
-        return slice(int(positions[0]), int(positions[-1]) + 1)
-    return positions
-
-
-def positions_of(columns: Columns) -> Tensor:
-    """Return columns as positions."""
-    if isinstance(columns, slice):
-        return torch.arange(columns.start, columns.stop)
-    return columns

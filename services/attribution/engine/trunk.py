@@ -5,14 +5,22 @@ long as that is smaller than writing them out, then passes written-out deltas, o
 from the first step without a rule onwards, the trunk runs again on ablated values.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.dependencies import Dependencies
+from services.attribution.engine.device import tensor_of
 from services.attribution.engine.graph import Graph, Step
 from services.attribution.engine.memory import Memory
+from services.attribution.engine.ownership import Columns, Layout, columns_of
 from services.attribution.engine.towers import Towers
+
+_NARROW = 4
 
 
 @dataclass
@@ -31,6 +39,8 @@ class Trunk:
     """Those of them that a join rule covers, by index."""
     dense: list[Step] = field(default_factory=list)
     """Done chunk by chunk on written-out deltas."""
+    late: int = 0
+    """From which of them on all steps take and answer next to nothing: done once for a block."""
     fused: dict[int, int] = field(default_factory=dict)
     """Dense linear steps that take a ReLU's answer alone, and the ReLU: done as one."""
     again: list[Step] = field(default_factory=list)
@@ -45,6 +55,15 @@ class Trunk:
         """Return the features, as bits."""
         return self.towers.among
 
+    def layout(self, index: int) -> Layout:
+        """Return which elements of a tower step each feature owns."""
+
+        def made() -> Layout:
+            return _layout(sure(self.dependencies.owners(index, self.among)).reshape(-1))
+
+        layout: Layout = self.memory.recall(("tower", index), made)
+        return layout
+
     def fuse(self) -> None:
         """Find the ReLUs that a single linear step follows."""
         inside = {s.index: s for s in self.dense}
@@ -57,6 +76,21 @@ class Trunk:
                 self.fused[step.index] = relu.index
         skipped = set(self.fused.values())
         self.dense = [s for s in self.dense if s.index not in skipped]
+        self.late = len(self.dense)
+        while self.late and self._is_narrow(self.dense[self.late - 1]):
+            self.late -= 1
+
+    def _is_narrow(self, step: Step) -> bool:
+        if step.index in self.fused:
+            return False
+        shapes = [step.shape, *(self.graph.shape_of(i) for i in step.inputs)]
+        return all(shape is None or math.prod(shape) <= _NARROW for shape in shapes)
+
+    def handed_over(self) -> list[int]:
+        """Return the dense steps whose deltas are wanted once for a block."""
+        early = {s.index for s in self.dense[: self.late]}
+        wanted = [i for s in self.dense[self.late :] for i in s.inputs]
+        return [i for i in dict.fromkeys([*wanted, self.graph.output]) if i in early]
 
     def _is_plain_linear(self, step: Step) -> bool:
         if step.operator != "linear" or step.shape is None or len(step.shape) != 1:
@@ -94,6 +128,17 @@ def joint_steps(graph: Graph, dependencies: Dependencies, towers: Towers) -> lis
         for step in graph.steps
         if towers.reaches(step.index) and not dependencies.is_tower(step.index, towers.among)
     ]
+
+
+def _layout(owners: NDArray[np.int64]) -> Layout:
+    columns: dict[int, Columns] = {}
+    order = np.argsort(owners, kind="stable")
+    ranked = owners[order]
+    cuts = np.flatnonzero(np.diff(ranked)) + 1
+    for positions in np.split(order, cuts):
+        if len(positions) and owners[positions[0]] >= 0:
+            columns[int(owners[positions[0]])] = columns_of(tensor_of(positions))
+    return Layout(columns)
 
 
 def _with_what_has_no_rows(graph: Graph, wanted: Iterable[int]) -> list[Step]:

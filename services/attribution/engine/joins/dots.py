@@ -1,18 +1,21 @@
 """Pairwise dot products (DLRM): an ablation changes one row and one column."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from services.attribution.engine.device import tensor_of
 from services.attribution.engine.graph import Graph, Ref
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import (
-    Delta,
+from services.attribution.engine.ownership import (
     Layout,
-    NoStructure,
     Own,
+    Stretch,
     columns_of,
     positions_of,
 )
+from services.attribution.engine.pairs import Pairs
+from services.attribution.engine.structure import Delta, NoStructure
 
 
 def pairwise(site: Site) -> Delta:
@@ -35,24 +38,27 @@ def pairwise(site: Site) -> Delta:
     count, size = shape
     slots = _slots(own.layout, size)
     vectors: Tensor = site.values[source.index]
-    features = list(slots)
-    moved = vectors.new_zeros((site.rows, len(features), size))
-    for k, feature in enumerate(features):
-        start, end = delta.pairs.span(feature)
-        if start < end:
-            moved[delta.pairs.rows[start:end], k] = own.values[feature]
-    dots = torch.bmm(moved, vectors.transpose(1, 2))
-    squares = moved.square().sum(2)
-    for k, feature in enumerate(features):
-        slot = slots[feature]
-        dots[:, k, slot] = 2 * dots[:, k, slot] + squares[:, k]
-    values: dict[int, Tensor] = {}
-    for k, feature in enumerate(features):
-        start, end = delta.pairs.span(feature)
-        if start < end:
-            values[feature] = dots[:, k].index_select(0, delta.pairs.rows[start:end])
+    values = [
+        _changes(vectors, slots, stretch, change, delta.pairs)
+        for stretch, change in own.by_stretch(delta.pairs)
+    ]
     layout = site.remembered(("dots", id(own.layout)), lambda: _dots_layout(slots, count))
     return Delta(delta.pairs, count * count, (), Own(layout, values))
+
+
+def _changes(
+    vectors: Tensor, slots: dict[int, int], stretch: Stretch, change: Tensor, pairs: Pairs
+) -> Tensor:
+    """Return `T dt`, and `dt (2 t + dt)` at the own vector, of every pair, `[pairs, vectors]`."""
+    rows, count, size = vectors.shape
+    places = pairs.places(stretch.first, stretch.last, of_rows=True)
+    features = pairs.features[stretch.first : stretch.last]
+    moved = vectors.new_zeros((rows * len(features), size)).index_copy_(0, places, change)
+    moved = moved.view(rows, len(features), size)
+    dots = torch.bmm(moved, vectors.transpose(1, 2))
+    each, mine = torch.arange(len(features)), tensor_of(np.array([slots[j] for j in features]))
+    dots[:, each, mine] = 2 * dots[:, each, mine] + moved.square().sum(2)
+    return dots.view(-1, count).index_select(0, places)
 
 
 def _is_transposed(graph: Graph, argument: object, source: Ref) -> bool:

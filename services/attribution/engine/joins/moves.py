@@ -9,15 +9,14 @@ from torch import Tensor
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Ref
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import (
-    Delta,
+from services.attribution.engine.ownership import (
     Layout,
-    NoStructure,
     Own,
-    Term,
     columns_of,
+    laid_out,
     positions_of,
 )
+from services.attribution.engine.structure import Delta, NoStructure, Term
 
 
 def move(site: Site) -> Delta:
@@ -33,7 +32,7 @@ def move(site: Site) -> Delta:
         return parts[0]
     own = [p.own for p in parts if p.own is not None]
     terms = tuple(t for p in parts for t in p.terms)
-    joint = _joined(site, own) if own else None
+    joint = _joined(site, parts[0], own) if own else None
     return Delta(parts[0].pairs, parts[0].width, terms, joint)
 
 
@@ -53,8 +52,7 @@ def _moved(site: Site, index: int, is_one_of_many: bool) -> Delta:
     if own is not None:
         before = own.layout
         layout = site.remembered(("layout", index, id(before)), lambda: _layout(before, origin))
-        values = {j: v for j, v in own.values.items() if j in layout.columns}
-        own = Own(layout, values)
+        own = laid_out(layout, delta.pairs, [own])
     return Delta(delta.pairs, width, tuple(_spread(t, origin) for t in delta.terms), own)
 
 
@@ -116,7 +114,7 @@ def _as_own(site: Site, index: int, delta: Delta, plain: Tensor, origin: Tensor)
         )
 
     made = site.remembered(("placed", index), layout)
-    return Own(made, {j: plain[start:end] for j, start, end in delta.pairs.spans()})
+    return Own(made, [plain])
 
 
 def _spread(term: Term, origin: Tensor) -> Term:
@@ -129,22 +127,19 @@ def _spread(term: Term, origin: Tensor) -> Term:
     return Term(term.amounts, matrix, factor, scale=term.scale)
 
 
-def _joined(site: Site, parts: list[Own]) -> Own:
+def _joined(site: Site, delta: Delta, parts: list[Own]) -> Own:
     """Return one own change of several that share no column of a feature."""
     if len(parts) == 1:
         return parts[0]
-    values: dict[int, Tensor] = {}
-    for j in {j for p in parts for j in p.values}:
-        values[j] = torch.cat([p.values[j] for p in parts if j in p.values], dim=1)
     layout = site.remembered(
         ("joined", *(id(p.layout) for p in parts)), lambda: _joined_layout(parts)
     )
-    return Own(layout, values)
+    return laid_out(layout, delta.pairs, parts)
 
 
 def _joined_layout(parts: list[Own]) -> Layout:
     columns, sources, counts = {}, {}, {}
-    for j in {j for p in parts for j in p.layout.columns}:
+    for j in sorted({j for p in parts for j in p.layout.columns}):
         offset, places, picked = 0, [], []
         for part in parts:
             if j not in part.layout.columns:

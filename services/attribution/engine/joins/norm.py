@@ -5,7 +5,8 @@ from torch import Tensor
 
 from services.attribution.engine.deltas.normalisation import inverse_change
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import Columns, Delta, NoStructure, Own, Part, Term
+from services.attribution.engine.ownership import Own
+from services.attribution.engine.structure import Delta, NoStructure, Part, Term
 
 
 def layer_norm(site: Site) -> Delta:
@@ -39,32 +40,23 @@ def layer_norm(site: Site) -> Delta:
         Term(-mean.unsqueeze(1) * changed, ones, scale, is_uniform=True),
     )
     parts = (Part(torch.rsqrt(variance + epsilon).unsqueeze(1), spread), Part(None, bias))
-    values = {
-        feature: own.values[feature] * _at(scale, own.layout.columns[feature]) * changed[start:end]
-        for feature, start, end in delta.pairs.spans()
-        if feature in own.values
-    }
+    values = [
+        v * stretch.owned(scale, delta.pairs) * changed[stretch.span(delta.pairs)]
+        for stretch, v in own.by_stretch(delta.pairs)
+    ]
     return Delta(delta.pairs, delta.width, terms, Own(own.layout, values), parts)
 
 
 def _sums(delta: Delta, own: Own, centred: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sums of `dx` and of `dx (2 c + dx)` of every pair, `[pairs]`."""
     sums, squares = torch.zeros(delta.pairs.count), torch.zeros(delta.pairs.count)
-    for feature, start, end in delta.pairs.spans():
-        if feature not in own.values:
-            continue
-        values = own.values[feature]
-        around = centred[:, own.layout.columns[feature]].index_select(
-            0, delta.pairs.rows[start:end]
-        )
-        torch.sum(values, 1, out=sums[start:end])
-        torch.sum(values * (2 * around + values), 1, out=squares[start:end])
+    for stretch, values in own.by_stretch(delta.pairs):
+        some = stretch.span(delta.pairs)
+        around = stretch.owned(centred, delta.pairs)
+        torch.sum(values, 1, out=sums[some])
+        torch.sum(values * (2 * around + values), 1, out=squares[some])
     return sums, squares
 
 
 def _row(parameter: Tensor | None, default: Tensor) -> Tensor:
     return default if parameter is None else parameter.reshape(1, -1).clone()
-
-
-def _at(scale: Tensor, columns: Columns) -> Tensor:
-    return scale[:, columns]

@@ -9,15 +9,8 @@ from torch import Tensor
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.graph import Ref
 from services.attribution.engine.joins.site import Site
-from services.attribution.engine.structure import (
-    Columns,
-    Delta,
-    Layout,
-    NoStructure,
-    Own,
-    Term,
-    merged,
-)
+from services.attribution.engine.ownership import Layout, Own, Stretch
+from services.attribution.engine.structure import Delta, NoStructure, Term, merged
 
 
 def add(site: Site) -> Delta:
@@ -90,7 +83,7 @@ def _combined(site: Site, sign: float) -> Delta:
 
 
 def _times(delta: Delta, scale: float) -> Delta:
-    own = delta.own and Own(delta.own.layout, {j: v * scale for j, v in delta.own.values.items()})
+    own = delta.own and Own(delta.own.layout, [v * scale for v in delta.own.values])
     terms = tuple(replace(t, amounts=t.amounts * scale) for t in delta.terms)
     return Delta(delta.pairs, delta.width, terms, own)
 
@@ -115,12 +108,10 @@ def _scaled(site: Site, delta: Delta, factor: Tensor) -> Delta:
     if own is not None:
         own = Own(
             own.layout if own.layout.sources is None else _spread_layout(site, own),
-            {
-                feature: own.spread(feature)
-                * _at(factor, delta.pairs.rows[start:end], own.layout.columns[feature])
-                for feature, start, end in delta.pairs.spans()
-                if feature in own.values
-            },
+            [
+                stretch.spread(values, delta.pairs) * stretch.owned(factor, delta.pairs)
+                for stretch, values in own.by_stretch(delta.pairs)
+            ],
         )
     return Delta(delta.pairs, delta.width, tuple(t.scaled(factor) for t in delta.terms), own)
 
@@ -129,11 +120,6 @@ def _spread_layout(site: Site, own: Own) -> Layout:
     """Return the same places for values that are no longer shared by columns."""
     layout: Layout = site.remembered(("spread", id(own.layout)), lambda: Layout(own.layout.columns))
     return layout
-
-
-def _at(factor: Tensor, rows: Tensor, columns: Columns) -> Tensor:
-    part = factor[:, columns]
-    return part if len(factor) == 1 else part.index_select(0, rows)
 
 
 def _times_value(delta: Delta, other: Delta, value: Tensor) -> list[Term]:
@@ -171,7 +157,7 @@ def _own_sum(first: Own | None, second: Own | None) -> Own | None:
         return second if first is None else first
     if first.layout is not second.layout:
         raise NoStructure("features lie elsewhere")
-    return Own(first.layout, {j: v + second.values[j] for j, v in first.values.items()})
+    return Own(first.layout, [a + b for a, b in zip(first.values, second.values, strict=True)])
 
 
 def _own_product(first: Delta, second: Delta, one: Tensor, two: Tensor) -> Own | None:
@@ -183,26 +169,22 @@ def _own_product(first: Delta, second: Delta, one: Tensor, two: Tensor) -> Own |
     layout = (first.own or second.own).layout  # type: ignore[union-attr]
     if layout.sources is not None:
         raise NoStructure("values are shared by columns")
-    values: dict[int, Tensor] = {}
-    for feature, start, end in first.pairs.spans():
-        columns = layout.columns.get(feature)
-        if columns is None:
-            continue
-        rows = first.pairs.rows[start:end]
+    values = []
+    for k, stretch in enumerate(layout.stretches(first.pairs.features)):
         total: Tensor | None = None
         if first.own is not None:
-            other = _at(two, rows, columns)
-            spread = second.terms_at(start, end, columns)
-            other = other if spread is None else other + spread
+            other = _value_at(stretch, two, second)
             if second.own is not None:
-                other = other + second.own.values[feature]
-            total = first.own.values[feature] * other
+                other = other + second.own.values[k]
+            total = first.own.values[k] * other
         if second.own is not None:
-            other = _at(one, rows, columns)
-            spread = first.terms_at(start, end, columns)
-            other = other if spread is None else other + spread
-            change = other * second.own.values[feature]
+            change = _value_at(stretch, one, first) * second.own.values[k]
             total = change if total is None else total + change
-        total = sure(total)
-        values[feature] = total
+        values.append(sure(total))
     return Own(layout, values)
+
+
+def _value_at(stretch: Stretch, value: Tensor, delta: Delta) -> Tensor:
+    """Return a value plus what the terms of its change make, at a stretch's columns."""
+    before, change = stretch.owned(value, delta.pairs), delta.terms_at(stretch)
+    return before if change is None else before + change
