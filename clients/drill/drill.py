@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
+import numpy as np
+import numpy.typing as npt
+
+from aftershock.v1.importance_pb2 import LfiMethod
 from aftershock.v1.shift_pb2 import Comparison, Verdict
 from clients.drill.corruptions import Corruption
 from clients.drill.laboratory import Laboratory, Logged
@@ -14,6 +18,12 @@ from clients.drill.subject import Subject
 TOP_SHARE = 0.03
 """K by default, as a share of the features: the paper's 30 of about a thousand."""
 FEWEST_TOP = 3
+LOOKED_AT = 2000
+"""Examples whose LFIs are looked at one by one."""
+EQUATIONS = {
+    "equation 2, relative change": LfiMethod.LFI_METHOD_RELATIVE,
+    "equation 1, pseudo-loss": LfiMethod.LFI_METHOD_PSEUDO_LOSS,
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Run:
     verdict: str
     significant: frozenset[str]
     """Features that survive false-discovery control."""
+    gfi: Mapping[str, tuple[float, float]] = field(repr=False)
+    """At control and at anomaly, by feature."""
     scores: Mapping[str, Scores] = field(repr=False)
 
     def found(self, method: str, top: int) -> tuple[str, ...]:
@@ -61,6 +73,14 @@ class CleanPair:
 
 
 @dataclass(frozen=True)
+class Magnitudes:
+    """The non-zero |LFI| of one feature by equation, float64 [n] each."""
+
+    feature: str
+    by_equation: Mapping[str, npt.NDArray[np.float64]] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that a drill has to tell."""
 
@@ -70,6 +90,8 @@ class Findings:
     rows: int
     importances: Scores
     """GFI in the window before the first that was broken."""
+    magnitudes: Magnitudes
+    """Of the most important feature."""
     runs: Sequence[Run]
     clean: Sequence[CleanPair]
     left_out: Sequence[str]
@@ -138,10 +160,20 @@ class Drill:
             control="same rows" if plan.same_rows else "earlier window",
             rows=clean[-1].example_count,
             importances=importances,
+            magnitudes=self._magnitudes(max(importances, key=lambda name: importances[name])),
             runs=[self._run(plan, one, clean) for one in broken],
             clean=[self._clean_pair(number, clean) for number in range(first, len(slices))],
             left_out=left_out,
         )
+
+    def _magnitudes(self, feature: str) -> Magnitudes:
+        place = self.subject.schema.names().index(feature)
+        examples = self.subject.slices[-1].examples.slice(0, LOOKED_AT)
+        found = {}
+        for equation, method in EQUATIONS.items():
+            values = np.abs(self.laboratory.lfis(examples, method).values[:, place])
+            found[equation] = values[values > 0]
+        return Magnitudes(feature, found)
 
     def _break(
         self, plan: Plan, number: int, importances: Scores, left_out: list[str]
@@ -173,6 +205,7 @@ class Drill:
             prediction_change=one.logged.mean_prediction / expected - 1,
             verdict=Verdict.Name(comparison.verdict).removeprefix("VERDICT_"),
             significant=_significant(comparison),
+            gfi={s.feature: (s.control_gfi, s.anomaly_gfi) for s in comparison.shifts},
             scores=scores_of(comparison),
         )
 

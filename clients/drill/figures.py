@@ -16,8 +16,25 @@ Numbers = npt.NDArray[np.float64]
 
 
 def save_report_figures(report: Report, folder: Path) -> list[Path]:
-    """Recall by method, and false alarms against detection; answers where they are."""
+    """The paper's figures 1 and 2 for this model, recall by method, false alarms; where they are.
+
+    Figure 2 is of the run that moved predictions most.
+    """
+    findings = report.findings
+    magnitudes = histograms(
+        {name: values for name, values in findings.magnitudes.by_equation.items() if len(values)},
+        findings.magnitudes.feature,
+        "|LFI| over its largest",
+    )
+    worst = max(findings.runs, key=lambda run: abs(run.prediction_change))
+    control, anomaly = np.array(list(worst.gfi.values())).T
+    broken = [list(worst.gfi).index(culprit) for culprit in worst.culprits]
+    title = f"{worst.title}: prediction {worst.prediction_change:+.1%}"
     return [
+        save(magnitudes, folder / "figure-1.png"),
+        save(
+            importances_side_by_side({title: (control, anomaly, broken)}), folder / "figure-2.png"
+        ),
         save(recall_by_method(report), folder / "recall.png"),
         save(false_alarms(report), folder / "false_alarms.png"),
     ]

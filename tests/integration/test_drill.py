@@ -43,7 +43,12 @@ def test_a_generated_world(tmp_path: Path) -> None:
     assert gfi["above_median"] > gfi["below_median"]
     assert report["false_flags_per_clean_window"] < 6
     assert max(case["mean_prediction_change"] for case in report["cases"]) > 0.02
-    assert {path.name for path in tmp_path.iterdir()} == {"recall.png", "false_alarms.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "figure-1.png",
+        "figure-2.png",
+        "recall.png",
+        "false_alarms.png",
+    }
 
 
 def test_own_examples(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf.text_format import Parse
 
 from aftershock.v1.shift_pb2 import Comparison
-from clients.drill.drill import CleanPair, Findings, Run
+from clients.drill.drill import CleanPair, Findings, Magnitudes, Run
 from clients.drill.figures import save_report_figures
 from clients.drill.report import Report
 from clients.drill.scores import ranked, scores_of
@@ -29,6 +30,7 @@ def run(case: str, culprits: tuple[str, ...], change: float, first: str, flags: 
         prediction_change=change,
         verdict="FEATURE_CORRUPTION",
         significant=frozenset(flags.split()),
+        gfi=dict.fromkeys(NAMES, (0.1, 0.2)),
         scores={"m": {name: scores.get(name, 0.0) for name in NAMES}},
     )
 
@@ -39,6 +41,7 @@ FINDINGS = Findings(
     control="earlier window",
     rows=100,
     importances={name: float(i) for i, name in enumerate(NAMES)},
+    magnitudes=Magnitudes("f9", {"equation 1": np.array([0.1, 0.4]), "equation 2": np.ones(0)}),
     runs=[
         run("1", ("f9",), 0.02, "f9 f1", flags="f9 f3"),
         run("1", ("f8",), -0.001, "f1 f2 f3 f8"),
@@ -111,7 +114,8 @@ def test_tables_and_figures_are_drawn(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "left out: case 3" in out
     assert "0.67" in out
     paths = save_report_figures(REPORT, tmp_path / "figures")
-    assert [path.name for path in paths] == ["recall.png", "false_alarms.png"]
+    names = ["figure-1.png", "figure-2.png", "recall.png", "false_alarms.png"]
+    assert [path.name for path in paths] == names
     before = [path.read_bytes() for path in paths]
     assert all(content.startswith(b"\x89PNG") for content in before)
     assert before == [p.read_bytes() for p in save_report_figures(REPORT, tmp_path / "figures")]
