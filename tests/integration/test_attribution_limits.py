@@ -1,6 +1,7 @@
 """What attribution does with more work or more checkpoints than it takes on, over real gRPC."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from aftershock.v1 import attribution_service_pb2 as pb
+from services.attribution.adapters.grpc_lfi_stream import Decoded
 from services.attribution.domain.ablation import Ablations
+from services.attribution.domain.block import Batch, LfiBlock
 from services.attribution.domain.checkpoint import Checkpoint
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
@@ -205,3 +208,22 @@ async def test_what_is_larger_than_the_budget_is_refused(tmp_path: Path, folder:
             await load(stub, folder)
         assert reason(failure(caught.value)) == "CHECKPOINT_REFUSED"
         assert await names(stub) == [NAME]
+
+
+def live_batches() -> int:
+    """Return how many batches this process holds, in whatever state."""
+    return sum(type(thing) in {Batch, Decoded, LfiBlock} for thing in gc.get_objects())
+
+
+async def test_a_long_stream_holds_no_more_than_a_short_one(tmp_path: Path) -> None:
+    before = live_batches()
+    async with ServedAttribution(tmp_path, None) as stub:
+        requests = [options(), *(batch(str(i), EXAMPLES.part(0, 8)) for i in range(60))]
+        held = [
+            live_batches() - before
+            async for response in stub.ComputeLfi(iter(requests))
+            if response.batch_id.endswith("9")
+        ]
+    assert len(held) == 6
+    # Three are under way, each as a batch, decoded or as a block; one has just been answered.
+    assert max(held) <= 3 * 4

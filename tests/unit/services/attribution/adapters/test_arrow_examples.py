@@ -1,6 +1,7 @@
 """Arrow columns become the program's inputs, or say why not."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.attribution.adapters.arrow_examples import decode
+from services.attribution.domain.checkpoint import FeatureKind
 from services.attribution.domain.errors import (
     AttributionError,
     EmptyBatch,
@@ -188,6 +190,34 @@ def test_a_value_that_does_not_fit_is_refused(
     values[row] = value
     column = pa.array(values, TABLE.schema.field(name).type)
     refused(with_column(name, column), error, message, f".{name}[{row}]")
+
+
+ANY_NUMBER = st.sampled_from([NAN, INF, -INF])
+OF_EACH_KIND: dict[FeatureKind, tuple[str, Callable[[float], Any], type[AttributionError]]] = {
+    FeatureKind.NUMERIC: ("price", lambda wrong: wrong, NotFinite),
+    FeatureKind.EMBEDDING: ("poster", lambda wrong: [0.5] * 3 + [wrong] + [0.5] * 4, NotFinite),
+    FeatureKind.WEIGHTED_ID_LIST: (
+        "genre_affinity",
+        lambda wrong: [{"id": 1, "weight": 0.5}, {"id": 2, "weight": wrong}],
+        NotFinite,
+    ),
+    # Integers cannot be NaN: a column of floats is refused whole.
+    FeatureKind.CATEGORICAL: ("gender", lambda wrong: wrong, WrongDataType),
+    FeatureKind.ID_LIST: ("genres", lambda wrong: [1.0, wrong], WrongDataType),
+    FeatureKind.ENCODED_EMBEDDING: ("user_embedding", lambda wrong: [1.0, wrong], WrongDataType),
+}
+
+
+@settings(deadline=None)
+@given(st.sampled_from(FeatureKind), st.integers(0, ROWS - 1), ANY_NUMBER)
+def test_what_is_not_finite_is_refused_in_every_kind(
+    kind: FeatureKind, row: int, wrong: float
+) -> None:
+    name, value, error = OF_EACH_KIND[kind]
+    assert SCHEMA.features[SCHEMA.index[name]].kind is kind
+    column = pa.array([value(wrong if r == row else 0.5) for r in range(ROWS)])
+    place = f"[{row}]" if error is NotFinite else ""
+    refused(with_column(name, column), error, "row" if place else "holds", f".{name}{place}")
 
 
 @pytest.mark.parametrize("kind", ["id", "weight"])

@@ -1,12 +1,10 @@
-"""The engine against brute force in float64 and against Captum, over every usual architecture."""
+"""The engine against brute force in float64, over every usual architecture."""
 
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
-from captum.attr import FeatureAblation
-from torch import Tensor, nn
+from torch import nn
 
 from services.attribution.domain.checkpoint import Output
 from services.attribution.domain.lfi import LfiMethod, attribute, pseudo_loss, relative
@@ -60,35 +58,6 @@ def test_importances_equal_brute_force(name: str, method: LfiMethod) -> None:
     wanted = np.where(np.abs(deltas) > 1e-12, equation, 0.0)
     got = attribute(program.ablate(examples), method, 0.5).dense()
     np.testing.assert_allclose(got, wanted, atol=2 * TOLERANCE)
-
-
-@pytest.mark.parametrize("name", ["concat", "dlrm", "norm_dcn", "transformer"])
-def test_deltas_equal_captum(name: str) -> None:
-    module, program, _ = _built(name)
-    examples = random_examples(SCHEMA, 17, seed=4)
-    arguments = tuple(torch.from_numpy(a) for a in examples.arguments())
-    position = SCHEMA.input_index
-    masks = [torch.zeros((1, *spec.shape), dtype=torch.int64) for spec in SCHEMA.inputs]
-    for j, feature in enumerate(SCHEMA.features):
-        for place in feature.inputs:
-            where = slice(None) if feature.column is None else feature.column
-            masks[position[place]][:, where] = j
-    row = SCHEMA.baseline_row()
-    baselines = tuple(torch.from_numpy(row[s.name]).unsqueeze(0) for s in SCHEMA.inputs)
-
-    def forward(*inputs: Tensor) -> Tensor:
-        answer: Tensor = module(*inputs)
-        return answer
-
-    with torch.no_grad():
-        attributions = FeatureAblation(forward).attribute(
-            arguments, baselines=baselines, feature_mask=tuple(masks)
-        )
-    deltas = program.ablate(examples).dense()
-    for j, feature in enumerate(SCHEMA.features):
-        part = attributions[position[feature.input]]
-        part = part.reshape(len(part), -1)[:, feature.column or 0]
-        np.testing.assert_allclose(-part.numpy(), deltas[:, j], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
