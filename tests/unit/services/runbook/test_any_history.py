@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -14,10 +15,26 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.domain.approval import Expert
 from services.runbook.domain.errors import ActuatorUnavailable, RunbookError
-from services.runbook.domain.mitigation import ALLOWED, IN_FORCE, MitigationState, Transition
+from services.runbook.domain.guardrail import Quorum
+from services.runbook.domain.mitigation import (
+    ALLOWED,
+    BEGINNING,
+    IN_FORCE,
+    MitigationState,
+    Transition,
+)
+from services.runbook.domain.pause import PAUSE_SUBJECT, PauseState
 from services.runbook.domain.plan import KILLED, Change, Plan
 from services.runbook.domain.policy import Mode
-from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, policy, rules
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    UNHURRIED,
+    Runbook,
+    event,
+    policy,
+    rules,
+)
 
 T = TypeVar("T")
 MODELS = ("models/ads_ctr", "models/feed")
@@ -41,6 +58,11 @@ class Shaky(DryRun):
             self.in_force[key] = self.in_force.get(key, 0) + 1
         self._fail_if("after")
 
+    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+        self._fail_if("before")
+        await super().expose(key, plan, percent)
+        self._fail_if("after")
+
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         self._fail_if("before")
         await super().revert(key, plan, change)
@@ -54,14 +76,16 @@ class Shaky(DryRun):
 class AnyHistory(RuleBasedStateMachine):
     """Events, experts, workers and clocks in any order."""
 
-    @initialize(mode=st.sampled_from(Mode))
-    def start(self, mode: Mode) -> None:
+    @initialize(mode=st.sampled_from(Mode), quorum=st.sampled_from([1, 1, 2]))
+    def start(self, mode: Mode, quorum: int) -> None:
         self.runner = asyncio.Runner()
         self.hours = dict.fromkeys(MODELS, 0)
         self.actuator = Shaky()
         self.memory = MemoryStore(ChangeSignal())
         self.runbook = Runbook(self.memory, self.actuator)
-        self.runbook.rules.rules = rules(policy(mode))
+        rails = replace(UNHURRIED, quorums=(Quorum(quorum, features=1),))
+        self.quorum = quorum
+        self.runbook.rules.rules = rules(policy(mode), guard_rails=rails)
 
     @rule(model=st.sampled_from(MODELS), ratio=st.sampled_from([BROKEN, BROKEN, HEALTHY, 1.12]))
     def a_window_closes(self, model: str, ratio: float) -> None:
@@ -82,7 +106,9 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule(
         expert=st.sampled_from(EXPERTS),
-        decision=st.sampled_from(["say_yes", "say_yes", "say_no", "take_back"]),
+        decision=st.sampled_from(
+            ["say_yes", "say_yes", "say_yes", "say_no", "take_back", "keep", "let_go"]
+        ),
         number=st.integers(1, 3),
     )
     def somebody_decides(self, expert: Expert, decision: str, number: int) -> None:
@@ -94,7 +120,29 @@ class AnyHistory(RuleBasedStateMachine):
         except RunbookError:
             return
 
-    @rule(minutes=st.sampled_from([0.1, 1, 40]))
+    @rule(model=st.sampled_from(MODELS))
+    def all_goes_well_up_to_a_release(self, model: str) -> None:
+        self.somebody_works("", 1)
+        for ratio in (BROKEN, HEALTHY, HEALTHY):
+            self.a_window_closes(model, ratio)
+            self.somebody_works("", 1)
+            for number, expert in itertools.product((1, 2, 3), EXPERTS):
+                self.somebody_decides(expert, "say_yes", number)
+            self.somebody_works("", 1)
+        for number in (1, 2, 3):
+            self.somebody_decides(EXPERTS[0], "let_go", number)
+
+    @rule(model=st.sampled_from(MODELS), windows=st.integers(1, 7))
+    def all_is_calm(self, model: str, windows: int) -> None:
+        for _ in range(windows):
+            self.a_window_closes(model, HEALTHY)
+            self.somebody_works("", 1)
+
+    @rule(on=st.booleans())
+    def somebody_pauses_or_resumes(self, on: bool) -> None:
+        self.run(self.runbook.pause(on=on))
+
+    @rule(minutes=st.sampled_from([0.1, 1, 40, 1500]))
     def time_passes(self, minutes: float) -> None:
         self.runbook.clock.advance(minutes=minutes)
         self.run(self.runbook.expire())
@@ -121,6 +169,8 @@ class AnyHistory(RuleBasedStateMachine):
             for mitigation in incident.mitigations:
                 if mitigation.state in IN_FORCE or mitigation.name in self.actuator.in_force:
                     assert mitigation.approver
+                    experts = {approval.actor for approval in mitigation.approvals}
+                    assert len(experts) >= self.quorum
 
     @invariant()
     def every_effect_happens_once(self) -> None:
@@ -138,8 +188,17 @@ class AnyHistory(RuleBasedStateMachine):
             for mitigation in mitigations:
                 observed = self.run(self.actuator.observe(mitigation.plan))
                 assert {f for f, setting in observed.items() if setting == KILLED} <= on
-                if mitigation.state in IN_FORCE:
+                if mitigation.state in IN_FORCE - {MitigationState.RELEASING}:
                     assert set(observed.values()) == {KILLED}
+
+    @invariant()
+    def nothing_begins_while_paused(self) -> None:
+        paused = False
+        for subject, step in self.memory.audit():
+            if subject == PAUSE_SUBJECT:
+                paused = step.after == PauseState.PAUSED
+            assert not (paused and (step.before, step.after) == BEGINNING)
+            assert not (paused and step.after == MitigationState.APPROVED)
 
     @invariant()
     def a_model_has_one_open_incident(self) -> None:
