@@ -129,7 +129,8 @@ class Act:
             if mitigation.stage is None:
                 await self.actuator.apply(mitigation.name, mitigation.plan, change)
             else:
-                await self.releases.expose(mitigation.name, mitigation.plan, 0)
+                step = len(mitigation.history)
+                await self.releases.expose(mitigation.name, mitigation.plan, 0, step)
             observed = await self.actuator.observe(mitigation.plan)
         if observed != change.target:
             raise ActuatorUnavailable(f"applied, but what is in force is {dict(observed)}")

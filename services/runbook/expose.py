@@ -32,7 +32,8 @@ class Expose:
             if stage.passed and mitigation.change is not None:
                 await self.actuator.revert(mitigation.name, mitigation.plan, mitigation.change)
             else:
-                await self.releases.expose(mitigation.name, mitigation.plan, stage.percent)
+                step = len(mitigation.history)
+                await self.releases.expose(mitigation.name, mitigation.plan, stage.percent, step)
         await self._record(claim, mitigation)
 
     async def _record(self, claim: Claim, carried_out: Mitigation) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.runbook.domain.approval import Expert, check_role
 from services.runbook.domain.pause import Pause, PauseState
+from services.runbook.domain.work import Work, WorkKind
 from services.runbook.ports import Clock, Store, UnitOfWork
 
 
@@ -30,4 +31,8 @@ def _set(
         return pause
     moved = pause.moved(wanted, actor=expert.name, time=time, reason=reason)
     unit.restraints.record(moved)
+    if not moved.is_on:
+        # What could not be proposed meanwhile.
+        for incident_id in unit.catalogue.open_ids():
+            unit.outbox.put(Work(WorkKind.PROPOSE, incident_id), time)
     return moved

@@ -53,6 +53,9 @@ class Catalogue(Protocol):
             InvalidPageToken: no page ended with this token.
         """
 
+    def open_ids(self) -> Sequence[str]:
+        """Return the ids of all open incidents."""
+
     def versions(self, model: str | None) -> Mapping[str, int]:
         """Return a number by incident id that grows with each change of the incident."""
 
@@ -216,9 +219,11 @@ class Actuator(Protocol):
 class Releases(Protocol):
     """Brings a kill-switch's features back to a share of traffic."""
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         """Serve what the key switched off to that percent of traffic; the same share again changes
         nothing. 0 switches it off for all; at 100 it is still the key's to switch off again.
+
+        A step below one that was carried out changes nothing: somebody decided otherwise since.
 
         Raises:
             ActuatorUnavailable: it may or may not have been done: ask again.
@@ -234,9 +239,9 @@ class KilledFeatures(Protocol):
     async def read(self) -> Mapping[tuple[str, str], Kill]:
         """Return the killed features by (model, feature). Raises StoreUnavailable."""
 
-    async def expose(self, key: str, percent: int) -> None:
-        """Set the share of traffic that what the key switched off is served to. Raises
-        StoreUnavailable."""
+    async def expose(self, key: str, percent: int, step: int) -> None:
+        """Set the share of traffic that what the key switched off is served to, unless a later
+        step did. Raises StoreUnavailable."""
 
     async def switch(self, key: str, model: str, change: Change) -> None:
         """Apply the change atomically. Raises ActuatorConflict, StoreUnavailable."""

@@ -97,10 +97,13 @@ async def test_reverting_what_was_never_applied_undoes_nobody_elses_work(
 async def test_a_share_of_traffic_is_served_again_and_killed_again(actuator: KillSwitches) -> None:
     change = await actuator.plan(AB)
     await actuator.apply(ONE, AB, change)
-    for percent in (1, 1, 10, 100):
-        await actuator.expose(ONE, AB, percent)
+    for step, percent in enumerate((1, 1, 10, 100)):
+        await actuator.expose(ONE, AB, percent, step)
         assert set((await actuator.observe(AB)).values()) == {f"served to {percent} %"}
-    await actuator.expose(ONE, AB, 0)
+    await actuator.expose(ONE, AB, 0, 4)
+    assert await actuator.observe(AB) == change.target
+    # Somebody who was asked before, and wakes up late.
+    await actuator.expose(ONE, AB, 10, 2)
     assert await actuator.observe(AB) == change.target
     await actuator.revert(ONE, AB, change)
     assert await actuator.observe(AB) == change.previous
@@ -110,7 +113,7 @@ async def test_a_share_is_of_one_mitigation(actuator: KillSwitches) -> None:
     other = kill("a", model="models/feed")
     await actuator.apply(ONE, AB, await actuator.plan(AB))
     await actuator.apply(TWO, other, await actuator.plan(other))
-    await actuator.expose(ONE, AB, 10)
+    await actuator.expose(ONE, AB, 10, 1)
     assert await actuator.observe(other) == {"a": KILLED}
 
 
@@ -118,13 +121,13 @@ async def test_what_was_reverted_is_not_exposed(actuator: KillSwitches) -> None:
     change = await actuator.plan(AB)
     await actuator.apply(ONE, AB, change)
     await actuator.revert(ONE, AB, change)
-    await actuator.expose(ONE, AB, 0)
+    await actuator.expose(ONE, AB, 0, 1)
     assert await actuator.observe(AB) == change.previous
 
 
 async def test_nobody_plans_on_what_is_coming_back(actuator: KillSwitches) -> None:
     await actuator.apply(ONE, AB, await actuator.plan(AB))
-    await actuator.expose(ONE, AB, 10)
+    await actuator.expose(ONE, AB, 10, 1)
     change = await actuator.plan(BC)
     with pytest.raises(ActuatorConflict, match="b is being served again by stages"):
         await actuator.apply(TWO, BC, change)

@@ -209,6 +209,7 @@ class TestIncidents:
         other = an_incident("INC-3", model="models/feed")
         await save(store, closed, newer, other)
         assert await recent(store) == [newer, closed]
+        assert await store.read(lambda unit: unit.catalogue.open_ids()) == ["INC-2", "INC-3"]
         assert await recent(store, "models/none") == []
 
     async def test_the_open_one_comes_first_and_merged_ones_not_at_all(self, store: Store) -> None:

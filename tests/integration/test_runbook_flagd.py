@@ -48,6 +48,7 @@ class Served:
     def __init__(self, killed: KilledFeatures) -> None:
         self.killed = killed
         self.address = "127.0.0.1:0"
+        self.step = 0
         self._server: grpc.aio.Server | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -81,7 +82,8 @@ class Served:
         await self.actuator.apply(MITIGATION, PLAN, CHANGE)
 
     async def expose(self, percent: int) -> None:
-        await self.actuator.expose(MITIGATION, PLAN, percent)
+        self.step += 1
+        await self.actuator.expose(MITIGATION, PLAN, percent, self.step)
 
     async def restore(self) -> None:
         await self.actuator.revert(MITIGATION, PLAN, CHANGE)

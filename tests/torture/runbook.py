@@ -1,11 +1,12 @@
 """Kills runbooks at random instants, and has a model checker judge what they did.
 
 Two replicas share a database, SQLite and then PostgreSQL. Models break one after the other; experts
-approve, reject, race each other, change their minds or stay silent, through either replica; windows
-then show that it helped, or that it did not. Meanwhile one replica after another is killed (-9)
-and started again. A subscriber follows the flags. The database itself witnesses every effect and
-every audit row; in the end every mitigation must have come to rest by allowed ways, with each
-approved effect applied once and none without approval.
+approve, reject, race each other, change their minds or stay silent, through either replica; they
+stop all mitigations and let them go on; windows then show that it helped, or that it did not.
+Leases lapse within seconds; kills are renewed, released by stages and killed again. Meanwhile one
+replica after another is killed (-9) and started again. A subscriber follows the flags. The database
+itself witnesses every effect and every audit row; in the end every mitigation must have come to
+rest by allowed ways, with each approved effect applied once and none without approval.
 
     python -m tests.torture.runbook [--quick]
 """
@@ -39,7 +40,7 @@ from services.runbook.verify_audit import VerifyAudit
 from tests.postgres import start_postgres
 from tests.torture.runbook_history import audited, install_witness, judge, witnessed
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, event
-from tests.unit.services.runbook.replicas import Replica
+from tests.unit.services.runbook.replicas import PERMISSIVE_POLICY, Replica
 from tests.unit.services.runbook.stand_ins import (
     Aggregator,
     an_aggregator,
@@ -62,6 +63,11 @@ PROMISES = (
     "audit_breaks",
     "invalid_transitions",
 )
+_LEASES = {
+    "hours": 4 / 3600,
+    "reapproval_minutes": 1 / 60,
+    "stages": [10, 100],
+}
 _ATTEMPT_SECONDS = 3.0
 _SETTLING_SECONDS = 90.0
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -71,6 +77,11 @@ _AWAITED = {
     State.MITIGATION_STATE_APPLYING,
     State.MITIGATION_STATE_REVERTING,
     State.MITIGATION_STATE_PROPOSED,
+}
+_ENDS = {
+    State.MITIGATION_STATE_EFFECTIVE,
+    State.MITIGATION_STATE_RELEASING,
+    State.MITIGATION_STATE_REVERTED,
 }
 
 
@@ -137,6 +148,28 @@ class World:
         )
         await self.insist(lambda s: s.RejectMitigation(request, timeout=_ATTEMPT_SECONDS))
 
+    async def renew(self, mitigation: Mitigation) -> None:
+        """Have it last, or put in force again."""
+        request = pb.RenewMitigationRequest(name=mitigation.name, reason="still broken")
+        await self.insist(lambda s: s.RenewMitigation(request, timeout=_ATTEMPT_SECONDS))
+
+    async def release(self, mitigation: Mitigation) -> None:
+        """Have its features served again by stages."""
+        request = pb.ReleaseMitigationRequest(name=mitigation.name, reason="mended upstream")
+        await self.insist(lambda s: s.ReleaseMitigation(request, timeout=_ATTEMPT_SECONDS))
+
+    async def stop_all_and_go_on(self) -> None:
+        """Pause mitigations for a moment, again and again, until told to stop."""
+        stop, go_on = (
+            pb.PauseMitigationsRequest(reason="x"),
+            pb.ResumeMitigationsRequest(reason="y"),
+        )
+        while not self.stopping.is_set():
+            await asyncio.sleep(random.uniform(1, 3))
+            await self.insist(lambda s: s.PauseMitigations(stop, timeout=_ATTEMPT_SECONDS))
+            await asyncio.sleep(random.uniform(0, 0.3))
+            await self.insist(lambda s: s.ResumeMitigations(go_on, timeout=_ATTEMPT_SECONDS))
+
     async def recall(self, mitigation: Mitigation) -> None:
         """Have it undone, however far it is."""
         request = pb.RevertMitigationRequest(name=mitigation.name, reason="enough")
@@ -200,10 +233,22 @@ async def _incident(world: World, model: str) -> None:
     ratio = random.choice([HEALTHY, BROKEN])
     for hour in (2, 3):
         await world.publish(model, hour, ratio)
-    ends = {State.MITIGATION_STATE_EFFECTIVE, State.MITIGATION_STATE_REVERTED}
-    await world.until(model, lambda i: i.mitigations[0].state in ends)
-    if random.random() < 0.3:
-        await world.recall(proposal)
+    await world.until(model, lambda i: i.mitigations[0].state in _ENDS)
+    await _afterwards(world, model, proposal)
+
+
+async def _afterwards(world: World, model: str, mitigation: Mitigation) -> None:
+    """An effective kill is left to its lease, undone, kept, or released in good or bad times."""
+    fate = random.choice(["leave", "recall", "renew", "release", "release", "release"])
+    if fate == "leave":
+        return
+    await getattr(world, fate)(mitigation)
+    broken_at = random.choice([None, None, 4, 6, 8])
+    for hour in range(4, 13):
+        await world.publish(model, hour, BROKEN if hour == broken_at else HEALTHY)
+        await asyncio.sleep(random.uniform(0, 0.4))
+    if random.random() < 0.2:
+        await world.recall(mitigation)
 
 
 async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
@@ -220,7 +265,8 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
             "AUDIT_ANCHOR_SECONDS": "0.3",
             "APPROVAL_MINUTES": str(APPROVAL_SECONDS / 60),
         }
-        replicas = [Replica(folder / f"replica-{n}", settings) for n in range(REPLICAS)]
+        policy = {**PERMISSIVE_POLICY, "lease": _LEASES}
+        replicas = [Replica(folder / f"replica-{n}", settings, policy) for n in range(REPLICAS)]
         try:
             world = World(aggregator, replicas)
             await asyncio.gather(*(replica.ready() for replica in replicas))
@@ -245,6 +291,7 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
 
 async def _with_kills(world: World, kills: int) -> None:
     pipelines = [asyncio.create_task(_pipeline(world, number)) for number in range(PIPELINES)]
+    pipelines.append(asyncio.create_task(world.stop_all_and_go_on()))
     for _ in range(kills):
         await asyncio.sleep(random.uniform(0, 0.8))
         victim = random.choice(world.replicas)

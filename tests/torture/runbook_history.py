@@ -10,13 +10,21 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from services.runbook.domain.mitigation import ALLOWED, IN_FORCE, MitigationState
-from services.runbook.domain.pause import PAUSE_SUBJECT
+from services.runbook.domain.mitigation import ALLOWED, BEGINNING, IN_FORCE, MitigationState
+from services.runbook.domain.pause import PAUSE_SUBJECT, PauseState
 
 _S = MitigationState
 _IN_EFFECT = frozenset({_S.APPLIED, _S.VERIFYING, _S.EFFECTIVE})
-_SETTLED = frozenset(
-    {_S.EFFECTIVE, _S.RELEASED, _S.REJECTED, _S.EXPIRED, _S.REVERTED, _S.CONFLICTED}
+# Those in effect and those being released wait for windows.
+_SETTLED = _IN_EFFECT | frozenset(
+    {
+        _S.RELEASING,
+        _S.RELEASED,
+        _S.REJECTED,
+        _S.EXPIRED,
+        _S.REVERTED,
+        _S.CONFLICTED,
+    }
 )
 _INCIDENT_WAYS = {("", "OPEN"), ("OPEN", "CLOSED"), ("CLOSED", "OPEN")}
 _PAUSE_WAYS = {("RUNNING", "PAUSED"), ("PAUSED", "RUNNING")}
@@ -24,10 +32,12 @@ _PAUSE_WAYS = {("RUNNING", "PAUSED"), ("PAUSED", "RUNNING")}
 _AUDIT = "'moved', NEW.subject, NEW.ordinal, NEW.before, NEW.after"
 _KILLED = "'killed', NEW.key, 0, '', NEW.feature"
 _SERVED = "'served', OLD.key, 0, '', OLD.feature"
+_EXPOSED = "'exposed', NEW.key, 0, '', CAST(NEW.served_percent AS TEXT)"
 _WATCHED = (
     ("audit", "INSERT", _AUDIT),
     ("killed_feature", "INSERT", _KILLED),
     ("killed_feature", "DELETE", _SERVED),
+    ("killed_feature", "UPDATE", _EXPOSED),
 )
 _INSERT = 'INSERT INTO witness (what, subject, ordinal, "before", "after") VALUES'
 
@@ -37,13 +47,14 @@ class Entry:
     """One thing that happened."""
 
     what: str
-    """`moved`: a state changed. `killed` or `served`: a feature was switched off, or on again."""
+    """`moved`: a state changed. `killed` or `served`: a feature was switched off, or on again.
+    `exposed`: it is served to a share of traffic."""
     subject: str
     """Resource name of the incident or mitigation."""
     ordinal: int
     before: str
     after: str
-    """The state, or the feature."""
+    """The state, the feature, or the share in percent."""
 
 
 def install_witness(engine: Engine) -> None:
@@ -100,9 +111,14 @@ def judge(
         acknowledged: names of mitigations whose approval an expert was told of.
     """
     of_subject: defaultdict[str, list[Entry]] = defaultdict(list)
+    counts, paused, called_off = Counter[str](), False, set()
     for entry in history:
         of_subject[entry.subject].append(entry)
-    counts = Counter[str]()
+        if entry.subject == PAUSE_SUBJECT:
+            paused = entry.after == PauseState.PAUSED
+        if (entry.before, entry.after) == (_S.APPROVED, _S.CONFLICTED) and paused:
+            called_off.add(entry.subject)
+        counts["invalid_transitions"] += paused and (entry.before, entry.after) == BEGINNING
     for subject, entries in of_subject.items():
         moves = [entry for entry in entries if entry.what == "moved"]
         counts["audit_breaks"] += sum(
@@ -110,7 +126,7 @@ def judge(
         ) + abs(len(moves) - sum(entry.subject == subject for entry in audit))
         if "/mitigations/" in subject:
             counts["mitigations"] += 1
-            _judge_mitigation(entries, subject in acknowledged, counts)
+            _judge_mitigation(entries, subject in acknowledged, subject in called_off, counts)
         else:
             allowed = _PAUSE_WAYS if subject == PAUSE_SUBJECT else _INCIDENT_WAYS
             ways = [(move.before, move.after) for move in moves]
@@ -120,8 +136,10 @@ def judge(
     return counts
 
 
-def _judge_mitigation(entries: Sequence[Entry], acknowledged: bool, counts: Counter[str]) -> None:
-    state, passed = "", []
+def _judge_mitigation(
+    entries: Sequence[Entry], acknowledged: bool, called_off: bool, counts: Counter[str]
+) -> None:
+    state, passed, share = "", [], 0
     killed, served = Counter[str](), Counter[str]()
     for entry in entries:
         if entry.what == "moved":
@@ -134,17 +152,22 @@ def _judge_mitigation(entries: Sequence[Entry], acknowledged: bool, counts: Coun
             counts["effects_applied_twice"] += killed[entry.after] > 1
             begun = state in {_S.APPLYING, _S.REVERTING}
             counts["applied_without_approval"] += not begun or _S.APPROVED not in passed
+        elif entry.what == "exposed":
+            share = int(entry.after)
+            # Nobody asked for it back, or somebody asked for it to be off again since.
+            asked = {_S.RELEASING, _S.APPLYING, _S.REVERTING} if share else {_S.APPLYING}
+            counts["approved_but_never_applied"] += state not in asked
         else:
             served[entry.after] += 1
             counts["effects_applied_twice"] += served[entry.after] > 1
             # Nobody asked for it back: what was approved is no longer in force.
             counts["approved_but_never_applied"] += state not in {_S.REVERTING, _S.RELEASING}
     approved = _S.APPROVED in passed
-    unsettled = state not in _SETTLED or state == _S.CONFLICTED
+    unsettled = state not in _SETTLED or (state == _S.CONFLICTED and not called_off)
     in_effect = bool(killed - served)
     counts["approved_but_never_applied"] += (
         (acknowledged and not approved)
         or (approved and unsettled)
-        or (state in _IN_EFFECT and not in_effect)
+        or (state in _IN_EFFECT and (not in_effect or share > 0))
     )
     counts["applied_without_approval"] += in_effect and state not in IN_FORCE

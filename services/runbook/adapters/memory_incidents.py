@@ -130,6 +130,9 @@ class _Catalogue:
         end = start + size
         return newest_first[start:end], str(end) if end < len(newest_first) else ""
 
+    def open_ids(self) -> Sequence[str]:
+        return [i.id for i in self._tables.incidents.values() if i.is_open]
+
     def versions(self, model: str | None) -> Mapping[str, int]:
         return {
             incident_id: version

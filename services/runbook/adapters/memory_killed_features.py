@@ -1,7 +1,6 @@
 """Killed features in memory: for trying things out, and for tests."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from services.runbook.domain.errors import ActuatorConflict
 from services.runbook.domain.kill_switch import Kill, Kills, restored, switched
@@ -34,10 +33,10 @@ class MemoryKilledFeatures:
             self._kills[model] = restored(self._kills.get(model, {}), key, change)
         self._reverted.add(key)
 
-    async def expose(self, key: str, percent: int) -> None:
+    async def expose(self, key: str, percent: int, step: int) -> None:
         """Set the share of traffic that what the key switched off is served to."""
         for model, kills in self._kills.items():
             self._kills[model] = {
-                feature: replace(kill, served_percent=percent) if kill.key == key else kill
+                feature: kill.exposed(percent, step) if kill.key == key else kill
                 for feature, kill in kills.items()
             }

@@ -98,6 +98,11 @@ class SqlIncidents:
         following = str(rows[size - 1].number) if len(rows) > size else ""
         return [self._load(row) for row in rows[:size]], following
 
+    def open_ids(self) -> Sequence[str]:
+        """Return the ids of all open incidents."""
+        numbers = select(IncidentRow.number).where(IncidentRow.state == IncidentState.OPEN)
+        return [_id(number) for number in self._session.exec(numbers)]
+
     def versions(self, model: str | None) -> Mapping[str, int]:
         """Return a number by incident id that grows with each change of the incident."""
         query = select(IncidentRow.number, IncidentRow.version)

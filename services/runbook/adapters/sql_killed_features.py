@@ -24,7 +24,7 @@ class SqlKilledFeatures:
         """Return the killed features by (model, feature). Raises StoreUnavailable."""
         return await self._transactions.read(
             lambda session: {
-                (row.model, row.feature): Kill(row.key, row.served_percent)
+                (row.model, row.feature): _kill(row)
                 for row in session.exec(select(KilledFeatureRow))
             }
         )
@@ -37,10 +37,10 @@ class SqlKilledFeatures:
         """Undo the change atomically and refuse the key from now on. Raises StoreUnavailable."""
         await self._transactions.write(lambda session: _restore(session, key, model, change))
 
-    async def expose(self, key: str, percent: int) -> None:
-        """Set the share of traffic that what the key switched off is served to. Raises
-        StoreUnavailable."""
-        await self._transactions.write(lambda session: _expose(session, key, percent))
+    async def expose(self, key: str, percent: int, step: int) -> None:
+        """Set the share of traffic that what the key switched off is served to, unless a later
+        step did. Raises StoreUnavailable."""
+        await self._transactions.write(lambda session: _expose(session, key, percent, step))
 
 
 def _switch(session: Session, key: str, model: str, change: Change) -> None:
@@ -63,15 +63,20 @@ def _restore(session: Session, key: str, model: str, change: Change) -> None:
     session.add(used)
 
 
-def _expose(session: Session, key: str, percent: int) -> None:
-    for row in session.exec(select(KilledFeatureRow).where(KilledFeatureRow.key == key)):
-        row.served_percent = percent
+def _expose(session: Session, key: str, percent: int, step: int) -> None:
+    for row in session.exec(select(KilledFeatureRow).where(KilledFeatureRow.key == key)).all():
+        kill = _kill(row).exposed(percent, step)
+        row.served_percent, row.step = kill.served_percent, kill.step
         session.add(row)
+
+
+def _kill(row: KilledFeatureRow) -> Kill:
+    return Kill(row.key, row.served_percent, row.step)
 
 
 def _kills(session: Session, model: str) -> Kills:
     rows = session.exec(select(KilledFeatureRow).where(KilledFeatureRow.model == model))
-    return {row.feature: Kill(row.key, row.served_percent) for row in rows}
+    return {row.feature: _kill(row) for row in rows}
 
 
 def _write(session: Session, model: str, before: Kills, after: Kills) -> None:

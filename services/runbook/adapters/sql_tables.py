@@ -190,6 +190,8 @@ class KilledFeatureRow(SQLModel, table=True):
     """The mitigation that switched it off."""
     served_percent: int = 0
     """Of traffic, to which it is served again."""
+    step: int = 0
+    """That set the share."""
 
 
 class KillKeyRow(SQLModel, table=True):

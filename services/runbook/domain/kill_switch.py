@@ -1,7 +1,7 @@
 """What a kill-switch does to a model's killed features."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.runbook.domain.errors import ActuatorConflict
 from services.runbook.domain.plan import KILLED, SERVED, Change, Settings
@@ -15,6 +15,12 @@ class Kill:
     """The mitigation that switched it off. Its features come back to the same requests."""
     served_percent: int = 0
     """Of traffic that is served the feature all the same."""
+    step: int = 0
+    """That set the share."""
+
+    def exposed(self, percent: int, step: int) -> "Kill":
+        """Return the kill with another share; itself if a later step set it."""
+        return self if step < self.step else replace(self, served_percent=percent, step=step)
 
 
 Kills = Mapping[str, Kill]

@@ -12,13 +12,17 @@ _S = MitigationState
 APPROVED = (_S.PROPOSED, _S.APPROVED)
 APPLIED = (*APPROVED, _S.APPLYING, "killed", _S.APPLIED)
 EFFECTIVE = (*APPLIED, _S.VERIFYING, _S.EFFECTIVE)
+RELEASING = (*EFFECTIVE, _S.RELEASING, "exposed 10")
+KILLED_AGAIN = (*RELEASING, _S.APPLYING, "exposed 0", _S.APPLIED)
 UNDONE = (*APPLIED, _S.REVERTING, "served", _S.REVERTED)
 
 
 def history(*steps: str) -> list[Entry]:
     entries, state, ordinal = [], "", 0
     for step in steps:
-        if step in {"killed", "served"}:
+        if step.startswith("exposed"):
+            entries.append(Entry("exposed", NAME, 0, "", step.split()[1]))
+        elif step in {"killed", "served"}:
             entries.append(Entry(step, NAME, 0, "", "user_embedding"))
         else:
             entries.append(Entry("moved", NAME, ordinal, state, step))
@@ -37,6 +41,11 @@ def broken(entries: Sequence[Entry], acknowledged: Sequence[str] = ()) -> dict[s
     [
         EFFECTIVE,
         UNDONE,
+        RELEASING,
+        KILLED_AGAIN,
+        (*RELEASING, _S.RELEASING, "exposed 100", "served", _S.RELEASED),
+        # Whoever exposes may be overtaken by whoever kills again.
+        (*EFFECTIVE, _S.RELEASING, _S.APPLYING, "exposed 10", "exposed 0", _S.APPLIED),
         (*APPROVED, _S.REVERTED),
         (*APPROVED, _S.APPLYING, _S.REVERTING, _S.REVERTED),
         (*APPROVED, _S.APPLYING, _S.REVERTING, "killed", "served", _S.REVERTED),
@@ -61,6 +70,10 @@ def test_what_may_happen(steps: Sequence[str]) -> None:
             "approved_but_never_applied",
         ),
         ((*EFFECTIVE, "served"), "approved_but_never_applied"),
+        ((*EFFECTIVE, "exposed 10"), "approved_but_never_applied"),
+        ((*KILLED_AGAIN, "exposed 10"), "approved_but_never_applied"),
+        ((*RELEASING, _S.APPLYING, _S.APPLIED), "approved_but_never_applied"),
+        ((*RELEASING, "served", _S.RELEASED, "killed"), "applied_without_approval"),
         ((*APPROVED, _S.CONFLICTED), "approved_but_never_applied"),
         ((_S.PROPOSED, _S.APPLYING, _S.REVERTING, _S.REVERTED), "invalid_transitions"),
     ],
@@ -80,3 +93,11 @@ def test_an_audit_that_lacks_a_row_or_has_one_too_many() -> None:
     assert judge(entries, entries[:1], ())["audit_breaks"] == 1
     invented = Entry("moved", "incidents/INC-9", 0, "", "OPEN")
     assert judge(entries, [*entries, invented], ())["audit_breaks"] == 1
+
+
+def test_what_a_pause_calls_off_is_no_broken_promise_and_what_begins_in_one_is() -> None:
+    paused = Entry("moved", "pause", 0, "RUNNING", "PAUSED")
+    approved, ending = history(*APPROVED), history(*APPROVED, _S.CONFLICTED)[-1:]
+    assert broken([*approved, paused, *ending]) == {}
+    begun = history(*EFFECTIVE)
+    assert broken([*begun[:2], paused, *begun[2:]]) == {"invalid_transitions": 1}

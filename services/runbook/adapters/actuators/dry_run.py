@@ -35,8 +35,8 @@ class DryRun:
         await self._pretended.restore(key, plan.model, change)
         _log.info("dry run: would undo to %s", plan, extra={"model": plan.model, "key": key})
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         """Pretend to serve a share of traffic again."""
-        await self._pretended.expose(key, percent)
+        await self._pretended.expose(key, percent, step)
         told = ", ".join(plan.features)
         _log.info("dry run: would serve %s to %d %%", told, percent, extra={"key": key})

@@ -147,10 +147,16 @@ class FlagdSync:
         except StoreUnavailable as error:
             raise ActuatorUnavailable(str(error)) from error
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:  # noqa: ARG002 - by key
+    async def expose(
+        self,
+        key: str,
+        plan: Plan,  # noqa: ARG002 - the key knows its features
+        percent: int,
+        step: int,
+    ) -> None:
         """Record the share of traffic and push it to every subscriber."""
         try:
-            await self._killed.expose(key, percent)
+            await self._killed.expose(key, percent, step)
             await self._board.refresh()
         except StoreUnavailable as error:
             raise ActuatorUnavailable(str(error)) from error

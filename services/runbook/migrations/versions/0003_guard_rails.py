@@ -14,7 +14,7 @@ _ADDED = {
     "incident": ("new_checkpoint", "merged_into"),
     "mitigation": ("required_approvals", "escalated_to", "lease_expire_time", "stage"),
     "feed": ("checkpoint_digest", "checkpoint_since"),
-    "killed_feature": ("served_percent",),
+    "killed_feature": ("served_percent", "step"),
 }
 
 
@@ -50,5 +50,6 @@ def _columns() -> dict[str, sa.Column[object]]:
         sa.Column("checkpoint_digest", sa.String, nullable=False, server_default=""),
         sa.Column("checkpoint_since", time),
         sa.Column("served_percent", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("step", sa.Integer, nullable=False, server_default="0"),
     )
     return {column.name: column for column in columns}

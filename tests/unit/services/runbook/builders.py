@@ -288,10 +288,11 @@ class Unreliable:
         self._at("revert")
         await self.inner.revert(key, plan, change)
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:
-        """Expose, or fail."""
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
+        """Expose, or fail before or after."""
         self._at("expose")
-        await self.inner.expose(key, plan, percent)
+        await self.inner.expose(key, plan, percent, step)
+        self._at("exposed")
 
     def _at(self, moment: str) -> None:
         self.calls[moment] += 1

@@ -6,13 +6,14 @@ import multiprocessing
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from services.runbook.__main__ import main as serve
 
 _PREFIX = "AFTERSHOCK_RUNBOOK_"
 _START_SECONDS = 30.0
 
-PERMISSIVE_POLICY = {
+PERMISSIVE_POLICY: Mapping[str, Any] = {
     "policies": [
         {
             "name": "threshold",
@@ -37,12 +38,17 @@ PERMISSIVE_POLICY = {
 class Replica:
     """One runbook process at a time, with the same settings each time."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        policy: Mapping[str, Any] = PERMISSIVE_POLICY,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self._address_file = folder / "address"
         policies = folder / "policies.yaml"
         # YAML reads JSON.
-        policies.write_text(json.dumps(PERMISSIVE_POLICY))
+        policies.write_text(json.dumps(policy))
         self._settings = {
             "ADDRESS_FILE": str(self._address_file),
             "POLICIES": str(policies),

@@ -58,9 +58,9 @@ class Shaky(DryRun):
             self.in_force[key] = self.in_force.get(key, 0) + 1
         self._fail_if("after")
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         self._fail_if("before")
-        await super().expose(key, plan, percent)
+        await super().expose(key, plan, percent, step)
         self._fail_if("after")
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
