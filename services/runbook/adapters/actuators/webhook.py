@@ -7,7 +7,8 @@ The receiver keeps what is in force, and answers these messages with HTTP 2xx:
   is in force or the key was reverted;
 - `mitigation.revert`: put `previous` back where `key` put `target` in force; refuse the key from
   now on;
-- `mitigation.expose`, of a kill-switch: serve to `percent` of traffic what `key` switched off.
+- `mitigation.expose`, of a kill-switch: serve to `percent` of traffic what `key` switched off,
+  unless a later `step` of it was carried out.
 
 A message that is sent again has the same `webhook-id`. What is done once is done once a `key`: an
 answer that is kept by `webhook-id` alone would take a reverted key for one in force.
@@ -67,11 +68,11 @@ class Webhook:
         except (ActuatorConflict, ActuatorRefused) as error:
             raise ActuatorUnavailable(str(error)) from error
 
-    async def expose(self, key: str, plan: Plan, percent: int) -> None:
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         """Have a share of traffic served again."""
-        told = {**_told(plan), "key": key, "percent": percent}
+        told = {**_told(plan), "key": key, "percent": percent, "step": step}
         try:
-            await self._send(uuid.uuid4().hex, "mitigation.expose", told)
+            await self._send(f"{key}/expose/{step}", "mitigation.expose", told)
         except (ActuatorConflict, ActuatorRefused) as error:
             raise ActuatorUnavailable(str(error)) from error
 
