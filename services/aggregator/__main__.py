@@ -18,6 +18,7 @@ from services.aggregator.adapters.ingest_room import IngestRoom
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.adapters.redis_durability import Durability
+from services.aggregator.adapters.redis_folds import RedisFolds
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
 from services.aggregator.adapters.redis_panes import RedisLatest
@@ -35,6 +36,7 @@ from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.latest import LatestRules
 from services.aggregator.domain.window import WindowRules
 from services.aggregator.find import Find
+from services.aggregator.fold import Fold
 from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
@@ -84,6 +86,9 @@ class AggregatorSettings(ServiceSettings):
     """A window with fewer gives no verdict and serves as no control."""
     history_windows: int = Field(default=72, ge=0)
     """Earlier healthy windows that a feature's own noise is estimated from."""
+    fold_examples: int = Field(default=100_000, ge=0)
+    """A window that holds more is folded: its importances are off by up to 0.4 %, and its memory
+    stops growing with examples; 0: none is."""
     resamples: int = Field(default=1000, ge=2)
     """Bootstrap resamples behind each standard error."""
     top_k: int = Field(default=30, ge=1, le=20_000)
@@ -162,6 +167,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     compare = Compare(
         checkpoints, windows, measure, settings.fewest_examples, settings.history_windows
     )
+    fold = Fold(RedisFolds(client, windows), settings.fold_examples)
     close = Close(windows, keeper, measure)
     detect = Detect(
         windows,
@@ -172,7 +178,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         settings.top_k,
         _now,
     )
-    sweep = Sweep(keeper, close, detect, timedelta(seconds=settings.lease_seconds))
+    sweep = Sweep(keeper, fold, close, detect, timedelta(seconds=settings.lease_seconds))
     sweeper = Sweeper(sweep, checkpoints, settings.sweep_seconds, settings.sweeps_at_once)
     servicer = AggregatorServicer(
         checkpoints=checkpoints,

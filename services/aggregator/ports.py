@@ -173,6 +173,37 @@ class WindowKeeper(Protocol):
         """Delete all that is kept of a window."""
 
 
+@dataclass(frozen=True)
+class Unfolded:
+    """Some of a window's panes, to be folded into one."""
+
+    blocks: Sequence[str]
+    """Their ids."""
+    panes: Sequence[Pane]
+    """Theirs that are intact, and what was folded before."""
+    folded_count: int
+    """Blocks that were folded before."""
+
+
+class FoldStore(Protocol):
+    """Where the panes of large windows are put together."""
+
+    async def larger_than(self, model: str, examples: int) -> Sequence[Window]:
+        """Return the model's windows without a summary that hold more examples."""
+
+    async def unfolded(self, window: Window, count: int) -> Unfolded | None:
+        """Return `count` blocks of the window, None if it has fewer to fold.
+
+        Those that the latest window holds are left to it.
+        """
+
+    async def replace(self, window: Window, unfolded: Unfolded, folded: Sequence[Pane]) -> bool:
+        """Put the folded panes in the place of others.
+
+        False if the window was closed, or folded by another replica.
+        """
+
+
 class ShiftPublisher(Protocol):
     """The end of a model's stream of events where they go in."""
 

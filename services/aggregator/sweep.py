@@ -9,6 +9,7 @@ from operator import attrgetter
 from services.aggregator.close import Close
 from services.aggregator.detect import Detect
 from services.aggregator.domain.errors import WindowNotFound
+from services.aggregator.fold import Fold
 from services.aggregator.ports import WindowKeeper, Work
 
 _RENEWALS = 3
@@ -17,13 +18,14 @@ _Verb = Callable[[str, datetime], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Sweep:
-    """Closes, judges and forgets a model's windows.
+    """Folds, closes, judges and forgets a model's windows.
 
     Nothing of it rests on having been called at the right time: the work is read from the store, so
     a crash anywhere leaves it to the next sweep of any replica.
     """
 
     keeper: WindowKeeper
+    fold: Fold
     close: Close
     detect: Detect
     lease: timedelta
@@ -35,16 +37,24 @@ class Sweep:
         Raises:
             Exception: what the first window that could not be dealt with raised; the others were.
         """
-        if not await self.keeper.work(model):
-            return
-        renewing = asyncio.create_task(self._renew(model))
-        try:
-            failures = await self._work_through(model)
-        finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+        failures = list(await self._folding_failure(model))
+        if await self.keeper.work(model):
+            renewing = asyncio.create_task(self._renew(model))
+            try:
+                failures += await self._work_through(model)
+            finally:
+                renewing.cancel()
+                await asyncio.wait([renewing])
         if failures:
             raise failures[0]
+
+    async def _folding_failure(self, model: str) -> Sequence[Exception]:
+        """Fold; return what went wrong, so that it does not keep windows open."""
+        try:
+            await self.fold(model)
+        except Exception as error:
+            return [error]
+        return []
 
     async def _work_through(self, model: str) -> Sequence[Exception]:
         failures: list[Exception] = []

@@ -147,7 +147,7 @@ class MemoryIntake:
 
     def _add(self, kept: WindowRecord, block: Block) -> None:
         kept.blocks.add(block.block_id)
-        kept.panes.append(block.pane)
+        kept.panes[block.block_id] = block.pane
         kept.digest, kept.method = block.digest, block.method
         kept.counts[block.population] += block.example_count
         if block.arrow_stream and self.most_sampled:

@@ -22,7 +22,11 @@ class WindowRecord:
     interval: Interval
     digest: str = ""
     method: Method | None = None
-    panes: list[Pane] = field(default_factory=list)
+    panes: dict[str, Pane] = field(default_factory=dict)
+    """By block, without those that were folded."""
+    folds: list[Pane] = field(default_factory=list)
+    folded_count: int = 0
+    """Blocks that were folded."""
     counts: Counter[Population] = field(default_factory=Counter)
     blocks: set[str] = field(default_factory=set)
     reports: set[str] = field(default_factory=set)

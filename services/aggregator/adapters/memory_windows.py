@@ -34,9 +34,9 @@ class MemoryWindows:
         return [self.records.view(model, start) for start in earlier[:limit]]
 
     async def panes(self, window: Window) -> Sequence[Pane]:
-        """Return the window's panes."""
+        """Return the window's panes, folded or not."""
         record = self.records.known(window.model, window.interval.start)
-        return list(record.panes) if record else []
+        return [*record.folds, *record.panes.values()] if record else []
 
     async def summary(self, window: Window) -> Summary | None:
         """Return the window's summary, None if it has none yet."""
@@ -90,6 +90,7 @@ class MemoryKeeper:
             return False
         record.summary = summary
         record.panes.clear()
+        record.folds.clear()
         return True
 
     async def forget(self, model: str, start: datetime) -> None:

@@ -7,7 +7,8 @@ lies under the floor, or is subnormal, is an exception: it is kept whole, with i
 becomes zero, and coverage stays exact; the median of values that are off by at most 2^-11 is off by
 at most 2^-11 itself, and with it the importance.
 
-Version 2 ends there; in version 3 the sketch of the values follows.
+Version 2 ends there; in version 3 the sketch of the values follows, in version 4, of folded panes,
+the counts and then the sketch, if there is one. A folded value is kept exactly.
 """
 
 import struct
@@ -15,13 +16,18 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.adapters.packed_sketches import pack_sketch, unpack_sketch
+from services.aggregator.adapters.packed_sketches import (
+    pack_counts,
+    pack_sketch,
+    unpack_counts,
+    unpack_sketch,
+)
 from services.aggregator.adapters.packing import seal, unseal
 from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import CorruptValue
 
 MOST_RELATIVE_ERROR = 2.0**-11
-_WITHOUT_SKETCH, _WITH_SKETCH = 2, 3
+_WITHOUT_SKETCH, _WITH_SKETCH, _WITH_COUNTS = 2, 3, 4
 _HEADER = struct.Struct("<BBIIII")  # version, population, examples, features, entries, exceptions
 _POPULATIONS = (Population.CONSIDERED, Population.DISPLAYED)
 _DROPPED_BITS = 13  # of float32's 23 of mantissa
@@ -46,6 +52,8 @@ def pack_pane(pane: Pane) -> bytes:
     exceptions = np.flatnonzero(is_exception)
     signs = (bits & _SIGN) >> np.uint32(16)
     version = _WITHOUT_SKETCH if pane.sketch is None else _WITH_SKETCH
+    if pane.counts is not None:
+        version = _WITH_COUNTS
     header = _HEADER.pack(
         *(version, _POPULATIONS.index(pane.population), pane.example_count),
         *(pane.feature_count, len(pane.values), len(exceptions)),
@@ -57,6 +65,7 @@ def pack_pane(pane: Pane) -> bytes:
         + (codes.astype(np.uint32) | signs).astype("<u2").tobytes()
         + exceptions.astype("<u4").tobytes()
         + pane.values[exceptions].astype("<f4", copy=False).tobytes()
+        + (b"" if pane.counts is None else pack_counts(pane.counts))
         + (b"" if pane.sketch is None else pack_sketch(pane.sketch))
     )
 
@@ -68,7 +77,7 @@ def unpack_pane(value: bytes, name: str) -> Pane:
         CorruptValue: the value does not match its checksum, or is of another format.
     """
     payload = unseal(value, name)
-    if payload[0] not in (_WITHOUT_SKETCH, _WITH_SKETCH):
+    if payload[0] not in (_WITHOUT_SKETCH, _WITH_SKETCH, _WITH_COUNTS):
         raise CorruptValue(name)
     version, population, examples, features, entries, exceptions = _HEADER.unpack_from(payload)
     place = _HEADER.size
@@ -79,8 +88,11 @@ def unpack_pane(value: bytes, name: str) -> Pane:
     whole = np.frombuffer(payload, "<f4", exceptions, place := place + places.nbytes)
     values = _unpacked(packed.astype(np.uint32), _floors(tops, offsets))
     values[places] = whole
-    sketch = unpack_sketch(payload[place + whole.nbytes :]) if version == _WITH_SKETCH else None
-    return Pane(_POPULATIONS[population], examples, offsets, values, sketch)
+    rest, counts = payload[place + whole.nbytes :], None
+    if version == _WITH_COUNTS:
+        counts, rest = unpack_counts(rest)
+    sketch = unpack_sketch(rest) if rest else None
+    return Pane(_POPULATIONS[population], examples, offsets, values, sketch, counts)
 
 
 def _unpacked(packed: NDArray[np.uint32], floors: NDArray[np.int32]) -> NDArray[np.float32]:

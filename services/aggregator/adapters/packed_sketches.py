@@ -1,4 +1,4 @@
-"""Value sketches and profiles as bytes: deflated, after what deflating does not find is done.
+"""Value sketches, profiles and counts as bytes: deflated, once what deflating misses is done.
 
 Keys rise within a row, so their differences are small; and small numbers are mostly zero bytes,
 which lie together once all first bytes come first, then all second ones, and so on.
@@ -17,6 +17,7 @@ from services.aggregator.domain.sketch import Ragged, Sketch
 _LENGTHS = struct.Struct("<8I")
 _PREDICTIONS = struct.Struct("<dd")
 _PROFILE = struct.Struct("<Q")
+_LENGTH = struct.Struct("<I")
 _QUICK, _SMALL = 1, 6
 
 
@@ -44,6 +45,19 @@ def unpack_sketch(value: bytes) -> Sketch:
         prediction_mean=mean,
         prediction_squares=squares,
     )
+
+
+def pack_counts(counts: NDArray[np.uint32]) -> bytes:
+    """Return the counts, behind the number of bytes that they take."""
+    deflated = zlib.compress(_planes(counts, "<u4"), _QUICK)
+    return _LENGTH.pack(len(deflated)) + deflated
+
+
+def unpack_counts(value: bytes) -> tuple[NDArray[np.uint32], bytes]:
+    """Return the counts that the bytes begin with, and the rest of the bytes."""
+    end = _LENGTH.size + _LENGTH.unpack_from(value)[0]
+    planes = zlib.decompress(value[_LENGTH.size : end])
+    return _Parts(planes, [len(planes)]).planes("<u4").astype(np.uint32), value[end:]
 
 
 def pack_profile(profile: Profile) -> bytes:

@@ -63,6 +63,7 @@ class RedisKeeper:
         keys = [
             *(of_model.open, of_window.state, of_window.summary),
             *(of_model.panes, *of_model.latest_orders, of_window.blocks, of_model.meta),
+            *(of_window.folded, of_window.folds),
         ]
         retention = int(self.rules.retention.total_seconds())
         packed = await asyncio.to_thread(pack_summary, summary)

@@ -16,6 +16,8 @@ as:{m}:latest:waiting              set      those that wait for the next step
 as:{m}:window:<id>                 hash     end, checkpoint, counts, outcomes, progress
 as:{m}:window:<id>:blocks          set      ids of stored blocks
 as:{m}:window:<id>:reports         set      ids of outcome reports
+as:{m}:window:<id>:folded          set      ids of blocks whose panes were folded
+as:{m}:window:<id>:folds           list     what they were folded into, until the window closes
 as:{m}:window:<id>:summary         value    packed summary, from then on
 as:{m}:window:<id>:sample          hash     kept examples by batch, their number by population
 as:{m}:window:<id>:sample:<pop>    zset     kept batches of one population, by priority
@@ -69,9 +71,20 @@ class WindowKeys:
         return f"{self.sample}:{population}"
 
     @property
+    def folded(self) -> str:
+        """Ids of blocks whose panes were folded."""
+        return f"{self.state}:folded"
+
+    @property
+    def folds(self) -> str:
+        """What they were folded into, packed panes."""
+        return f"{self.state}:folds"
+
+    @property
     def others(self) -> tuple[str, ...]:
         """All but the ids of stored blocks."""
-        return (self.state, self.reports, self.summary, self.sample, *self.sample_orders)
+        kept = self.state, self.reports, self.summary, self.sample, self.folded, self.folds
+        return (*kept, *self.sample_orders)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from redis.asyncio import Redis
 
 from services.aggregator.adapters.metrics import CORRUPT_VALUES
 from services.aggregator.adapters.packed_panes import unpack_pane
-from services.aggregator.adapters.redis_client import ask
-from services.aggregator.adapters.redis_keys import ModelKeys, from_micros
+from services.aggregator.adapters.redis_client import Script, ask
+from services.aggregator.adapters.redis_keys import ModelKeys, WindowKeys, from_micros
 from services.aggregator.domain.block import Method, Pane
 from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.latest import LatestPanes, PaneEntry, in_order
 
 _log = logging.getLogger(__name__)
 _PANES_AT_ONCE = 32
+_unfolded = Script("unfolded")
 
 
 async def read_panes(client: Redis, model: str, names: Sequence[str]) -> list[Pane | None]:
@@ -29,6 +30,33 @@ async def read_panes(client: Redis, model: str, names: Sequence[str]) -> list[Pa
         values = await ask(client.hmget(key, list(some)))
         panes += await asyncio.to_thread(_intact, values, some)
     return panes
+
+
+@dataclass(frozen=True)
+class FoldState:
+    """What of a window was folded, at one moment."""
+
+    blocks: Sequence[str]
+    """Ids of those that were not, sorted."""
+    folds: Sequence[bytes]
+    """What the others were folded into, packed."""
+    folded_count: int
+    """How many blocks those are."""
+    is_closed: bool
+
+
+async def read_fold_state(client: Redis, keys: WindowKeys) -> FoldState:
+    """Return what of the window was folded."""
+    names = [keys.state, keys.blocks, keys.folded, keys.folds]
+    blocks, folds, folded_count, is_closed = await _unfolded(client, names, [])
+    return FoldState(
+        sorted(block.decode() for block in blocks), folds, folded_count, bool(is_closed)
+    )
+
+
+async def unpack_folds(state: FoldState, keys: WindowKeys) -> list[Pane | None]:
+    """Return what was folded, None for what is corrupt."""
+    return await asyncio.to_thread(_intact, state.folds, [keys.folds] * len(state.folds))
 
 
 @dataclass(frozen=True)

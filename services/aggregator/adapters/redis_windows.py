@@ -21,7 +21,7 @@ from services.aggregator.adapters.redis_keys import (
     pane_name,
     rules_of,
 )
-from services.aggregator.adapters.redis_panes import read_panes
+from services.aggregator.adapters.redis_panes import read_fold_state, read_panes, unpack_folds
 from services.aggregator.domain.block import Method, Pane, Population
 from services.aggregator.domain.calibration import HealthyBand, calibrate
 from services.aggregator.domain.errors import CorruptValue, WindowNotFound
@@ -65,16 +65,18 @@ class RedisWindows:
         return await self._read(model, starts_of(ids))
 
     async def panes(self, window: Window) -> Sequence[Pane]:
-        """Return the window's panes, without those that are corrupt."""
-        keys = _keys(window)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.smembers(keys.blocks)
-        pipeline.hexists(keys.state, "closed")
-        blocks, is_closed = await ask(pipeline.execute())
-        identifier = window_id(window.interval.start)
-        names = [] if is_closed else [pane_name(identifier, b.decode()) for b in sorted(blocks)]
-        found = await read_panes(self.client, window.model, names)
-        return [pane for pane in found if pane is not None]
+        """Return the window's panes, folded or not, without those that are corrupt."""
+        keys, identifier = _keys(window), window_id(window.interval.start)
+        while True:
+            state = await read_fold_state(self.client, keys)
+            blocks = [] if state.is_closed else state.blocks
+            names = [pane_name(identifier, block) for block in blocks]
+            found = await read_panes(self.client, window.model, names)
+            # What was folded meanwhile is missing here: look again.
+            if await ask(self.client.scard(keys.folded)) == state.folded_count:
+                break
+        folded = await unpack_folds(state, keys)
+        return [pane for pane in (*folded, *found) if pane is not None]
 
     async def summary(self, window: Window) -> Summary | None:
         """Return the window's summary, None if it has none yet."""

@@ -27,7 +27,7 @@ class Method(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """What a window keeps of one block: how many examples, and each feature's non-zero LFIs.
+    """What a window keeps of blocks: how many examples, and each feature's non-zero LFIs.
 
     `offsets` uint32 [M + 1]: feature j owns `values[offsets[j]:offsets[j + 1]]`, float32.
     """
@@ -38,6 +38,8 @@ class Pane:
     values: NDArray[np.float32]
     sketch: Sketch | None = None
     """Of the examples' values; None: it is not known."""
+    counts: NDArray[np.uint32] | None = None
+    """How many entries each value stands for, [entries]; None: one. See fold.py."""
 
     @property
     def feature_count(self) -> int:

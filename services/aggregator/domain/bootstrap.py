@@ -107,18 +107,21 @@ def _mixed_medians(
 def _shares_below_median(column: Column) -> tuple[float, float]:
     """Return each population's share of entries up to the weighted median, the middle half in."""
     lower, upper = column.middle
-    is_displayed = (column.keys & np.uint32(1)).astype(np.int64)
-    below, middle = is_displayed[:lower], is_displayed[lower : upper + 1]
-    displayed = float(below.sum() + middle.sum() / 2)
-    considered = lower + len(middle) / 2 - displayed
+    entries = np.diff(column.ranks, prepend=0)
+    below = float(entries[:lower].sum() + entries[lower : upper + 1].sum() / 2)
+    displayed = column.displayed
+    of_displayed = float(displayed[:lower].sum() + displayed[lower : upper + 1].sum() / 2)
     return (
-        considered / max(column.considered_count, 1),
-        displayed / max(column.displayed_count, 1),
+        (below - of_displayed) / max(column.considered_count, 1),
+        of_displayed / max(column.displayed_count, 1),
     )
 
 
 def _at(column: Column, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _values_at(column, (quantiles * len(column.keys)).astype(np.int64))
+    ranks = (quantiles * column.entry_count).astype(np.int64)
+    if column.counts is None:
+        return _values_at(column, ranks)
+    return _values_at(column, np.searchsorted(column.ranks, ranks, "right"))
 
 
 def _values_at(column: Column, positions: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -78,6 +78,8 @@ class Column:
 
     keys: NDArray[np.uint32]
     weights: Weights
+    counts: NDArray[np.uint32] | None = None
+    """How many entries each key stands for; None: one."""
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -85,21 +87,38 @@ class Column:
         return (self.keys >> np.uint32(1)).view(np.float32)
 
     @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """Entries up to and including each key, int64 [n]."""
+        if self.counts is None:
+            return np.arange(1, len(self.keys) + 1)
+        return np.cumsum(self.counts, dtype=np.int64)
+
+    @property
+    def entry_count(self) -> int:
+        """Entries of both populations."""
+        return int(self.ranks[-1]) if len(self.keys) else 0
+
+    @cached_property
+    def displayed(self) -> NDArray[np.int64]:
+        """Entries of displayed examples that each key stands for, int64 [n]."""
+        is_displayed = (self.keys & _DISPLAYED).astype(np.int64)
+        return is_displayed if self.counts is None else is_displayed * self.counts
+
+    @cached_property
     def displayed_count(self) -> int:
         """Entries of displayed examples."""
-        return int(np.count_nonzero(self.keys & _DISPLAYED))
+        return int(self.displayed.sum())
 
     @property
     def considered_count(self) -> int:
         """Entries of considered examples."""
-        return len(self.keys) - self.displayed_count
+        return self.entry_count - self.displayed_count
 
     @cached_property
     def cumulative(self) -> NDArray[np.int64]:
         """Weight of the entries up to and including each, int64 [n]."""
         step = self.weights.displayed - self.weights.considered
-        displayed = np.cumsum(self.keys & _DISPLAYED, dtype=np.int64)
-        return np.arange(1, len(self.keys) + 1) * self.weights.considered + displayed * step
+        return self.ranks * self.weights.considered + np.cumsum(self.displayed) * step
 
     @property
     def coverage(self) -> float:
@@ -110,7 +129,7 @@ class Column:
     @cached_property
     def middle(self) -> tuple[int, int]:
         """Positions of the lower and the upper weighted median."""
-        if self.weights.are_equal:
+        if self.weights.are_equal and self.counts is None:
             return (len(self.keys) - 1) // 2, len(self.keys) // 2
         doubled, all_entries = 2 * self.cumulative, self.cumulative[-1]
         at_least_half = np.searchsorted(doubled, all_entries, "left")
@@ -136,10 +155,13 @@ class Columns:
     keys: NDArray[np.uint32]
     offsets: NDArray[np.int64]
     weights: Weights
+    counts: NDArray[np.uint32] | None = None
+    """How many entries each key stands for; None: one."""
 
     def __iter__(self) -> Iterator[Column]:
         for first, last in pairwise(self.offsets):
-            yield Column(self.keys[first:last], self.weights)
+            counts = None if self.counts is None else self.counts[first:last]
+            yield Column(self.keys[first:last], self.weights, counts)
 
 
 def keys_of(pane: Pane) -> NDArray[np.uint32]:
@@ -158,13 +180,21 @@ def gather(
     for pane in panes:
         counts += np.diff(pane.offsets)
     offsets = np.concatenate(([0], np.cumsum(counts)))
-    keys = np.empty(offsets[-1], dtype=np.uint32)
-    free = offsets[:-1].copy()
-    for pane in panes:
-        free += _scatter(pane, key(pane), free, keys)
+    keys = _by_feature(panes, offsets, [key(pane) for pane in panes])
+    if all(pane.counts is None for pane in panes):
+        for first, last in pairwise(offsets):
+            keys[first:last].sort()
+        return Columns(keys, offsets, _weigh(panes))
+    counts_of = [
+        np.ones(len(pane.values), np.uint32) if pane.counts is None else pane.counts
+        for pane in panes
+    ]
+    multiples = _by_feature(panes, offsets, counts_of)
     for first, last in pairwise(offsets):
-        keys[first:last].sort()
-    return Columns(keys, offsets, _weigh(panes))
+        order = np.argsort(keys[first:last])
+        keys[first:last] = keys[first:last][order]
+        multiples[first:last] = multiples[first:last][order]
+    return Columns(keys, offsets, _weigh(panes), multiples)
 
 
 def importances(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -174,14 +204,18 @@ def importances(columns: Columns) -> tuple[NDArray[np.float64], NDArray[np.float
     return result[:, 0], result[:, 1]
 
 
-def _scatter(
-    pane: Pane, entries: NDArray[np.uint32], free: NDArray[np.int64], keys: NDArray[np.uint32]
-) -> NDArray[np.int64]:
-    """Put the pane's entries at the features' next free places; return how many each took."""
-    counts = np.diff(pane.offsets).astype(np.int64)
-    places = np.arange(len(pane.values)) + np.repeat(free - pane.offsets[:-1], counts)
-    keys[places] = entries
-    return counts
+def _by_feature(
+    panes: Sequence[Pane], offsets: NDArray[np.int64], entries: Sequence[NDArray[np.uint32]]
+) -> NDArray[np.uint32]:
+    """Return the panes' entries with those of one feature together, at its offsets."""
+    gathered = np.empty(offsets[-1], dtype=np.uint32)
+    free = offsets[:-1].copy()
+    for pane, some in zip(panes, entries, strict=True):
+        counts = np.diff(pane.offsets).astype(np.int64)
+        places = np.arange(len(some)) + np.repeat(free - pane.offsets[:-1], counts)
+        gathered[places] = some
+        free += counts
+    return gathered
 
 
 def _weigh(panes: Sequence[Pane]) -> Weights:

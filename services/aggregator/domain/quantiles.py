@@ -56,11 +56,13 @@ def _values(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
 def _places(columns: Columns, first: int, last: int) -> NDArray[np.intp]:
     """Return where in the column the quantiles are."""
     weights, count = columns.weights, last - first
-    if weights.are_equal:
+    if weights.are_equal and columns.counts is None:
         wanted = np.ceil(LEVELS * count).astype(np.intp)
         return np.maximum(wanted, 1) - 1
     displayed = (columns.keys[first:last] & _POPULATION).astype(np.int64)
     steps = weights.considered + displayed * (weights.displayed - weights.considered)
+    if columns.counts is not None:
+        steps *= columns.counts[first:last]
     cumulative = np.cumsum(steps)
     # LEVELS are exact in binary, so whole weights compare without rounding.
     return np.asarray(np.searchsorted(cumulative, LEVELS * cumulative[-1], "left"))

@@ -11,5 +11,6 @@ if redis.call('EXISTS', window) == 0 or redis.call('HSETNX', window, 'closed', 1
 end
 redis.call('SET', summary, packed, 'EX', retention)
 let_panes_go(id, unpack(KEYS, 4, 7))
+redis.call('UNLINK', unpack(KEYS, 9))
 expire(retention, window)
 return 1

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_durability import Durability
+from services.aggregator.adapters.redis_folds import RedisFolds
 from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
 from services.aggregator.adapters.redis_panes import RedisLatest
@@ -33,6 +34,10 @@ class RedisStore:
     @property
     def latest(self) -> RedisLatest:
         return RedisLatest(self.client)
+
+    @property
+    def folds(self) -> RedisFolds:
+        return RedisFolds(self.client, self.windows)
 
     @property
     def windows(self) -> RedisWindows:

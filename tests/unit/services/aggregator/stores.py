@@ -4,6 +4,7 @@ from typing import Protocol
 
 from services.aggregator.ports import (
     CheckpointStore,
+    FoldStore,
     Intake,
     LatestReader,
     ModelDirectory,
@@ -29,6 +30,8 @@ class Store(Protocol):
     def checkpoints(self) -> Checkpoints: ...
     @property
     def intake(self) -> Intake: ...
+    @property
+    def folds(self) -> FoldStore: ...
     @property
     def windows(self) -> WindowReader: ...
     @property

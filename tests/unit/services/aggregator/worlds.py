@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.aggregator.adapters.memory_folds import MemoryFolds
 from services.aggregator.adapters.memory_intake import MemoryCheckpoints, MemoryIntake
 from services.aggregator.adapters.memory_latest import MemoryLatest
 from services.aggregator.adapters.memory_records import MemoryRecords
@@ -25,6 +26,7 @@ from services.aggregator.domain.outcomes import OutcomeReport
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.window import Interval, WindowRules
 from services.aggregator.find import Find
+from services.aggregator.fold import Fold
 from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
@@ -132,6 +134,7 @@ class Aggregator:
     clock: datetime = NOON + timedelta(days=30)
     selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
     confirming_windows: int = 1
+    fold_examples: int = 100_000
     woken: list[str] = field(default_factory=list)
 
     @property
@@ -177,7 +180,8 @@ class Aggregator:
             top_k=2,
             clock=self._now,
         )
-        return Sweep(keeper, close, detect, LEASE)
+        fold = Fold(self.store.folds, self.fold_examples)
+        return Sweep(keeper, fold, close, detect, LEASE)
 
     async def store_hour(
         self, start: datetime, seed: int, observed: int = 1000, **changes: Any
@@ -222,6 +226,10 @@ class MemoryStore:
     @property
     def latest(self) -> MemoryLatest:
         return MemoryLatest(self.records, self.latest_rules)
+
+    @property
+    def folds(self) -> MemoryFolds:
+        return MemoryFolds(self.records)
 
     @property
     def windows(self) -> MemoryWindows:

@@ -16,6 +16,7 @@ from services.aggregator.adapters.packed_panes import (
 from services.aggregator.adapters.packing import seal, unseal
 from services.aggregator.domain.block import Pane, Population
 from services.aggregator.domain.errors import CorruptValue
+from services.aggregator.domain.fold import fold
 from services.aggregator.domain.gfi import gather, importances
 from services.aggregator.domain.sketch import Ragged
 from tests.unit.services.aggregator.values import numeric_sketch
@@ -115,3 +116,16 @@ def test_the_sketch_of_the_values_is_kept_whole() -> None:
     assert found.prediction_mean == sketch.prediction_mean
     assert found.prediction_squares == sketch.prediction_squares
     assert kept(PANE).sketch is None
+
+
+@pytest.mark.parametrize("has_sketch", [True, False])
+def test_folded_panes_are_kept_exactly(has_sketch: bool) -> None:
+    values = np.random.default_rng(3).normal(0, 5, (1000, 3)).astype(np.float32)
+    sketch = numeric_sketch(values, np.full(1000, 0.5, np.float32)) if has_sketch else None
+    (folded,) = fold([replace(PANE, sketch=sketch), replace(PANE, sketch=sketch)])
+    found = kept(folded)
+    assert found.counts is not None
+    assert folded.counts is not None
+    assert found.counts.tolist() == folded.counts.tolist()
+    assert found.values.tolist() == folded.values.tolist()
+    assert (found.sketch is not None) == has_sketch
