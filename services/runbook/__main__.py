@@ -58,7 +58,7 @@ from services.runbook.adapters.sqlite_checkpointer import SqliteCheckpointer
 from services.runbook.adapters.standard_webhook import secret_bytes
 from services.runbook.adapters.system_clock import SystemClock
 from services.runbook.adapters.worker import Worker, WorkTable
-from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.adapters.yaml_policies import YamlPolicies, YamlRuleReader
 from services.runbook.anchor_audit import AnchorAudit
 from services.runbook.approve import Approve
 from services.runbook.domain.errors import InvalidPolicy
@@ -83,6 +83,7 @@ from services.runbook.propose import Propose
 from services.runbook.reject import Reject
 from services.runbook.release import Release
 from services.runbook.renew import Renew
+from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.revert import Revert
 from services.runbook.verify import Verify
 from services.runbook.verify_audit import VerifyAudit
@@ -233,6 +234,7 @@ def _anchors(settings: RunbookSettings, remote: RemoteSystems) -> Anchors:
 
 
 def _register(parts: _Parts, server: grpc.aio.Server) -> None:
+    reader = YamlRuleReader(CelConditions())
     servicer = RunbookServicer(
         store=parts.store,
         changes=parts.changes,
@@ -242,6 +244,8 @@ def _register(parts: _Parts, server: grpc.aio.Server) -> None:
         renew=Renew(parts.store, parts.policies, parts.clock),
         release=Release(parts.store, parts.policies, parts.clock),
         set_pause=SetPause(parts.store, parts.clock),
+        reader=reader,
+        replay_policy=ReplayPolicy(parts.store, reader),
         verify_audit=VerifyAudit(parts.store, parts.anchors),
     )
     add_RunbookServiceServicer_to_server(servicer, server)

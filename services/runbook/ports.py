@@ -304,6 +304,17 @@ class PolicySource(Protocol):
         """Return the rules in force. Changes nothing."""
 
 
+class RuleReader(Protocol):
+    """Makes rules from text."""
+
+    def read(self, name: str, text: str) -> Rules:
+        """Return the rules in a policy file's text.
+
+        Raises:
+            InvalidPolicy: it cannot be followed; one line for each problem, beginning with `name`.
+        """
+
+
 class Conditions(Protocol):
     """Makes conditions from text."""
 

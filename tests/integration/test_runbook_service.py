@@ -34,6 +34,7 @@ from aftershock.v1.runbook_service_pb2_grpc import (
 from services.chassis.server import Service, bind, build_server
 from services.chassis.settings import ServiceSettings
 from services.chassis.tokens import Role, issue_token, new_key_pair
+from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
@@ -43,7 +44,9 @@ from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.adapters.yaml_policies import YamlRuleReader
 from services.runbook.domain.guardrail import GuardRails, Quorum
+from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.verify_audit import VerifyAudit
 from tests.unit.services.runbook.builders import (
     BROKEN,
@@ -138,6 +141,7 @@ async def served(
 ) -> AsyncIterator[Served]:
     store, changes = store_and_changes
     runbook = Runbook(store)
+    reader = YamlRuleReader(CelConditions())
     servicer = RunbookServicer(
         store=store,
         changes=changes,
@@ -147,6 +151,8 @@ async def served(
         renew=runbook.renew,
         release=runbook.release,
         set_pause=runbook.set_pause,
+        reader=reader,
+        replay_policy=ReplayPolicy(store, reader),
         verify_audit=VerifyAudit(store, MemoryAnchors()),
     )
     public_key = tmp_path / "public.pem"
@@ -206,6 +212,31 @@ async def test_a_reader_has_the_audit_verified(proposed: Served) -> None:
     answer = await eve.stub.VerifyAudit(pb.VerifyAuditRequest(), timeout=20, **eve.identity)
     assert answer.intact
     assert (answer.record_count, list(answer.breaks)) == (2, [])
+
+
+async def test_a_reader_tries_a_policy(proposed: Served) -> None:
+    caller = proposed.caller("bob", Role.READER)
+    text = "policies: [{name: first, action: kill_switch, when: 'true', features: shift.rank == 2}]"
+    check = pb.CheckPolicyRequest(file_name="p.yaml", content=text.replace("rank", "rnk"))
+    checked = await caller.stub.CheckPolicy(check, timeout=20, **caller.identity)
+    assert "p.yaml:1: policies[0].features" in checked.problems[0]
+    assert "rnk" in checked.problems[0]
+    check.content = text
+    (found,) = (await caller.stub.CheckPolicy(check, timeout=20, **caller.identity)).policies
+    assert (found.name, found.version, found.mode, found.action) == (
+        "first",
+        1,
+        "suggest",
+        "kill_switch",
+    )
+    replay = pb.ReplayPolicyRequest(file_name="p.yaml", content=text)
+    (row,) = (await caller.stub.ReplayPolicy(replay, timeout=20, **caller.identity)).incidents
+    assert (row.would_act, row.policy, list(row.features)) == (True, "first", ["genres"])
+    assert row.mitigations[0].features == ["user_embedding"]
+    replay.content = "policies: 3"
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await caller.stub.ReplayPolicy(replay, timeout=20, **caller.identity)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_approve_then_a_worker_acts_then_revert(proposed: Served) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -205,6 +206,23 @@ def resume(reason: str) -> Flow[runbook.Pause]:
 def get_pause() -> Flow[runbook.Pause]:
     """Return whether mitigations are stopped."""
     return (yield from _ask(methods.GET_PAUSE, runbook.GetPauseRequest())).pause
+
+
+def check_policy(file: str | Path) -> Flow[runbook.CheckPolicyResponse]:
+    """Have the runbook look a policy file over."""
+    content = Path(file).read_text(encoding="utf-8")
+    request = runbook.CheckPolicyRequest(file_name=Path(file).name, content=content)
+    return (yield from _ask(methods.CHECK_POLICY, request))
+
+
+def replay_policy(file: str | Path, model: str, limit: int) -> Flow[list[runbook.ReplayedIncident]]:
+    """Have the runbook run a policy file over recorded incidents."""
+    content = Path(file).read_text(encoding="utf-8")
+    request = runbook.ReplayPolicyRequest(
+        file_name=Path(file).name, content=content, model=model, limit=limit
+    )
+    answer = yield from _ask(methods.REPLAY_POLICY, request)
+    return list(answer.incidents)
 
 
 def verify_audit() -> Flow[runbook.VerifyAuditResponse]:

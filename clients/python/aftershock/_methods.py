@@ -148,6 +148,16 @@ RESUME_MITIGATIONS = Method(
     runbook.ResumeMitigationsResponse,
 )
 GET_PAUSE = Method(Service.RUNBOOK, "GetPause", runbook.GetPauseRequest, runbook.GetPauseResponse)
+CHECK_POLICY = Method(
+    Service.RUNBOOK, "CheckPolicy", runbook.CheckPolicyRequest, runbook.CheckPolicyResponse
+)
+REPLAY_POLICY = Method(
+    Service.RUNBOOK,
+    "ReplayPolicy",
+    runbook.ReplayPolicyRequest,
+    runbook.ReplayPolicyResponse,
+    least_timeout=60.0,
+)
 VERIFY_AUDIT = Method(
     Service.RUNBOOK,
     "VerifyAudit",

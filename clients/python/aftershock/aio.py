@@ -47,7 +47,13 @@ from aftershock.v1.attribution_service_pb2 import (
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident, Mitigation
-from aftershock.v1.runbook_service_pb2 import Pause, VerifyAuditResponse, WatchIncidentsRequest
+from aftershock.v1.runbook_service_pb2 import (
+    CheckPolicyResponse,
+    Pause,
+    ReplayedIncident,
+    VerifyAuditResponse,
+    WatchIncidentsRequest,
+)
 from aftershock.v1.shift_pb2 import Comparison
 from aftershock.v1.window_pb2 import Window
 
@@ -267,6 +273,20 @@ class Client(BaseClient):
     async def pause_state(self) -> Pause:
         """Return whether mitigations are stopped, by whom and why."""
         return await self._run(calls.get_pause())
+
+    async def check_policy(self, file: str | Path) -> CheckPolicyResponse:
+        """Return what is wrong with a policy file of this machine, or what is in it."""
+        return await self._run(calls.check_policy(file))
+
+    async def replay_policy(
+        self, file: str | Path, model: str | None = None, *, limit: int = 100
+    ) -> list[ReplayedIncident]:
+        """Return the newest incidents with what a policy file would have done, and what was done.
+
+        Raises:
+            InvalidRequest: the runbook cannot follow the file.
+        """
+        return await self._run(calls.replay_policy(file, self._filter(model), limit))
 
     async def verify_audit(self) -> VerifyAuditResponse:
         """Have the runbook read its whole audit and say whether it is what was written."""

@@ -17,5 +17,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/PauseMitigations": Role.APPROVER,
     f"{_SERVICE}/ResumeMitigations": Role.APPROVER,
     f"{_SERVICE}/GetPause": Role.READER,
+    f"{_SERVICE}/CheckPolicy": Role.READER,
+    f"{_SERVICE}/ReplayPolicy": Role.READER,
     f"{_SERVICE}/VerifyAudit": Role.READER,
 }

@@ -10,6 +10,7 @@ from services.runbook.domain.errors import (
     GuardRailRefused,
     IncidentNotFound,
     InvalidPageToken,
+    InvalidPolicy,
     InvalidTransition,
     MitigationNotFound,
     MitigationsPaused,
@@ -24,6 +25,9 @@ ERRORS: ErrorTable = {
     ),
     MitigationNotFound: ErrorStatus(
         grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_MITIGATION_NOT_FOUND
+    ),
+    InvalidPolicy: ErrorStatus(
+        grpc.StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_INVALID_REQUEST
     ),
     InvalidPageToken: ErrorStatus(
         grpc.StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_INVALID_REQUEST

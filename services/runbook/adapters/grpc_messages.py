@@ -127,7 +127,7 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         features=mitigation.plan.features,
         checkpoint=mitigation.plan.checkpoint,
         replaced_checkpoint=mitigation.plan.replaces,
-        preview=_preview_message(mitigation.preview),
+        preview=preview_message(mitigation.preview),
         plan_hash=mitigation.plan.hash,
         proposer=mitigation.proposer,
         approver=mitigation.approver or "",
@@ -145,7 +145,8 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
     )
 
 
-def _preview_message(preview: Preview | MissingPreview) -> incident_pb2.Preview:
+def preview_message(preview: Preview | MissingPreview) -> incident_pb2.Preview:
+    """Return the message of a preview, or of why there is none."""
     if isinstance(preview, MissingPreview):
         return incident_pb2.Preview(missing_reason=preview.reason)
     return incident_pb2.Preview(

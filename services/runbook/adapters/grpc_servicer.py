@@ -1,6 +1,7 @@
 """aftershock.v1.RunbookService over the use cases."""
 # ruff: noqa: ARG002, N802 - the signatures are gRPC's
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,19 +19,23 @@ from services.runbook.adapters.grpc_messages import (
     mitigation_message,
     pause_message,
 )
+from services.runbook.adapters.grpc_policy_messages import policy_summary, replayed_message
 from services.runbook.approve import Approve
 from services.runbook.domain.approval import Answer, Expert, Recall, Wish
+from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.pause import PauseState
 from services.runbook.pause import SetPause
-from services.runbook.ports import Store
+from services.runbook.ports import RuleReader, Store
 from services.runbook.reject import Reject
 from services.runbook.release import Release
 from services.runbook.renew import Renew
+from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.revert import Revert
 from services.runbook.verify_audit import VerifyAudit
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _DEFAULT_PAGE = 50
+_DEFAULT_REPLAY = 100
 _POLL_SECONDS = 1.0
 """How soon a watcher sees what another replica committed."""
 
@@ -47,6 +52,8 @@ class RunbookServicer(RunbookServiceServicer):
     renew: Renew
     release: Release
     set_pause: SetPause
+    reader: RuleReader
+    replay_policy: ReplayPolicy
     verify_audit: VerifyAudit
 
     async def ListIncidents(
@@ -145,6 +152,26 @@ class RunbookServicer(RunbookServiceServicer):
         """Say whether mitigations are stopped."""
         pause = await self.store.read(lambda unit: unit.restraints.pause())
         return pb.GetPauseResponse(pause=pause_message(pause))
+
+    async def CheckPolicy(
+        self, request: pb.CheckPolicyRequest, context: _Context
+    ) -> pb.CheckPolicyResponse:
+        """Say what is wrong with a policy file, or what is in it."""
+        try:
+            rules = await asyncio.to_thread(self.reader.read, request.file_name, request.content)
+        except InvalidPolicy as error:
+            return pb.CheckPolicyResponse(problems=str(error).splitlines())
+        return pb.CheckPolicyResponse(policies=[policy_summary(p) for p in rules.policies])
+
+    async def ReplayPolicy(
+        self, request: pb.ReplayPolicyRequest, context: _Context
+    ) -> pb.ReplayPolicyResponse:
+        """Say what a policy file would have done."""
+        limit = request.limit or _DEFAULT_REPLAY
+        replayed = await self.replay_policy(
+            request.file_name, request.content, request.model or None, limit
+        )
+        return pb.ReplayPolicyResponse(incidents=[replayed_message(each) for each in replayed])
 
     async def VerifyAudit(
         self, request: pb.VerifyAuditRequest, context: _Context

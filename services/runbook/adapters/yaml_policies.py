@@ -1,6 +1,7 @@
 """Rules from YAML: one file, or all files of a folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from services.runbook.domain.policy import (
     Rules,
     Threshold,
 )
+from services.runbook.domain.specimen import probe
 from services.runbook.ports import Conditions
 
 
@@ -66,29 +68,57 @@ class YamlPolicies:
         """Read the rules.
 
         Raises:
-            InvalidPolicy: with the file and the path inside it.
+            InvalidPolicy: with the file, the line and the path inside it.
         """
-        self._rules = _read(path, conditions)
+        self._rules = _rules([_load(file) for file in _files(path)], conditions)
 
     def current(self) -> Rules:
         """Return the rules."""
         return self._rules
 
 
-def _read(path: Path, conditions: Conditions) -> Rules:
-    files = {file: _parse(file) for file in _files(path)}
+@dataclass(frozen=True)
+class YamlRuleReader:
+    """Reads rules that are no file of ours."""
+
+    conditions: Conditions
+
+    def read(self, name: str, text: str) -> Rules:
+        """Return the rules. Raises InvalidPolicy."""
+        return _rules([_parsed(name or "policy", text)], self.conditions)
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    root: yaml.Node | None
+    content: _File
+
+    def place(self, location: Sequence[Any]) -> str:
+        """Return file, line and path of a place, as complaints begin."""
+        return f"{self.name}:{_line(self.root, location)}: {_path(location)}"
+
+
+def _rules(sources: Sequence[_Source], conditions: Conditions) -> Rules:
     names: set[str] = set()
     policies: list[Policy] = []
-    for file, content in files.items():
-        for index, entry in enumerate(content.policies):
+    problems: list[str] = []
+    for source in sources:
+        for index, entry in enumerate(source.content.policies):
             if entry.name in names:
-                raise InvalidPolicy(f"{file}: policies[{index}].name: {entry.name} is taken")
+                place = source.place(("policies", index, "name"))
+                problems.append(f"{place}: {entry.name} is taken")
             names.add(entry.name)
-            policies.append(_policy(f"{file}: policies[{index}]", entry, conditions))
-    rails = _only_one(files, "guard_rails") or GuardRailsSection()
-    verification = _only_one(files, "verification") or VerificationSection()
-    approval = _only_one(files, "approval") or ApprovalSection()
-    lease = _only_one(files, "lease") or LeaseSection()
+            try:
+                policies.append(_policy(source, index, entry, conditions))
+            except InvalidPolicy as error:
+                problems.append(str(error))
+    if problems:
+        raise InvalidPolicy("\n".join(problems))
+    rails = _only_one(sources, "guard_rails") or GuardRailsSection()
+    verification = _only_one(sources, "verification") or VerificationSection()
+    approval = _only_one(sources, "approval") or ApprovalSection()
+    lease = _only_one(sources, "lease") or LeaseSection()
     return Rules(
         tuple(policies), rails.rails(), verification.terms(), approval.steps(), lease.terms()
     )
@@ -104,18 +134,27 @@ def _files(path: Path) -> Sequence[Path]:
     return found
 
 
-def _parse(file: Path) -> _File:
+def _load(file: Path) -> _Source:
     try:
-        text = file.read_text(encoding="utf-8")
-        return _File.model_validate(yaml.safe_load(text) or {})
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return _parsed(str(file), file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
         raise InvalidPolicy(f"{file}: no YAML: {error}") from error
-    except ValidationError as error:
+
+
+def _parsed(name: str, text: str) -> _Source:
+    try:
+        # A few aliases of aliases make gigabytes of a short text.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise InvalidPolicy(f"{name}: aliases (*name) are not understood here: write it out")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        complaints = [
-            f"{file}:{_line(root, e['loc'])}: {_path(e['loc'])}: {e['msg']}" for e in error.errors()
+        return _Source(name, root, _File.model_validate(yaml.safe_load(text) or {}))
+    except yaml.YAMLError as error:
+        raise InvalidPolicy(f"{name}: no YAML: {error}") from error
+    except ValidationError as error:
+        problems = [
+            f"{name}:{_line(root, e['loc'])}: {_path(e['loc'])}: {e['msg']}" for e in error.errors()
         ]
-        raise InvalidPolicy("\n".join(complaints)) from error
+        raise InvalidPolicy("\n".join(problems)) from error
 
 
 def _line(node: yaml.Node | None, location: Sequence[Any]) -> int:
@@ -142,12 +181,15 @@ def _path(location: Sequence[Any]) -> str:
     return "".join(steps).lstrip(".") or "the whole file"
 
 
-def _policy(where: str, entry: _PolicyEntry, conditions: Conditions) -> Policy:
+def _policy(source: _Source, index: int, entry: _PolicyEntry, conditions: Conditions) -> Policy:
     def compiled(field: str, text: str, fields: Fields) -> Condition:
         try:
-            return conditions.compile(text, fields)
+            condition = conditions.compile(text, fields)
+            probe(condition, fields)
         except InvalidPolicy as error:
-            raise InvalidPolicy(f"{where}.{field}: {error}") from error
+            place = source.place(("policies", index, field))
+            raise InvalidPolicy(f"{place}: {error}") from error
+        return condition
 
     threshold = entry.features and compiled("features", entry.features, FEATURES_FIELDS)
     return Policy(
@@ -162,8 +204,10 @@ def _policy(where: str, entry: _PolicyEntry, conditions: Conditions) -> Policy:
     )
 
 
-def _only_one(files: dict[Path, _File], section: str) -> Any:
-    found = {file: value for file, content in files.items() if (value := getattr(content, section))}
+def _only_one(sources: Sequence[_Source], section: str) -> Any:
+    found = {
+        source.name: value for source in sources if (value := getattr(source.content, section))
+    }
     if len(found) > 1:
-        raise InvalidPolicy(f"{' and '.join(map(str, found))}: {section} may be given once only")
+        raise InvalidPolicy(f"{' and '.join(found)}: {section} may be given once only")
     return next(iter(found.values()), None)

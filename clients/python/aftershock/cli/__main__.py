@@ -7,6 +7,7 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _deciding,
     _doctor,
     _pausing,
+    _policy,
     _rules,
 )
 from aftershock.cli._app import app

@@ -27,8 +27,8 @@ EXIT_CODES: Mapping[type[AftershockError], int] = {
 """By error class; a subclass without an entry takes its nearest base's."""
 
 _EPILOG = (
-    "Exit codes: 0 done, 1 a person said no, or doctor or audit found something broken, "
-    "2 wrong usage, 3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
+    "Exit codes: 0 done, 1 a person said no, or doctor, audit or policy check found something "
+    "wrong, 2 wrong usage, 3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
 )
 
 
@@ -92,6 +92,9 @@ app.add_typer(checkpoint_app, name="checkpoint", help="Look into one checkpoint.
 
 audit_app = typer.Typer(no_args_is_help=True)
 app.add_typer(audit_app, name="audit", help="Look into the record of who did what.")
+
+policy_app = typer.Typer(no_args_is_help=True)
+app.add_typer(policy_app, name="policy", help="Try policies before they decide.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]
 

@@ -21,6 +21,7 @@ from aftershock.v1.attribution_service_pb2 import (
 )
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.incident_pb2 import Incident, Mitigation, TimelineEntry
+from aftershock.v1.runbook_service_pb2 import PolicySummary, ReplayedIncident
 from aftershock.v1.shift_pb2 import Comparison, FeatureShift
 from aftershock.v1.window_pb2 import Window
 
@@ -188,6 +189,31 @@ def mitigations_table(mitigations: Iterable[Mitigation]) -> Table:
             words.moment(mitigation.expire_time),
             words.moment(mitigation.lease_expire_time),
             mitigation.reason,
+        )
+    return table
+
+
+def policies_table(policies: Iterable[PolicySummary]) -> Table:
+    """One row a policy, in the order in which they are asked."""
+    table = _table("=policy", "#version", "mode", "action")
+    for policy in policies:
+        table.add_row(policy.name, str(policy.version), policy.mode, policy.action)
+    return table
+
+
+def replayed_table(replayed: Iterable[ReplayedIncident]) -> Table:
+    """One row an incident: what a policy would have done, and what was done."""
+    table = _table("=incident", "policy", "would have", "previewed calibration", "what was done")
+    for incident in replayed:
+        done = (
+            f"{words.action(m)}: {words.mitigation_state(m.state)}" for m in incident.mitigations
+        )
+        table.add_row(
+            short(incident.incident),
+            incident.policy or words.NOTHING,
+            incident.would,
+            words.preview(incident.preview) if incident.would_act else words.NOTHING,
+            "; ".join(done) or words.NOTHING,
         )
     return table
 

@@ -434,6 +434,170 @@ class GetPauseResponse(google.protobuf.message.Message):
 Global___GetPauseResponse: typing_extensions.TypeAlias = GetPauseResponse
 
 @typing.final
+class CheckPolicyRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    file_name: builtins.str
+    """What to call the file in what is said of it."""
+    content: builtins.str
+    """YAML, in UTF-8."""
+    def __init__(
+        self,
+        *,
+        file_name: builtins.str = ...,
+        content: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "file_name", b"file_name"]) -> None: ...
+
+Global___CheckPolicyRequest: typing_extensions.TypeAlias = CheckPolicyRequest
+
+@typing.final
+class CheckPolicyResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: builtins.int
+    POLICIES_FIELD_NUMBER: builtins.int
+    @property
+    def problems(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What is wrong, with file, line and path; empty if nothing is."""
+
+    @property
+    def policies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PolicySummary]:
+        """Those in the file, in order; empty if something is wrong."""
+
+    def __init__(
+        self,
+        *,
+        problems: collections.abc.Iterable[builtins.str] | None = ...,
+        policies: collections.abc.Iterable[Global___PolicySummary] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["policies", b"policies", "problems", b"problems"]) -> None: ...
+
+Global___CheckPolicyResponse: typing_extensions.TypeAlias = CheckPolicyResponse
+
+@typing.final
+class PolicySummary(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    MODE_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    version: builtins.int
+    mode: builtins.str
+    """observe, suggest or apply"""
+    action: builtins.str
+    """kill_switch, rollback or annotate"""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        mode: builtins.str = ...,
+        action: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "mode", b"mode", "name", b"name", "version", b"version"]) -> None: ...
+
+Global___PolicySummary: typing_extensions.TypeAlias = PolicySummary
+
+@typing.final
+class ReplayPolicyRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    file_name: builtins.str
+    content: builtins.str
+    """YAML, in UTF-8."""
+    model: builtins.str
+    """models/{model}. Empty: all models."""
+    limit: builtins.int
+    """How many of the newest incidents; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        file_name: builtins.str = ...,
+        content: builtins.str = ...,
+        model: builtins.str = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "file_name", b"file_name", "limit", b"limit", "model", b"model"]) -> None: ...
+
+Global___ReplayPolicyRequest: typing_extensions.TypeAlias = ReplayPolicyRequest
+
+@typing.final
+class ReplayPolicyResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INCIDENTS_FIELD_NUMBER: builtins.int
+    @property
+    def incidents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReplayedIncident]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        incidents: collections.abc.Iterable[Global___ReplayedIncident] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["incidents", b"incidents"]) -> None: ...
+
+Global___ReplayPolicyResponse: typing_extensions.TypeAlias = ReplayPolicyResponse
+
+@typing.final
+class ReplayedIncident(google.protobuf.message.Message):
+    """What a policy would have done about an incident, and what was done."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: builtins.int
+    WOULD_ACT_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
+    WOULD_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
+    MITIGATIONS_FIELD_NUMBER: builtins.int
+    incident: builtins.str
+    """incidents/{incident}"""
+    would_act: builtins.bool
+    """It would have proposed a mitigation, or, in mode observe, said so."""
+    policy: builtins.str
+    """Of the policy that would have acted; empty if none."""
+    would: builtins.str
+    """What it would have done, or why nothing."""
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """That it would have switched off."""
+
+    @property
+    def preview(self) -> aftershock.v1.incident_pb2.Preview:
+        """As recorded of the same features; missing where nobody asked for them then."""
+
+    @property
+    def mitigations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.incident_pb2.Mitigation]:
+        """The mitigations there were, oldest first, with what became of them."""
+
+    def __init__(
+        self,
+        *,
+        incident: builtins.str = ...,
+        would_act: builtins.bool = ...,
+        policy: builtins.str = ...,
+        would: builtins.str = ...,
+        features: collections.abc.Iterable[builtins.str] | None = ...,
+        preview: aftershock.v1.incident_pb2.Preview | None = ...,
+        mitigations: collections.abc.Iterable[aftershock.v1.incident_pb2.Mitigation] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["preview", b"preview"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["features", b"features", "incident", b"incident", "mitigations", b"mitigations", "policy", b"policy", "preview", b"preview", "would", b"would", "would_act", b"would_act"]) -> None: ...
+
+Global___ReplayedIncident: typing_extensions.TypeAlias = ReplayedIncident
+
+@typing.final
 class VerifyAuditRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -90,6 +90,16 @@ class RunbookServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
                 _registered_method=True)
+        self.CheckPolicy = channel.unary_unary(
+                '/aftershock.v1.RunbookService/CheckPolicy',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyResponse.FromString,
+                _registered_method=True)
+        self.ReplayPolicy = channel.unary_unary(
+                '/aftershock.v1.RunbookService/ReplayPolicy',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyResponse.FromString,
+                _registered_method=True)
         self.VerifyAudit = channel.unary_unary(
                 '/aftershock.v1.RunbookService/VerifyAudit',
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.VerifyAuditRequest.SerializeToString,
@@ -175,6 +185,20 @@ class RunbookServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckPolicy(self, request, context):
+        """Says whether the runbook could follow a policy file. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayPolicy(self, request, context):
+        """Says what a policy file would have done about recorded incidents. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyAudit(self, request, context):
         """Reads the whole audit and says whether it is what was written.
         """
@@ -239,6 +263,16 @@ def add_RunbookServiceServicer_to_server(servicer, server):
                     servicer.GetPause,
                     request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.SerializeToString,
+            ),
+            'CheckPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckPolicy,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyResponse.SerializeToString,
+            ),
+            'ReplayPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayPolicy,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyResponse.SerializeToString,
             ),
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
@@ -544,6 +578,60 @@ class RunbookService(object):
             '/aftershock.v1.RunbookService/GetPause',
             aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
             aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/CheckPolicy',
+            aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/ReplayPolicy',
+            aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.ReplayPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

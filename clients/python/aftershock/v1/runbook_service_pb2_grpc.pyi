@@ -201,6 +201,38 @@ _RunbookServiceGetPauseType = typing_extensions.TypeVar(
     ],
 )
 
+_RunbookServiceCheckPolicyType = typing_extensions.TypeVar(
+    '_RunbookServiceCheckPolicyType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+        aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+        aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+        aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+    ],
+)
+
+_RunbookServiceReplayPolicyType = typing_extensions.TypeVar(
+    '_RunbookServiceReplayPolicyType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+        aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+        aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+        aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
+    ],
+)
+
 _RunbookServiceVerifyAuditType = typing_extensions.TypeVar(
     '_RunbookServiceVerifyAuditType',
     grpc.UnaryUnaryMultiCallable[
@@ -217,7 +249,7 @@ _RunbookServiceVerifyAuditType = typing_extensions.TypeVar(
     ],
 )
 
-class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRenewMitigationType, _RunbookServiceReleaseMitigationType, _RunbookServiceRevertMitigationType, _RunbookServicePauseMitigationsType, _RunbookServiceResumeMitigationsType, _RunbookServiceGetPauseType, _RunbookServiceVerifyAuditType]):
+class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRenewMitigationType, _RunbookServiceReleaseMitigationType, _RunbookServiceRevertMitigationType, _RunbookServicePauseMitigationsType, _RunbookServiceResumeMitigationsType, _RunbookServiceGetPauseType, _RunbookServiceCheckPolicyType, _RunbookServiceReplayPolicyType, _RunbookServiceVerifyAuditType]):
     """Owns incidents, proposes mitigations and carries out what experts approve."""
 
     @typing.overload
@@ -265,6 +297,14 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.GetPauseRequest,
             aftershock.v1.runbook_service_pb2.GetPauseResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+            aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+            aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
@@ -319,6 +359,14 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
             aftershock.v1.runbook_service_pb2.GetPauseResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+            aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+            aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
             aftershock.v1.runbook_service_pb2.VerifyAuditResponse,
         ],
@@ -353,6 +401,12 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
     """Ends the pause."""
 
     GetPause: _RunbookServiceGetPauseType
+
+    CheckPolicy: _RunbookServiceCheckPolicyType
+    """Says whether the runbook could follow a policy file. Changes nothing."""
+
+    ReplayPolicy: _RunbookServiceReplayPolicyType
+    """Says what a policy file would have done about recorded incidents. Changes nothing."""
 
     VerifyAudit: _RunbookServiceVerifyAuditType
     """Reads the whole audit and says whether it is what was written."""
@@ -401,6 +455,14 @@ RunbookServiceAsyncStub: typing_extensions.TypeAlias = RunbookServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.GetPauseRequest,
         aftershock.v1.runbook_service_pb2.GetPauseResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+        aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+        aftershock.v1.runbook_service_pb2.ReplayPolicyResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.VerifyAuditRequest,
@@ -495,6 +557,22 @@ class RunbookServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.runbook_service_pb2.GetPauseRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.runbook_service_pb2.GetPauseResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.GetPauseResponse]]: ...
+
+    @abc.abstractmethod
+    def CheckPolicy(
+        self,
+        request: aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.CheckPolicyResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.CheckPolicyResponse]]:
+        """Says whether the runbook could follow a policy file. Changes nothing."""
+
+    @abc.abstractmethod
+    def ReplayPolicy(
+        self,
+        request: aftershock.v1.runbook_service_pb2.ReplayPolicyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.ReplayPolicyResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.ReplayPolicyResponse]]:
+        """Says what a policy file would have done about recorded incidents. Changes nothing."""
 
     @abc.abstractmethod
     def VerifyAudit(

@@ -216,6 +216,9 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
         Recording.__init__(self)
         self.incidents: list[Incident] = []
         self.pause = runbook.Pause()
+        self.policies: list[str] = []
+        self.check = runbook.CheckPolicyResponse()
+        self.replayed: list[runbook.ReplayedIncident] = []
         self.audit = runbook.VerifyAuditResponse(intact=True, record_count=8, head="ab" * 32)
 
     def ListIncidents(  # noqa: N802
@@ -295,6 +298,20 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     ) -> runbook.VerifyAuditResponse:
         self.note(request, context)
         return self.audit
+
+    def CheckPolicy(  # noqa: N802
+        self, request: runbook.CheckPolicyRequest, context: Any
+    ) -> runbook.CheckPolicyResponse:
+        self.note(request, context)
+        self.policies.append(request.content)
+        return self.check
+
+    def ReplayPolicy(  # noqa: N802
+        self, request: runbook.ReplayPolicyRequest, context: Any
+    ) -> runbook.ReplayPolicyResponse:
+        self.note(request, context)
+        self.policies.append(request.content)
+        return runbook.ReplayPolicyResponse(incidents=self.replayed[: request.limit])
 
     def _mitigation(self, name: str) -> Any:
         return next(m for i in self.incidents for m in i.mitigations if m.name == name)

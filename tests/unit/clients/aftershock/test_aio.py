@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,14 @@ async def test_disabled_is_a_no_op(monkeypatch: pytest.MonkeyPatch) -> None:
         await log.send({}, event_time=NOON)
     answer = await client.outcomes(start=NOON, end=NOON, expected=1.0, observed=1)
     assert not answer.HasField("window")
+
+
+async def test_policies_are_tried(platform: Platform, client: aio.Client, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("policies: []")
+    assert await client.check_policy(file) == platform.runbook.check
+    assert await client.replay_policy(file, limit=5) == platform.runbook.replayed
+    assert platform.runbook.policies == ["policies: []"] * 2
 
 
 async def test_the_audit_is_verified(platform: Platform, client: aio.Client) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +16,11 @@ from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.importance_pb2 import FeatureProfile
 from aftershock.v1.incident_pb2 import Incident, IncidentVerdict, MitigationState
+from aftershock.v1.runbook_service_pb2 import (
+    CheckPolicyResponse,
+    PolicySummary,
+    ReplayedIncident,
+)
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection
 from services.chassis.errors import ErrorStatus, Forbidden, Overloaded
 from tests.unit.clients.aftershock.conftest import Platform
@@ -429,3 +435,42 @@ def test_an_audit_that_was_tampered_with(platform: Platform) -> None:
     assert "was tampered with" in output
     assert "record 3 (incidents/INC-1) was changed" in output
     assert run_json("audit", "verify", code=1)["audit"]["breaks"]
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> str:
+    file = tmp_path / "policy.yaml"
+    file.write_text("policies: []")
+    return str(file)
+
+
+def test_a_policy_that_can_be_followed(platform: Platform, policy_file: str) -> None:
+    strict = PolicySummary(name="strict", version=2, mode="suggest", action="rollback")
+    platform.runbook.check = CheckPolicyResponse(policies=[strict])
+    assert "strict" in run("policy", "check", policy_file).stdout
+    assert run_json("policy", "check", policy_file)["check"]["policies"][0]["version"] == 2
+    assert platform.runbook.policies == ["policies: []"] * 2
+
+
+def test_a_policy_with_mistakes(platform: Platform, policy_file: str) -> None:
+    platform.runbook.check = CheckPolicyResponse(problems=["policy.yaml:3: policies[0].when: no"])
+    assert "policy.yaml:3" in run("policy", "check", policy_file, code=1).stdout
+    assert run_json("policy", "check", policy_file, code=1)["check"]["problems"]
+    run("policy", "check", "/nowhere.yaml", code=2)
+
+
+def test_what_a_policy_would_have_done(platform: Platform, policy_file: str) -> None:
+    acted = ReplayedIncident(
+        incident="incidents/INC-1",
+        would_act=True,
+        policy="strict",
+        would="propose: switch off user_embedding",
+        mitigations=[mitigation()],
+    )
+    quiet = ReplayedIncident(incident="incidents/INC-2", would="No policy acts on it.")
+    platform.runbook.replayed = [acted, quiet]
+    output = run("policy", "replay", policy_file).stdout
+    assert "propose: switch off user_embedding" in output
+    assert "It would have acted on 1 of 2 incidents." in output
+    shown = run_json("policy", "replay", policy_file, "--limit", "1")["incidents"]
+    assert [each["incident"] for each in shown] == ["incidents/INC-1"]

@@ -28,7 +28,6 @@ def test_only_approvers_decide() -> None:
 def test_what_callers_can_cause_has_a_status() -> None:
     internal = {
         errors.RunbookError,
-        errors.InvalidPolicy,
         errors.ConditionFailed,
         errors.PreviewUnavailable,
         errors.RegistryUnavailable,

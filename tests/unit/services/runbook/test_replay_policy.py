@@ -1,0 +1,120 @@
+"""What a policy would have done about the incidents on record."""
+
+import json
+
+import pytest
+
+from services.runbook.adapters.cel_conditions import CelConditions
+from services.runbook.adapters.yaml_policies import YamlRuleReader
+from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.preview import MissingPreview, Preview
+from services.runbook.domain.replay import Replayed
+from services.runbook.replay_policy import ReplayPolicy
+from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, shift
+
+READER = YamlRuleReader(CelConditions())
+
+
+def text(**changes: object) -> str:
+    """A policy file, as YAML reads JSON."""
+    entry = {
+        "name": "strict",
+        "mode": "suggest",
+        "action": "kill_switch",
+        "when": "calibration.anomalous",
+        "features": "shift.rank == 1",
+        "propose_if": "!preview.available || preview.recovery > 0.2",
+    }
+    return json.dumps({"policies": [entry | changes]})
+
+
+async def replayed(runbook: Runbook, policy: str, *, limit: int = 100) -> list[Replayed]:
+    return list(await ReplayPolicy(runbook.store, READER)("p.yaml", policy, None, limit))
+
+
+async def a_day() -> Runbook:
+    runbook = Runbook()
+    await runbook.see(event(1, BROKEN))
+    await runbook.say_no()
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    await runbook.see(event(30, BROKEN, shifts=[shift("genres", 1, 0.9), shift("age", 2, 0.8)]))
+    return runbook
+
+
+async def test_what_would_have_been_proposed_is_told_beside_what_was() -> None:
+    runbook = await a_day()
+    second, first = await replayed(runbook, text())
+    assert first.would == "propose: switch off user_embedding"
+    assert first.incident.mitigations[0].state is MitigationState.REJECTED
+    assert isinstance(first.preview, Preview)
+    assert second.draft is not None
+    assert second.draft.plan.features == ("genres",)
+    assert second.preview == MissingPreview("nobody asked for these features then")
+
+
+async def test_a_policy_that_would_have_done_nothing() -> None:
+    runbook = await a_day()
+    for each in await replayed(runbook, text(when="calibration.ratio > 9.0")):
+        assert (each.draft, each.would) == (None, "No policy acts on it. This needs a person.")
+
+
+async def test_an_observer_says_what_it_would_do_and_a_bad_preview_stops_it() -> None:
+    runbook = await a_day()
+    observed = (await replayed(runbook, text(mode="observe")))[1]
+    assert observed.draft is not None
+    assert observed.would.startswith("strict only observes. It would switch off user_embedding")
+    stopped = (await replayed(runbook, text(propose_if="preview.recovery > 2.0")))[1]
+    assert stopped.draft is None
+    assert "would not help enough" in stopped.would
+
+
+async def test_applying_needs_the_preview_that_was_made() -> None:
+    unseen, seen = await replayed(await a_day(), text(mode="apply"))
+    assert seen.would.startswith("apply: ")
+    assert unseen.would.startswith("propose: ")
+
+
+async def test_replaying_changes_nothing_and_stops_at_the_limit() -> None:
+    runbook = await a_day()
+    before = await runbook.incidents()
+    assert len(await replayed(runbook, text(), limit=1)) == 1
+    assert await runbook.incidents() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"features": "shift.feature > 1"},
+            r"policies\[0\].features: .*No such overload",
+        ),
+        ({"features": "shift.z"}, "neither true nor false"),
+        ({"when": "calibration.anomalous && calibration.ratio"}, "overload|neither"),
+        ({"propose_if": "preview.recovery > features"}, "No such overload"),
+        ({"action": "annotate"}, "kill_switch needs"),
+        ({"features": None}, "kill_switch needs"),
+        ({"note": "x"}, "annotate says"),
+    ],
+)
+def test_wrong_types_show_before_an_incident_does(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidPolicy, match=problem):
+        READER.read("p.yaml", text(**changes))
+
+
+def test_every_mistake_is_told_with_its_line() -> None:
+    wrong = "policies:\n- name: a\n  action: kill_switch\n  when: 1 +\n  features: shift.rnk > 1\n"
+    second = "- name: a\n  action: rollback\n  when: preview.available\n"
+    with pytest.raises(InvalidPolicy) as refusal:
+        READER.read("p.yaml", wrong + second)
+    lines = str(refusal.value).splitlines()
+    assert [line.split(" ")[0] for line in lines if line.startswith("p.yaml")] == [
+        "p.yaml:5:",
+        "p.yaml:6:",
+        "p.yaml:8:",
+    ]
+
+
+def test_aliases_are_not_followed() -> None:
+    with pytest.raises(InvalidPolicy, match="aliases"):
+        READER.read("p.yaml", "policies: &a []\nguard_rails: {never_kill: *a}\n")
