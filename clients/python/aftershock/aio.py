@@ -157,6 +157,7 @@ class Client(BaseClient):
         timeout: float = RACE_TIMEOUT,  # noqa: ASYNC109 - the sync client's parameters
     ) -> RaceStanding:
         """Find the features that matter most to examples. See aftershock.Client.race."""
+        # gRPC's async client loses the status of a stream that ends while it still writes.
         return await asyncio.to_thread(
             self._race,
             self._blocking_channels,

@@ -38,18 +38,15 @@ class RaceStream(LfiStream):
             )
         decoded = partial(self.decoded, batch_of(message))
         standing = await self.inference.run(decoded, self._raced)
-        checkpoint = self.explain.ablator.checkpoint
-        return pb.ComputeLfiResponse(
-            batch_id=message.batch_id, standing=standing_message(standing, checkpoint)
-        )
+        return pb.ComputeLfiResponse(batch_id=message.batch_id, standing=standing)
 
-    def _raced(self, decoded: Decoded) -> Standing:
+    def _raced(self, decoded: Decoded) -> pb.RaceStanding:
         racing, ablator = self.race.racing, self.explain.ablator
         race_on = RaceOn(self.explain, self.race)
         standing = race_on(decoded.examples, decoded.present, lambda: not self.ended.is_set())
         ablated = int(decoded.present[racing].sum())
         decoded.count_pairs(ablated, ablator.explanation.fallback_share)
-        return standing
+        return standing_message(standing, ablator.checkpoint)
 
 
 def racing_of(options: pb.ComputeLfiOptions, checkpoint: Checkpoint) -> Racing:
