@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 CASE ?= 11
 CHANGED := .venv/installed
+PEERS := .venv/peers
 
-.PHONY: setup demo up test check bench bench-aggregator bench-audit bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo up test check bench bench-aggregator bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -44,6 +45,14 @@ bench-attribution: setup
 
 bench-aggregator: setup
 	@$(BIN)/python -m tests.bench.aggregator $(if $(QUICK),--quick)
+
+# The packages that diagnosis is measured against take long to install, and nothing else needs them.
+$(PEERS): $(CHANGED)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[peers]'
+	touch $@
+
+bench-diagnosis: $(PEERS)
+	@$(BIN)/python -m tests.bench.diagnosis $(if $(QUICK),--quick)
 
 bench-runbook: setup
 	@$(BIN)/python -m tests.bench.runbook $(if $(QUICK),--quick)

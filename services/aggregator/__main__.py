@@ -31,6 +31,7 @@ from services.aggregator.close import Close
 from services.aggregator.compare import Compare
 from services.aggregator.describe import Describe
 from services.aggregator.detect import Detect
+from services.aggregator.domain.alarm import EvidenceAlarm
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.latest import LatestRules
@@ -80,6 +81,9 @@ class AggregatorSettings(ServiceSettings):
     """A calibration is anomalous when its whole interval lies outside the band."""
     confirming_windows: int = Field(default=1, ge=1, le=168)
     """So many windows together, up to the anomalous one, must be anomalous too; 1 asks for none."""
+    false_alarms_per_week: float = Field(default=1.0, ge=0, le=100)
+    """Alerts on evidence alone, without a calibration anomaly, that a model's clean windows may
+    raise a week; 0 for no such alerts."""
     control_selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
     """The control that is chosen when nobody says which."""
     fewest_examples: int = Field(default=500, ge=1)
@@ -175,6 +179,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         shifts,
         settings.control_selection,
         Confirmation(settings.confirming_windows, settings.band),
+        EvidenceAlarm(settings.false_alarms_per_week),
         settings.top_k,
         _now,
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.aggregator.domain.control import Control, ControlSelection, choose_control
+from services.aggregator.domain.diagnosis import History, diagnose
 from services.aggregator.domain.errors import CheckpointMismatch, NoControl
-from services.aggregator.domain.history import historical_noise, pair_up
-from services.aggregator.domain.ranking import Ranking, rank_shifts
-from services.aggregator.domain.shift import Comparison
+from services.aggregator.domain.history import pair_up, phases_of
+from services.aggregator.domain.shift import Comparison, RankBy
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.verdict import decide
 from services.aggregator.domain.window import Window
@@ -21,7 +21,7 @@ _WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Compare:
-    """Ranks the features by the shift of their importance from a control window.
+    """Ranks the features by what speaks for their corruption since a control window.
 
     An open window is compared as its live panes are now; its state says so. Both windows were
     refused at ingest if their checkpoint had been trained on them.
@@ -36,7 +36,11 @@ class Compare:
     """How many earlier healthy windows the historical noise is estimated from."""
 
     async def __call__(
-        self, anomaly: Window, control: Window | ControlSelection, top_k: int
+        self,
+        anomaly: Window,
+        control: Window | ControlSelection,
+        top_k: int,
+        rank_by: RankBy = RankBy.EVIDENCE,
     ) -> Comparison:
         """Compare with a control of the caller's, or choose one.
 
@@ -52,16 +56,20 @@ class Compare:
         control_summary = await self.measure(chosen.window)
         anomaly_summary = await self.measure(anomaly)
         checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
-        history = await self._history(anomaly, earlier)
-        lag = abs(interval.start - chosen.window.place.start)
-        pairs = pair_up([window for window, _ in history], lag)
-
-        def rank() -> Ranking:
-            past = [summary for _, summary in history]
-            noise = historical_noise(control_summary, past, pairs)
-            return rank_shifts(checkpoint.features, control_summary, anomaly_summary, noise)
-
-        ranking = await asyncio.to_thread(rank)
+        past = await self._history(anomaly, earlier)
+        # The latest window may be held against the hour in which it lies.
+        lag = abs(interval.start - chosen.window.place.start) or interval.end - interval.start
+        windows = [window for window, _ in past]
+        pairs = pair_up(windows, lag)
+        history = History(
+            summaries=[summary for _, summary in past],
+            pairs=pairs,
+            phases=phases_of(windows, pairs, anomaly, lag),
+        )
+        diagnosis = await asyncio.to_thread(
+            diagnose, checkpoint.features, control_summary, anomaly_summary, history, rank_by
+        )
+        ranking = diagnosis.ranking
         significant = ranking.significant_count
         return Comparison(
             control=chosen,
@@ -71,6 +79,8 @@ class Compare:
             significant_count=significant,
             shifts=ranking.shifts[:top_k],
             history_count=len(pairs),
+            rank_by=rank_by,
+            chance=diagnosis.chance,
         )
 
     def _choose(

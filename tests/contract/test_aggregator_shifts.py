@@ -11,7 +11,7 @@ from services.aggregator.domain.control import Control, ControlSelection
 from services.aggregator.domain.errors import InvalidPosition
 from services.aggregator.domain.history import HistoricalNoise
 from services.aggregator.domain.ranking import rank_shifts
-from services.aggregator.domain.shift import Comparison, ShiftEvent
+from services.aggregator.domain.shift import AlertReason, Comparison, RankBy, ShiftEvent
 from services.aggregator.domain.summary import summarise
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Window
@@ -136,8 +136,9 @@ async def test_an_event_keeps_its_comparison(store: Store) -> None:
         significant_count=0,
         shifts=list(rank_shifts(checkpoint().features, control, anomaly, noise).shifts),
         history_count=7,
+        rank_by=RankBy.COVERAGE_CHANGE,
     )
-    await store.shifts.publish(ShiftEvent(window, comparison, NOW))
+    await store.shifts.publish(ShiftEvent(window, comparison, NOW, AlertReason.EVIDENCE))
     (published,) = (await store.shifts.read([MODEL], {}, WAIT)).events
     kept = published.event.comparison
     assert kept is not None
@@ -147,4 +148,6 @@ async def test_an_event_keeps_its_comparison(store: Store) -> None:
     assert kept.verdict is comparison.verdict
     assert (kept.feature_count, kept.significant_count, kept.history_count) == (3, 0, 7)
     assert kept.anomaly.calibration == window.calibration
+    assert kept.rank_by is RankBy.COVERAGE_CHANGE
     assert published.event.create_time == NOW
+    assert published.event.alert is AlertReason.EVIDENCE

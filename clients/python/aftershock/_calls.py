@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aftershock import _methods as methods
 from aftershock._errors import Conflict
 from aftershock._methods import Answer, Method, Request
-from aftershock._names import CONTROLS, incident_name, window_name
+from aftershock._names import CONTROLS, incident_name, rank_by_of, window_name
 from aftershock.v1 import aggregator_service_pb2 as aggregator
 from aftershock.v1 import attribution_service_pb2 as attribution
 from aftershock.v1 import runbook_service_pb2 as runbook
@@ -117,9 +117,12 @@ def get_feature_profile(window: str, feature: str) -> Flow[aggregator.GetFeature
     return (yield from _ask(methods.GET_FEATURE_PROFILE, request))
 
 
-def compare(anomaly: str, control: Window | str | None, top: int) -> Flow[Comparison]:
+def compare(
+    anomaly: str, control: Window | str | None, top: int, rank_by: str | None
+) -> Flow[Comparison]:
     """Compare a window with a control: a window, a way to choose one, or the server's choice."""
-    request = aggregator.CompareWindowsRequest(anomaly=anomaly, top_k=top)
+    order = rank_by_of(rank_by)
+    request = aggregator.CompareWindowsRequest(anomaly=anomaly, top_k=top, rank_by=order)
     if isinstance(control, str) and control in CONTROLS:
         request.control_selection = CONTROLS[control]
     elif control is not None:

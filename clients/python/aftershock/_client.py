@@ -209,17 +209,24 @@ class Client(BaseClient):
         return self._run(calls.get_feature_profile(window_name(window, self._model), feature))
 
     def compare(
-        self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30
+        self,
+        anomaly: Window | str,
+        *,
+        control: Window | str | None = None,
+        top: int = 30,
+        rank_by: str | None = None,
     ) -> Comparison:
-        """Compare a window with one from before and rank what shifted.
+        """Compare a window with one from before and rank what may have broken.
 
         Args:
             anomaly: a window, its name, or its id where the client has a model.
             control: likewise, or "same-hour-previous-day", "same-hour-previous-week" or
                 "previous-hour"; the server's choice if left out.
             top: how many shifts to return.
+            rank_by: "evidence", which is the server's choice if left out, "gfi-shift" as in the
+                paper, "mfc-shift", "lfi-distance", "coverage-change" or "value-distance".
         """
-        return self._run(calls.compare(window_name(anomaly, self._model), control, top))
+        return self._run(calls.compare(window_name(anomaly, self._model), control, top, rank_by))
 
     def sample_size(self, window: Window | str, *, tolerance: float) -> ChooseSampleSizeResponse:
         """Return the fewest examples that keep every standard error under a tolerance.

@@ -5,7 +5,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock._errors import ConfigurationError
-from aftershock.v1.shift_pb2 import ControlSelection
+from aftershock.v1.shift_pb2 import ControlSelection, RankBy
 from aftershock.v1.window_pb2 import Window
 
 Interval = tuple[datetime, datetime] | Window
@@ -17,6 +17,16 @@ CONTROLS = {
     "previous-hour": ControlSelection.CONTROL_SELECTION_PREVIOUS_HOUR,
 }
 """Ways to choose a control window, by the names that people use."""
+
+ORDERS = {
+    "evidence": RankBy.RANK_BY_EVIDENCE,
+    "gfi-shift": RankBy.RANK_BY_GFI_SHIFT,
+    "mfc-shift": RankBy.RANK_BY_MFC_SHIFT,
+    "lfi-distance": RankBy.RANK_BY_LFI_DISTANCE,
+    "coverage-change": RankBy.RANK_BY_COVERAGE_CHANGE,
+    "value-distance": RankBy.RANK_BY_VALUE_DISTANCE,
+}
+"""What features can be ranked by, by the names that people use."""
 
 
 def model_name(model: str | None) -> str:
@@ -35,6 +45,19 @@ def window_name(window: Window | str, model: str | None = None) -> str:
     if isinstance(window, Window):
         return window.name
     return window if "/" in window else f"{model_name(model)}/windows/{window}"
+
+
+def rank_by_of(order: str | None) -> RankBy.ValueType:
+    """Return what is to be ranked by, unspecified for None.
+
+    Raises:
+        ValueError: there is no such order.
+    """
+    if order is None:
+        return RankBy.RANK_BY_UNSPECIFIED
+    if order not in ORDERS:
+        raise ValueError(f"rank_by={order!r}: choose one of {', '.join(ORDERS)}")
+    return ORDERS[order]
 
 
 def incident_name(incident: str) -> str:

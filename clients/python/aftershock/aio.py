@@ -203,10 +203,16 @@ class Client(BaseClient):
         return await self._run(flow)
 
     async def compare(
-        self, anomaly: Window | str, *, control: Window | str | None = None, top: int = 30
+        self,
+        anomaly: Window | str,
+        *,
+        control: Window | str | None = None,
+        top: int = 30,
+        rank_by: str | None = None,
     ) -> Comparison:
         """Compare two windows. See aftershock.Client.compare."""
-        return await self._run(calls.compare(window_name(anomaly, self._model), control, top))
+        flow = calls.compare(window_name(anomaly, self._model), control, top, rank_by)
+        return await self._run(flow)
 
     async def sample_size(
         self, window: Window | str, *, tolerance: float

@@ -18,6 +18,7 @@ from services.aggregator.adapters.incoming import (
     checkpoint_of,
     model_of,
     populations_of,
+    rank_by_of,
     report_of,
     rules_of,
 )
@@ -144,7 +145,8 @@ class AggregatorServicer(AggregatorServiceServicer):
         """Rank the shifts between two windows."""
         anomaly = await self.find(request.anomaly)
         control = await self._control(request)
-        comparison = await self.compare(anomaly, control, request.top_k or _TOP_K)
+        rank_by = rank_by_of(request.rank_by)
+        comparison = await self.compare(anomaly, control, request.top_k or _TOP_K, rank_by)
         return pb.CompareWindowsResponse(comparison=outgoing.comparison_message(comparison))
 
     async def ChooseSampleSize(  # noqa: N802 - the contract's name

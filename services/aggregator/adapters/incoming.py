@@ -10,11 +10,13 @@ from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
 from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
 from aftershock.v1.example_pb2 import Population as PopulationMessage
 from aftershock.v1.importance_pb2 import LfiBlock, LfiMethod
+from aftershock.v1.shift_pb2 import RankBy as RankByMessage
 from services.aggregator.adapters.incoming_sketches import sketch_of
 from services.aggregator.adapters.tensors import float32, uint32
 from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
 from services.aggregator.domain.outcomes import OutcomeReport
+from services.aggregator.domain.shift import RankBy
 from services.aggregator.domain.window import Interval
 from services.aggregator.domain.window import ModelRules as OwnRules
 from services.chassis.errors import InvalidRequest
@@ -66,6 +68,12 @@ def populations_of(value: PopulationMessage.ValueType) -> Collection[Population]
     """Return the population that is asked for, or both where none is."""
     asked = _POPULATIONS.get(value)
     return tuple(Population) if asked is None else (asked,)
+
+
+def rank_by_of(value: RankByMessage.ValueType) -> RankBy:
+    """Return what features are to be ranked by: by evidence where nothing is asked for."""
+    name = RankByMessage.Name(value).removeprefix("RANK_BY_")
+    return RankBy[name] if name in RankBy.__members__ else RankBy.EVIDENCE
 
 
 def block_of(message: LfiBlock) -> Block:

@@ -15,10 +15,14 @@ from aftershock.v1.checkpoint_pb2 import Checkpoint as CheckpointMessage
 from aftershock.v1.checkpoint_pb2 import Feature as FeatureMessage
 from aftershock.v1.example_pb2 import FeatureKind as FeatureKindMessage
 from aftershock.v1.importance_pb2 import FeatureImportance as FeatureImportanceMessage
+from aftershock.v1.shift_pb2 import AlertReason as AlertReasonMessage
 from aftershock.v1.shift_pb2 import Comparison as ComparisonMessage
 from aftershock.v1.shift_pb2 import ControlSelection as ControlSelectionMessage
+from aftershock.v1.shift_pb2 import Evidence as EvidenceMessage
 from aftershock.v1.shift_pb2 import FeatureShift as FeatureShiftMessage
+from aftershock.v1.shift_pb2 import RankBy as RankByMessage
 from aftershock.v1.shift_pb2 import ShiftEvent as ShiftEventMessage
+from aftershock.v1.shift_pb2 import Signal as SignalMessage
 from aftershock.v1.shift_pb2 import Verdict as VerdictMessage
 from aftershock.v1.window_pb2 import Calibration as CalibrationMessage
 from aftershock.v1.window_pb2 import Window as WindowMessage
@@ -27,6 +31,7 @@ from services.aggregator.choose_sample_size import SampleSize
 from services.aggregator.domain.calibration import Calibration
 from services.aggregator.domain.checkpoint import Checkpoint, FeatureKind
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.evidence import Evidence
 from services.aggregator.domain.latest import LatestWindow
 from services.aggregator.domain.shift import (
     Comparison,
@@ -132,6 +137,7 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
         significant_count=comparison.significant_count,
         shifts=map(_shift, comparison.shifts),
         history_count=comparison.history_count,
+        rank_by=RankByMessage.Value(f"RANK_BY_{comparison.rank_by.value}"),
     )
 
 
@@ -144,6 +150,7 @@ def event_message(event: ShiftEvent, cursor: str) -> ShiftEventMessage:
         window=window_message(event.window),
         comparison=comparison_message(comparison) if comparison else None,
         create_time=timestamp(event.create_time),
+        alert_reason=AlertReasonMessage.Value(f"ALERT_REASON_{_alert_name(event)}"),
     )
 
 
@@ -154,6 +161,10 @@ def _rules(rules: OwnRules) -> ModelRules:
     if rules.retention is not None:
         message.retention.FromTimedelta(rules.retention)
     return message
+
+
+def _alert_name(event: ShiftEvent) -> str:
+    return event.alert.value if event.alert else "UNSPECIFIED"
 
 
 def _calibration(calibration: Calibration) -> CalibrationMessage:
@@ -183,6 +194,18 @@ def _shift(shift: FeatureShift) -> FeatureShiftMessage:
         upper=shift.upper,
         z=shift.z,
         significant=shift.significant,
+        score=shift.score,
+        evidence=map(_evidence, shift.evidence),
+        shift_rank=shift.shift_rank,
+    )
+
+
+def _evidence(evidence: Evidence) -> EvidenceMessage:
+    return EvidenceMessage(
+        signal=SignalMessage.Value(f"SIGNAL_{evidence.signal.value}"),
+        change=evidence.change,
+        noise=evidence.noise,
+        strength=evidence.strength,
     )
 
 

@@ -9,7 +9,15 @@ from services.aggregator.adapters.outgoing import event_message
 from services.aggregator.domain.calibration import Calibration
 from services.aggregator.domain.checkpoint import Feature, FeatureKind
 from services.aggregator.domain.control import Control, ControlSelection
-from services.aggregator.domain.shift import Comparison, FeatureShift, ShiftEvent
+from services.aggregator.domain.evidence import Evidence
+from services.aggregator.domain.shift import (
+    AlertReason,
+    Comparison,
+    FeatureShift,
+    RankBy,
+    ShiftEvent,
+)
+from services.aggregator.domain.signals import Signal
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Interval, Window, WindowState
 
@@ -26,7 +34,16 @@ def unpack_event(payload: bytes) -> ShiftEvent:
         window=_window(message.window),
         comparison=_comparison(message.comparison) if message.HasField("comparison") else None,
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
+        alert=_alert(message),
     )
+
+
+def _alert(message: shift_pb2.ShiftEvent) -> AlertReason | None:
+    name = _name(shift_pb2.AlertReason.Name(message.alert_reason), "ALERT_REASON_")
+    if name in AlertReason.__members__:
+        return AlertReason[name]
+    # Events of before reasons were told were raised by calibration alone.
+    return AlertReason.CALIBRATION if message.window.calibration.anomalous else None
 
 
 def _window(message: window_pb2.Window) -> Window:
@@ -71,6 +88,7 @@ def _comparison(message: shift_pb2.Comparison) -> Comparison:
         significant_count=message.significant_count,
         shifts=[_shift(shift) for shift in message.shifts],
         history_count=message.history_count,
+        rank_by=_rank_by(message),
     )
 
 
@@ -90,6 +108,23 @@ def _shift(message: shift_pb2.FeatureShift) -> FeatureShift:
         upper=message.upper,
         z=message.z,
         significant=message.significant,
+        score=message.score,
+        evidence=[_evidence(evidence) for evidence in message.evidence],
+        shift_rank=message.shift_rank,
+    )
+
+
+def _rank_by(message: shift_pb2.Comparison) -> RankBy:
+    name = _name(shift_pb2.RankBy.Name(message.rank_by), "RANK_BY_")
+    return RankBy[name] if name in RankBy.__members__ else RankBy.GFI_SHIFT
+
+
+def _evidence(message: shift_pb2.Evidence) -> Evidence:
+    return Evidence(
+        signal=Signal[_name(shift_pb2.Signal.Name(message.signal), "SIGNAL_")],
+        change=message.change,
+        noise=message.noise,
+        strength=message.strength,
     )
 
 

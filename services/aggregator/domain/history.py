@@ -61,6 +61,21 @@ def pair_up(windows: Sequence[Window], lag: timedelta) -> list[tuple[int, int]]:
     return [(place, place - 1) for place in range(1, len(windows))]
 
 
+def phases_of(
+    windows: Sequence[Window], pairs: Sequence[tuple[int, int]], anomaly: Window, lag: timedelta
+) -> NDArray[np.intp]:
+    """Return the phases of the windows and of the anomaly, [W + 1]: their start modulo the lag.
+
+    All are one where the `pairs` are not a lag apart, as then nothing is known of seasonality.
+    """
+    starts = [window.place.start for window in (*windows, anomaly)]
+    if any(starts[later] - starts[earlier] != lag for later, earlier in pairs):
+        return np.zeros(len(starts), dtype=np.intp)
+    since = [(start - starts[-1]) % lag for start in starts]
+    numbers = {phase: number for number, phase in enumerate(sorted(set(since)))}
+    return np.array([numbers[phase] for phase in since], dtype=np.intp)
+
+
 def historical_noise(
     control: Summary, earlier: Sequence[Summary], pairs: Sequence[tuple[int, int]]
 ) -> HistoricalNoise:

@@ -3,11 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from services.aggregator.domain.checkpoint import Feature
 from services.aggregator.domain.control import Control
+from services.aggregator.domain.evidence import Evidence
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Window
+
+
+class RankBy(Enum):
+    """What features are ranked by: the fused score, or one signal as it is."""
+
+    EVIDENCE = "EVIDENCE"
+    GFI_SHIFT = "GFI_SHIFT"
+    MFC_SHIFT = "MFC_SHIFT"
+    LFI_DISTANCE = "LFI_DISTANCE"
+    COVERAGE_CHANGE = "COVERAGE_CHANGE"
+    VALUE_DISTANCE = "VALUE_DISTANCE"
+
+
+class AlertReason(Enum):
+    """Why an event carries a comparison."""
+
+    CALIBRATION = "CALIBRATION"
+    EVIDENCE = "EVIDENCE"
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,7 @@ class FeatureShift:
 
     feature: Feature
     rank: int
-    """By absolute shift; 1 is the largest."""
+    """In the ranking that was asked for; 1 is the first."""
     shift: float
     control_gfi: float
     anomaly_gfi: float
@@ -40,6 +60,12 @@ class FeatureShift:
     upper: float
     z: float
     significant: bool
+    score: float
+    """-log10 of the probability that a feature of a clean window scores as high."""
+    evidence: Sequence[Evidence]
+    """The strongest first."""
+    shift_rank: int
+    """By absolute shift, the paper's ranking; 1 is the largest."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +78,13 @@ class Comparison:
     feature_count: int
     significant_count: int
     shifts: Sequence[FeatureShift]
-    """The top K by absolute shift."""
+    """The top K by rank."""
     history_count: int
     """Earlier window-to-window changes that the historical noise was estimated from."""
+    rank_by: RankBy
+    chance: float | None = None
+    """Probability that a clean window holds a feature that scores as high as the highest here; None
+    where the past is too short to tell."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +94,4 @@ class ShiftEvent:
     window: Window
     comparison: Comparison | None
     create_time: datetime
+    alert: AlertReason | None = None

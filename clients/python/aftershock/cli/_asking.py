@@ -6,7 +6,7 @@ import typer
 
 from aftershock._client import Client
 from aftershock._errors import NotFound
-from aftershock._names import CONTROLS, model_name, short
+from aftershock._names import CONTROLS, ORDERS, model_name, short
 from aftershock.cli import _tables as tables
 from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, checkpoint_app, client_of
@@ -54,6 +54,12 @@ def windows(
         show(tables.windows_table(found) if found else f"{model} has no windows yet.")
 
 
+def _known_order(order: str) -> str:
+    if order not in ORDERS:
+        raise typer.BadParameter(f"choose one of {', '.join(ORDERS)}")
+    return order
+
+
 @app.command()
 def shifts(
     context: typer.Context,
@@ -64,16 +70,22 @@ def shifts(
             "anomalous window."
         ),
     ],
+    *,
     control: Annotated[
         str | None, typer.Option(help=f"A window, or {' or '.join(CONTROLS)}.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many features to show.")] = 30,
+    rank_by: Annotated[
+        str, typer.Option(help=f"What to rank by: {', '.join(ORDERS)}.", callback=_known_order)
+    ] = "evidence",
     as_json: AsJson = False,
 ) -> None:
-    """Rank the features whose importance shifted in a window."""
+    """Rank the features that may have broken in a window, with what speaks for each."""
     client = client_of(context)
     with waiting("comparing windows"):
-        comparison = client.compare(_window(client, target), control=control, top=top)
+        comparison = client.compare(
+            _window(client, target), control=control, top=top, rank_by=rank_by
+        )
     if as_json:
         show_json({"comparison": comparison})
     else:

@@ -108,7 +108,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 
 
 def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
-    """One row a feature, by absolute shift."""
+    """One row a feature, by rank."""
     table = _table(
         "#rank",
         "=feature",
@@ -119,6 +119,8 @@ def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
         "#coverage",
         "#GFI rank",
         "#z",
+        "#score",
+        "evidence",
         "significant",
     )
     for shift in shifts:
@@ -134,6 +136,8 @@ def shifts_table(shifts: Iterable[FeatureShift]) -> Table:
             ),
             words.change(str(shift.control_rank), str(shift.anomaly_rank)),
             f"{shift.z:.1f}",
+            f"{shift.score:.1f}" if shift.evidence else words.NOTHING,
+            words.evidence(shift),
             "yes" if shift.significant else "",
         )
     return table

@@ -14,10 +14,18 @@ from aftershock.v1.incident_pb2 import (
     Preview,
 )
 from aftershock.v1.runbook_service_pb2 import Pause
-from aftershock.v1.shift_pb2 import Comparison, ControlSelection, Verdict
+from aftershock.v1.shift_pb2 import Comparison, ControlSelection, FeatureShift, Signal, Verdict
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
 
 NOTHING = "-"
+_SPEAKING = 3
+_SIGNALS = {
+    Signal.SIGNAL_GFI_SHIFT: "GFI",
+    Signal.SIGNAL_LFI_DISTANCE: "LFIs",
+    Signal.SIGNAL_COVERAGE_CHANGE: "coverage",
+    Signal.SIGNAL_VALUE_DISTANCE: "values",
+    Signal.SIGNAL_MFC_SHIFT: "MFC",
+}
 
 
 def number(value: float) -> str:
@@ -61,6 +69,13 @@ def calibration(window: Window) -> str:
         return "no outcomes"
     known = window.calibration
     return ratio(known.ratio, known.lower, known.upper) + (" !" if known.anomalous else "")
+
+
+def evidence(shift: FeatureShift) -> str:
+    """Return the strongest signals of a feature, each with how many noises it changed by."""
+    strongest = list(shift.evidence)[:_SPEAKING]
+    said = ", ".join(f"{_SIGNALS[each.signal]} {each.strength:.1f}" for each in strongest)
+    return said or NOTHING
 
 
 def direction(known: Calibration) -> str:

@@ -184,7 +184,9 @@ class Evidence(google.protobuf.message.Message):
     noise: builtins.float
     """What changes between this feature's healthy windows amount to, in the same unit."""
     strength: builtins.float
-    """The change in noises; for a feature that broke, far above 1."""
+    """In noises: the smaller of this change and of the change from the usual window, over what most
+    features did alike. Of a feature that broke far above 1.
+    """
     def __init__(
         self,
         *,
@@ -241,7 +243,9 @@ class FeatureShift(google.protobuf.message.Message):
     significant: builtins.bool
     """The evidence survives false-discovery control over all features."""
     score: builtins.float
-    """Of all signals together; features are ranked by it unless another order is asked for."""
+    """Minus the decimal logarithm of the probability that a feature of a clean window of this model
+    has as strong evidence; features are ranked by it unless another order is asked for.
+    """
     shift_rank: builtins.int
     """By absolute shift of GFI, the paper's ranking; 1 is the largest."""
     @property

@@ -26,7 +26,14 @@ from aftershock.v1.incident_pb2 import (
     Preview,
     TimelineEntry,
 )
-from aftershock.v1.shift_pb2 import Comparison, ControlSelection, FeatureShift, Verdict
+from aftershock.v1.shift_pb2 import (
+    Comparison,
+    ControlSelection,
+    Evidence,
+    FeatureShift,
+    Signal,
+    Verdict,
+)
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
 from tests.unit.clients.aftershock.recording import stamp
 
@@ -135,6 +142,12 @@ def comparison() -> Comparison:
         upper=1.2,
         z=41.0,
         significant=True,
+        score=12.5,
+        evidence=[
+            Evidence(signal=Signal.SIGNAL_VALUE_DISTANCE, change=0.9, noise=0.02, strength=45.0),
+            Evidence(signal=Signal.SIGNAL_LFI_DISTANCE, change=1.2, noise=0.1, strength=12.0),
+        ],
+        shift_rank=1,
     )
     return Comparison(
         control=window(1, 0.99),

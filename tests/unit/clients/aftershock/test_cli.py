@@ -21,7 +21,7 @@ from aftershock.v1.runbook_service_pb2 import (
     PolicySummary,
     ReplayedIncident,
 )
-from aftershock.v1.shift_pb2 import Comparison, ControlSelection
+from aftershock.v1.shift_pb2 import Comparison, ControlSelection, RankBy
 from services.chassis.errors import ErrorStatus, Forbidden, Overloaded
 from tests.unit.clients.aftershock.conftest import Platform
 from tests.unit.clients.aftershock.incidents import (
@@ -123,7 +123,8 @@ def test_windows() -> None:
 
 def test_shifts_of_a_window(platform: Platform) -> None:
     output = run(
-        "shifts", "ads_ctr/20261120T020000Z", "--control", "previous-hour", "--top", "3"
+        *("shifts", "ads_ctr/20261120T020000Z", "--control", "previous-hour", "--top", "3"),
+        *("--rank-by", "value-distance"),
     ).stdout
     assert cells(output, "user_embedding") == [
         "1",
@@ -135,6 +136,8 @@ def test_shifts_of_a_window(platform: Platform) -> None:
         "97 % -> 93 %",
         "212 -> 1",
         "41.0",
+        "12.5",
+        "values 45.0, LFIs 12.0",
         "yes",
     ]
     assert "1 of 214 features shifted beyond their noise" in output
@@ -143,6 +146,13 @@ def test_shifts_of_a_window(platform: Platform) -> None:
     assert request.anomaly == window(2).name
     assert request.control_selection == ControlSelection.CONTROL_SELECTION_PREVIOUS_HOUR
     assert request.top_k == 3
+    assert request.rank_by == RankBy.RANK_BY_VALUE_DISTANCE
+
+
+def test_what_to_rank_by_must_be_known(platform: Platform) -> None:
+    refused = run("shifts", "ads_ctr/20261120T020000Z", "--rank-by", "size", code=2).stderr
+    assert "mfc-shift" in refused
+    assert not platform.aggregator.requests
 
 
 def test_shifts_of_a_model_take_its_latest_anomalous_window(platform: Platform) -> None:

@@ -20,7 +20,7 @@ from aftershock import (
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import IncidentState, MitigationState
-from aftershock.v1.shift_pb2 import ControlSelection
+from aftershock.v1.shift_pb2 import ControlSelection, RankBy
 from services.chassis.errors import DependencyUnavailable, ErrorStatus, ErrorTable
 from services.chassis.errors import InvalidRequest as RuleBroken
 from services.chassis.errors import Overloaded as Busy
@@ -132,7 +132,9 @@ def test_compare_with_each_kind_of_control(platform: Platform, client: Client) -
     assert client.compare(window(2)) == comparison()
     client.compare("20261120T020000Z", control="previous-hour", top=5)
     client.compare(window(2), control="20261120T010000Z")
-    client.compare(window(2), control=window(1))
+    client.compare(window(2), control=window(1), rank_by="mfc-shift")
+    with pytest.raises(ValueError, match="choose one of evidence, gfi-shift"):
+        client.compare(window(2), rank_by="size")
     plain, hour, by_id, by_window = platform.aggregator.requests
     assert plain.WhichOneof("control") is None
     assert plain.top_k == 30
@@ -140,6 +142,8 @@ def test_compare_with_each_kind_of_control(platform: Platform, client: Client) -
     assert hour.control_selection == ControlSelection.CONTROL_SELECTION_PREVIOUS_HOUR
     assert hour.top_k == 5
     assert by_id.control_window == by_window.control_window == window(1).name
+    assert by_id.rank_by == RankBy.RANK_BY_UNSPECIFIED
+    assert by_window.rank_by == RankBy.RANK_BY_MFC_SHIFT
 
 
 def test_an_approval_is_bound_to_the_plan_that_was_seen(platform: Platform, client: Client) -> None:

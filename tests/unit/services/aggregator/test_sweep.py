@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from services.aggregator.adapters.memory_windows import MemoryWindows
 from services.aggregator.domain.block import Pane
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.domain.shift import AlertReason
 from services.aggregator.domain.summary import summarise
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Window, window_name
@@ -260,3 +261,29 @@ async def test_old_windows_are_forgotten_after_they_were_told(aggregator: Aggreg
     assert len(await aggregator.events()) == 2
     kept = await aggregator.store.windows.windows(MODEL, None, 10)
     assert [window.interval.start for window in kept] == [NOON]
+
+
+async def test_evidence_alone_raises_an_alert_where_calibration_is_healthy(
+    aggregator: Aggregator,
+) -> None:
+    aggregator = replace(aggregator, selection=ControlSelection.PREVIOUS_HOUR)
+    for number, start in enumerate(hours(52)):
+        await aggregator.store_hour(start, number)
+    await aggregator.store_hour(NOON, 99, scales=BROKEN)
+    await aggregator.sweep()(MODEL)
+    *healthy, raised = await aggregator.events()
+    assert {event.alert for event in healthy} == {None}
+    assert all(event.comparison is None for event in healthy)
+    assert not raised.window.is_anomalous
+    assert raised.alert is AlertReason.EVIDENCE
+    assert raised.comparison is not None
+    assert raised.comparison.shifts[0].feature.name == "f2"
+
+
+async def test_calibration_comes_first(aggregator: Aggregator) -> None:
+    for number, start in enumerate(hours(3)):
+        await aggregator.store_hour(start, number)
+    await aggregator.store_hour(NOON, 9, observed=600, scales=BROKEN)
+    await aggregator.sweep()(MODEL)
+    alerts = [event.alert for event in await aggregator.events()]
+    assert alerts == [None, None, None, AlertReason.CALIBRATION]

@@ -17,6 +17,7 @@ from services.aggregator.adapters.memory_windows import MemoryKeeper, MemoryWind
 from services.aggregator.close import Close
 from services.aggregator.compare import Compare
 from services.aggregator.detect import Detect
+from services.aggregator.domain.alarm import EvidenceAlarm
 from services.aggregator.domain.block import Block, Method, Population
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKind
@@ -177,6 +178,7 @@ class Aggregator:
             self.store.shifts,
             self.selection,
             Confirmation(self.confirming_windows, BAND),
+            EvidenceAlarm(false_alarms_per_week=1.0),
             top_k=2,
             clock=self._now,
         )

@@ -3,7 +3,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from services.aggregator.domain.history import PRIOR_CHANGES, historical_noise, pair_up
+from services.aggregator.domain.history import (
+    PRIOR_CHANGES,
+    historical_noise,
+    pair_up,
+    phases_of,
+)
 from services.aggregator.domain.summary import Summary
 from tests.unit.services.aggregator.domain.test_control import window
 from tests.unit.services.aggregator.worlds import HOUR, NOON, hours
@@ -26,6 +31,17 @@ def test_with_too_few_of_them_neighbours_stand_in() -> None:
     assert pair_up(windows, DAY) == [(1, 0), (2, 1), (3, 2)]
     assert pair_up(windows, 5 * HOUR) == [(1, 0), (2, 1), (3, 2)]
     assert pair_up(windows[:1], DAY) == []
+
+
+def test_phases_are_those_of_the_lag() -> None:
+    starts = [NOON - 2 * DAY, NOON - 2 * DAY + HOUR, NOON - DAY, NOON - DAY + HOUR]
+    windows = [window(start) for start in starts]
+    assert phases_of(windows, [(2, 0), (3, 1)], window(NOON), DAY).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_neighbours_that_stand_in_have_no_phases() -> None:
+    windows = [window(start) for start in hours(3)]
+    assert phases_of(windows, [(1, 0), (2, 1)], window(NOON), DAY).tolist() == [0, 0, 0, 0]
 
 
 def test_without_a_past_the_noise_is_a_tenth_of_the_level() -> None:

@@ -1,0 +1,1 @@
+"""How often diagnosis finds the features that broke, next to its peers."""

@@ -1,0 +1,110 @@
+"""What others would rank features by, on the same windows."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.drill.schema import Feature, FeatureKind, Schema
+from tests.bench.diagnosis.views import Series
+
+_BINS = 10
+_LEAST_SHARE = 1e-4
+
+
+def psi(control: Series, anomaly: Series, *, is_categorical: bool) -> float:
+    """Return the population stability index, with a bin for what is missing.
+
+    Bins are the control's deciles, or its ten most frequent categories and the rest.
+    """
+    edges = _categories(control) if is_categorical else _deciles(control)
+    shares = [
+        np.maximum(_shares(s, edges, is_categorical), _LEAST_SHARE) for s in (control, anomaly)
+    ]
+    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+
+
+def psis(
+    schema: Schema, control: Sequence[Series], anomaly: Sequence[Series]
+) -> NDArray[np.float64]:
+    """Return each feature's index, [M]."""
+    return np.array(
+        [
+            psi(c, a, is_categorical=f.kind is FeatureKind.CATEGORICAL)
+            for f, c, a in zip(schema.features, control, anomaly, strict=True)
+        ]
+    )
+
+
+def _deciles(control: Series) -> NDArray[np.float64]:
+    known = control[~np.isnan(control)]
+    if not len(known):
+        return np.zeros(1)
+    return np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
+
+
+def _categories(control: Series) -> NDArray[np.float64]:
+    values, counts = np.unique(control[~np.isnan(control)], return_counts=True)
+    return np.sort(values[np.argsort(-counts, kind="stable")][:_BINS])
+
+
+def _shares(
+    series: Series, edges: NDArray[np.float64], is_categorical: bool
+) -> NDArray[np.float64]:
+    known = series[~np.isnan(series)]
+    if is_categorical:
+        places = np.where(np.isin(known, edges), np.searchsorted(edges, known), len(edges))
+    else:
+        places = np.searchsorted(edges, known, side="left")
+    counts = np.bincount(places, minlength=len(edges) + 1)
+    return np.append(counts, len(series) - len(known)) / len(series)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far columns drifted by `evidently`, in multiples of its limit; by place."""
+
+    excess: Mapping[int, float]
+
+
+def drifts_of(
+    features: Sequence[Feature], columns: Sequence[tuple[Series, Series]], places: Sequence[int]
+) -> Drift:
+    """Return how far each feature's column drifted from control to anomaly.
+
+    By the real package `evidently`, with its own choice of distance and limit; it takes long to
+    import, so this is called in a process of its own.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        from evidently import Report
+        from evidently.metrics import ValueDrift
+
+        sides = [_dataset(features, [pair[side] for pair in columns]) for side in (1, 0)]
+        report = Report([ValueDrift(column=feature.name) for feature in features])
+        metrics = report.run(*sides).dict()["metrics"]
+    return Drift(dict(zip(places, map(_excess, metrics), strict=True)))
+
+
+def _dataset(features: Sequence[Feature], columns: Sequence[Series]) -> Any:
+    import pandas
+    from evidently import DataDefinition, Dataset
+
+    known = {f.name: np.nan_to_num(c, nan=0.0) for f, c in zip(features, columns, strict=True)}
+    categories = [f.name for f in features if f.kind is FeatureKind.CATEGORICAL]
+    for name in categories:
+        known[name] = known[name].astype(np.int64).astype(str)
+    numbers = [name for name in known if name not in categories]
+    definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
+    return Dataset.from_pandas(pandas.DataFrame(known), data_definition=definition)
+
+
+def _excess(metric: Mapping[str, Any]) -> float:
+    """Return a distance over its limit; of a p-value the other way round."""
+    value, limit = float(metric["value"]), float(metric["config"]["threshold"])
+    if "p_value" in metric["config"]["method"]:
+        return limit / max(value, 1e-300)
+    return value / limit

@@ -1,0 +1,180 @@
+"""One corruption, seen against three controls, ranked by every method.
+
+`earlier_window`: the control is the clean window before, as in real use. `same_rows`: the control
+is the same examples before they broke. `distractors`: like `earlier_window`, with ten harmless
+drifts elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from services.aggregator.domain.diagnosis import History, diagnose
+from services.aggregator.domain.portrait import portraits
+from services.aggregator.domain.signals import shift_of_magnitudes
+from tests.bench.diagnosis.draws import draw
+from tests.bench.diagnosis.peers import Drift, drifts_of, psis
+from tests.bench.diagnosis.scoring import Seen
+from tests.bench.diagnosis.views import Series
+from tests.bench.diagnosis.windows import Windows
+
+CONTROLS = ("earlier_window", "same_rows", "distractors")
+METHODS = ("ours", "gfi", "mfc", "psi", "psi_history", "evidently")
+VISIBLE = 0.01
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every feature's score by each method, [M], and which of them our verdict flags, bool [M]."""
+
+    scores: Mapping[str, Floats]
+    flags: NDArray[np.bool_]
+    drifts: Sequence["Future[Drift]"]
+    """What `evidently` says of columns, later ones instead of earlier ones; of no others."""
+
+    def by(self, method: str) -> Floats:
+        """Return the scores by a method."""
+        if method != "evidently":
+            return self.scores[method]
+        scores = np.zeros(len(self.flags))
+        for drift in self.drifts:
+            for place, excess in drift.result().excess.items():
+                scores[place] = excess
+        return scores
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one corruption."""
+
+    case: int
+    culprits: Sequence[int]
+    is_visible: bool
+    """The mean prediction moved by one in a hundred or more."""
+    by_control: Mapping[str, Scored]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison."""
+
+    seen: Seen
+    series: Sequence[Series]
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Compares one window of one model with what came before it."""
+
+    windows: Windows
+    number: int
+    pool: Executor
+    """Where `evidently` works beside us."""
+    drift: "Future[Drift]"
+    """Of all columns from the clean window before to this one."""
+
+    @classmethod
+    def of(cls, windows: Windows, number: int, pool: Executor) -> "Laboratory":
+        """Set the peer to work on the clean windows first."""
+        places = range(len(windows.world.schema.features))
+        columns = list(zip(windows.series(number - 1), windows.series(number), strict=True))
+        drift = pool.submit(drifts_of, windows.world.schema.features, columns, places)
+        return cls(windows, number, pool, drift)
+
+    def trial(self, case: int, pick: int) -> Trial:
+        """Break one draw of the case's features."""
+        world, clean = self.windows.world, self.windows.clean(self.number)
+        before, table = self.earlier, self.windows.table(self.number)
+        gfi = before.seen.summary.gfi
+        seed = (self.windows.seed, self.number, pick)
+        drawn = draw(case, world.schema, table, gfi, seed)
+        broken = drawn.corruption.apply(table, self.number).table
+        names = world.schema.names()
+        culprits = [names.index(name) for name in drawn.corruption.culprits]
+        drifting = [names.index(name) for name in drawn.drifts.culprits]
+        anomaly = self._side(broken)
+        drifted = self._side(drawn.drifts.apply(broken, self.number).table)
+        same = Side(clean, self.windows.series(self.number))
+        return Trial(
+            case=case,
+            culprits=culprits,
+            is_visible=abs(anomaly.seen.mean_prediction / clean.mean_prediction - 1) >= VISIBLE,
+            by_control={
+                "earlier_window": self._compared(before, anomaly, culprits, [self.drift]),
+                "same_rows": self._compared(same, anomaly, culprits, []),
+                "distractors": self._compared(
+                    before, drifted, [*culprits, *drifting], [self.drift]
+                ),
+            },
+        )
+
+    def untouched(self) -> Scored:
+        """Compare the clean window with the one before."""
+        side = Side(self.windows.clean(self.number), self.windows.series(self.number))
+        return self._compared(self.earlier, side, [], [self.drift])
+
+    @property
+    def earlier(self) -> Side:
+        """The window before."""
+        return Side(self.windows.clean(self.number - 1), self.windows.series(self.number - 1))
+
+    def _compared(
+        self,
+        control: Side,
+        anomaly: Side,
+        changed: Sequence[int],
+        drifts: Sequence["Future[Drift]"],
+    ) -> Scored:
+        """Score all features; `changed` are the columns that the peer has not seen yet."""
+        schema = self.windows.world.schema
+        ours, flags = self._diagnosed(control.seen, anomaly.seen)
+        features = self.windows.scoring.features
+        frame, rows = portraits(features, [control.seen.summary, anomaly.seen.summary])
+        index = psis(schema, control.series, anomaly.series)
+        scores = {
+            "ours": ours,
+            "gfi": np.abs(anomaly.seen.relative_gfi - control.seen.relative_gfi),
+            "mfc": np.nan_to_num(shift_of_magnitudes(frame, rows[0], rows[1]), nan=-1.0),
+            "psi": index,
+            "psi_history": index / self._psi_noise(),
+        }
+        return Scored(scores, flags, [*drifts, *self._drift_of(control, anomaly, changed)])
+
+    def _drift_of(
+        self, control: Side, anomaly: Side, places: Sequence[int]
+    ) -> Sequence["Future[Drift]"]:
+        if not places:
+            return []
+        columns = [(control.series[j], anomaly.series[j]) for j in places]
+        features = [self.windows.world.schema.features[j] for j in places]
+        return [self.pool.submit(drifts_of, features, columns, tuple(places))]
+
+    def _side(self, table: pa.Table) -> Side:
+        return Side(self.windows.scoring(table), self.windows.series_of(table))
+
+    def _diagnosed(self, control: Seen, anomaly: Seen) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return ours: minus the rank, and the verdict's flags, in the features' order."""
+        history = History(
+            summaries=[self.windows.clean(n).summary for n in range(self.number)],
+            pairs=[(n, n - 1) for n in range(1, self.number)],
+            phases=np.zeros(self.number + 1, dtype=np.intp),
+        )
+        features = self.windows.scoring.features
+        found = diagnose(features, control.summary, anomaly.summary, history).ranking.shifts
+        by_name = {shift.feature.name: shift for shift in found}
+        in_order = [by_name[feature.name] for feature in features]
+        ranks = np.array([-float(shift.rank) for shift in in_order])
+        return ranks, np.array([shift.significant for shift in in_order])
+
+    def _psi_noise(self) -> Floats:
+        """Return what the index usually is from one window to the next, kept from vanishing."""
+        schema, series = self.windows.world.schema, self.windows.series
+        seen = [psis(schema, series(n - 1), series(n)) for n in range(1, self.number)]
+        noise = np.sqrt(np.mean(np.square(seen), axis=0))
+        return np.asarray(noise + np.median(noise))
