@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.aggregator.domain.portrait import average, averages_of_others, portraits
@@ -27,6 +27,7 @@ def test_a_window_does_not_differ_from_itself() -> None:
     assert changes(frame, rows[0], rows[1]).all()
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_distances_are_symmetric_and_known(one: int, other: int) -> None:
     frame, rows = portraits(FEATURES, [WORLD.summary(one), WORLD.summary(other)])
