@@ -12,6 +12,7 @@ from services.aggregator.domain.errors import (
     SampleNotRetained,
     WindowNotFound,
 )
+from services.aggregator.domain.latest import LatestWindow
 from services.aggregator.domain.ranking import rank_importances
 from services.aggregator.domain.shift import FeatureImportance
 from services.aggregator.domain.window import ModelState, Window, parse_window_id, window_id
@@ -97,6 +98,8 @@ class GetGfi:
         if not window.example_count:
             raise WindowNotFound(f"{window.name} with examples")
         checkpoint = await self.checkpoints.find(window.model, window.digest)
+        if isinstance(window, LatestWindow):
+            return window, rank_importances(checkpoint.features, window.summary)
         return window, rank_importances(checkpoint.features, await self.measure(window))
 
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 from services.aggregator.domain.block import Pane
 from services.aggregator.domain.errors import CorruptValue, WindowNotFound
 from services.aggregator.domain.latest import LATEST, LatestPanes, LatestWindow, PaneEntry
-from services.aggregator.domain.summary import summarise
+from services.aggregator.domain.sliding import SlidingWindow
+from services.aggregator.domain.summary import Summary, seed_of
 from services.aggregator.domain.window import Interval, WindowRules, WindowState
 from services.aggregator.ports import LatestReader
 
@@ -22,7 +23,7 @@ class _Followed:
     """One model's latest window as this replica knows it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    panes: Mapping[PaneEntry, Pane] = field(default_factory=dict)
+    window: SlidingWindow = field(default_factory=lambda: SlidingWindow(0))
     answer: tuple[LatestPanes, LatestWindow] | None = None
 
 
@@ -59,7 +60,7 @@ class Follow:
         held = await self._held(model)
         if followed.answer is None or followed.answer[0] != held:
             held = await self._read(model, followed, held)
-            window = await asyncio.to_thread(self._measured, model, held, followed.panes)
+            window = await asyncio.to_thread(self._measured, model, held, followed.window)
             followed.answer = held, window
         return followed.answer[1]
 
@@ -72,11 +73,10 @@ class Follow:
     async def _read(self, model: str, followed: _Followed, held: LatestPanes) -> LatestPanes:
         """Read the panes that are new, and again while the window moves on under our eyes."""
         for _ in range(_MOST_LOOKS):
-            new = [entry for entry in held.entries if entry not in followed.panes]
+            new = [entry for entry in held.entries if entry not in followed.window.names]
             read = dict(zip(new, await self.reader.latest_panes(model, new), strict=True))
             intact = {entry: pane for entry, pane in read.items() if pane is not None}
-            known = {**followed.panes, **intact}
-            followed.panes = {entry: known[entry] for entry in held.entries if entry in known}
+            followed.window = await asyncio.to_thread(_slid, followed.window, held, intact)
             if len(intact) == len(new):
                 break
             now = await self._held(model)
@@ -85,14 +85,16 @@ class Follow:
             held = now
         return held
 
-    def _measured(
-        self, model: str, held: LatestPanes, known: Mapping[PaneEntry, Pane]
-    ) -> LatestWindow:
+    def _measured(self, model: str, held: LatestPanes, window: SlidingWindow) -> LatestWindow:
         name = f"models/{model}/windows/{LATEST}"
-        if not known:
+        if not window.names:
             raise CorruptValue(f"every pane of {name}")
-        panes = list(known.values())
-        summary = summarise(panes, panes[0].feature_count, name, self.resamples)
+        summary = Summary(
+            window.weights.considered_count,
+            window.weights.displayed_count,
+            *window.importances(),
+            window.standard_errors(self.resamples, seed_of(name)),
+        )
         first, last = held.entries[0].event_time, held.entries[-1].event_time
         return LatestWindow(
             model=model,
@@ -103,7 +105,20 @@ class Follow:
             considered_count=summary.considered_count,
             displayed_count=summary.displayed_count,
             calibration=None,
+            panes=window.panes,
             summary=summary,
             oldest=self.rules.containing(first),
             restart_time=held.restart_time,
         )
+
+
+def _slid(window: SlidingWindow, held: LatestPanes, new: Mapping[PaneEntry, Pane]) -> SlidingWindow:
+    """Return the window with what is held and known of it; one that shares nothing begins anew."""
+    staying = set(held.entries).intersection(window.names)
+    if not staying and new:
+        window = SlidingWindow(next(iter(new.values())).feature_count)
+    for name in [name for name in window.names if name not in staying]:
+        window.leave(name)
+    for name, pane in new.items():
+        window.enter(name, pane)
+    return window

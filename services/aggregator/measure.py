@@ -25,7 +25,7 @@ class Measure:
             CorruptValue: the stored summary does not match its checksum, or no pane does.
         """
         if isinstance(window, LatestWindow):
-            return window.summary
+            return await asyncio.to_thread(window.in_full)
         summary = await self.whatever_is_intact(window)
         if window.example_count and not summary.example_count:
             raise CorruptValue(f"every pane of {window.name}")

@@ -156,10 +156,10 @@ def _step_speedup(steps: int) -> float:
     window, speedups = SlidingWindow(FEATURES), []
     for number, pane in enumerate(panes, start=1):
         start = time.perf_counter()
-        window.enter(pane)
+        window.enter(number, pane)
         if number <= held:
             continue
-        window.leave()
+        window.leave(number - held)
         found, _ = window.importances()
         middle = time.perf_counter()
         expected, _ = importances(

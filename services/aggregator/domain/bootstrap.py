@@ -32,19 +32,28 @@ from numpy.typing import NDArray
 from services.aggregator.domain.gfi import Column, Columns, Weights
 
 
+class BeyondKeys(Exception):
+    """A resample's median lies in a part of its column that was left out."""
+
+
 def standard_errors(columns: Columns, resamples: int, seed: int) -> NDArray[np.float64]:
     """Return the bootstrap standard error of each feature's importance, float64 [M].
 
     A feature without entries has none: every resample of it is zero.
     """
-    rng = np.random.default_rng(seed)
-    errors = [_standard_error(column, resamples, rng) for column in columns]
+    errors = [standard_error(c, resamples, seed, j) for j, c in enumerate(columns)]
     return np.array(errors, dtype=np.float64)
 
 
-def _standard_error(column: Column, resamples: int, rng: np.random.Generator) -> float:
-    if not len(column.keys):
+def standard_error(column: Column, resamples: int, seed: int, feature: int) -> float:
+    """Return one feature's; its place seeds its draws, so that they do not hang on the others'.
+
+    Raises:
+        BeyondKeys: the column has not enough of its middle.
+    """
+    if not column.entry_count:
         return 0.0
+    rng = np.random.default_rng([seed, feature])
     return float(resampled_importances(column, resamples, rng).std(ddof=1))
 
 
@@ -54,6 +63,9 @@ def resampled_importances(
     """Return the importance in each of the resamples of a column with entries, float64 [resamples].
 
     Each draws as many examples of each population as the window has, or as `size` says.
+
+    Raises:
+        BeyondKeys: the column has not enough of its middle.
     """
     window, size = column.weights, size or column.weights
     shares = (
@@ -100,17 +112,18 @@ def _mixed_medians(
     ) / total**2
     shape = (0.25 / np.maximum(variance, 1e-12) + 1) / 2
     quantiles = rng.beta(shape, shape) + 0.5 - below
-    positions = np.searchsorted(column.cumulative, quantiles * column.cumulative[-1])
-    return _values_at(column, positions)
+    ends = np.concatenate(([column.weights.of(*column.below)], column.cumulative))
+    return _values_at(column, np.searchsorted(ends, quantiles * column.weight) - 1)
 
 
 def _shares_below_median(column: Column) -> tuple[float, float]:
     """Return each population's share of entries up to the weighted median, the middle half in."""
     lower, upper = column.middle
-    entries = np.diff(column.ranks, prepend=0)
-    below = float(entries[:lower].sum() + entries[lower : upper + 1].sum() / 2)
+    entries = np.diff(column.ranks, prepend=sum(column.below))
+    middle = slice(lower, upper + 1)
+    below = sum(column.below) + float(entries[:lower].sum() + entries[middle].sum() / 2)
     displayed = column.displayed
-    of_displayed = float(displayed[:lower].sum() + displayed[lower : upper + 1].sum() / 2)
+    of_displayed = float(displayed[:lower].sum() + displayed[middle].sum() / 2) + column.below[1]
     return (
         (below - of_displayed) / max(column.considered_count, 1),
         of_displayed / max(column.displayed_count, 1),
@@ -120,9 +133,13 @@ def _shares_below_median(column: Column) -> tuple[float, float]:
 def _at(column: Column, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
     ranks = (quantiles * column.entry_count).astype(np.int64)
     if column.counts is None:
-        return _values_at(column, ranks)
+        return _values_at(column, ranks - sum(column.below))
     return _values_at(column, np.searchsorted(column.ranks, ranks, "right"))
 
 
 def _values_at(column: Column, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    return column.values[np.clip(positions, 0, len(column.keys) - 1)].astype(np.float64)
+    is_below = sum(column.below) and positions.min() < 0
+    if is_below or (sum(column.above) and positions.max() >= len(column.keys)):
+        raise BeyondKeys
+    keys = column.keys[np.clip(positions, 0, len(column.keys) - 1)]
+    return (keys >> np.uint32(1)).view(np.float32).astype(np.float64)

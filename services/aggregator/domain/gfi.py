@@ -73,13 +73,17 @@ class Column:
     """The non-zero |LFI| of one feature, ascending, and whose they are.
 
     `keys` uint32 [n], sorted: the bits of a float32 moved left by one, which drops its sign and
-    keeps the order of magnitudes, and the population in the bit that falls free.
+    keeps the order of magnitudes, and the population in the bit that falls free. `keys` may be the
+    middle of the column alone: `below` and `above` count the considered and the displayed entries
+    that are left out at either end.
     """
 
     keys: NDArray[np.uint32]
     weights: Weights
     counts: NDArray[np.uint32] | None = None
     """How many entries each key stands for; None: one."""
+    below: tuple[int, int] = (0, 0)
+    above: tuple[int, int] = (0, 0)
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -90,13 +94,14 @@ class Column:
     def ranks(self) -> NDArray[np.int64]:
         """Entries up to and including each key, int64 [n]."""
         if self.counts is None:
-            return np.arange(1, len(self.keys) + 1)
-        return np.cumsum(self.counts, dtype=np.int64)
+            return np.arange(1, len(self.keys) + 1) + sum(self.below)
+        return np.cumsum(self.counts, dtype=np.int64) + sum(self.below)
 
     @property
     def entry_count(self) -> int:
-        """Entries of both populations."""
-        return int(self.ranks[-1]) if len(self.keys) else 0
+        """Entries of both populations, of the whole column."""
+        kept = int(self.ranks[-1]) if len(self.keys) else sum(self.below)
+        return kept + sum(self.above)
 
     @cached_property
     def displayed(self) -> NDArray[np.int64]:
@@ -107,31 +112,37 @@ class Column:
     @cached_property
     def displayed_count(self) -> int:
         """Entries of displayed examples."""
-        return int(self.displayed.sum())
+        return self.below[1] + int(self.displayed.sum()) + self.above[1]
 
     @property
     def considered_count(self) -> int:
         """Entries of considered examples."""
         return self.entry_count - self.displayed_count
 
+    @property
+    def weight(self) -> int:
+        """Weight of the whole column."""
+        return self.weights.of(self.considered_count, self.displayed_count)
+
     @cached_property
     def cumulative(self) -> NDArray[np.int64]:
         """Weight of the entries up to and including each, int64 [n]."""
         step = self.weights.displayed - self.weights.considered
-        return self.ranks * self.weights.considered + np.cumsum(self.displayed) * step
+        displayed = np.cumsum(self.displayed) + self.below[1]
+        return self.ranks * self.weights.considered + displayed * step
 
     @property
     def coverage(self) -> float:
         """Weighted share of examples with an entry, equation 3."""
-        weight = self.weights.of(self.considered_count, self.displayed_count)
-        return weight / max(self.weights.total, 1)
+        return self.weight / max(self.weights.total, 1)
 
     @cached_property
     def middle(self) -> tuple[int, int]:
-        """Positions of the lower and the upper weighted median."""
+        """Positions in `keys` of the lower and the upper weighted median."""
         if self.weights.are_equal and self.counts is None:
-            return (len(self.keys) - 1) // 2, len(self.keys) // 2
-        doubled, all_entries = 2 * self.cumulative, self.cumulative[-1]
+            count, below = self.entry_count, sum(self.below)
+            return (count - 1) // 2 - below, count // 2 - below
+        doubled, all_entries = 2 * self.cumulative, self.weight
         at_least_half = np.searchsorted(doubled, all_entries, "left")
         more_than_half = np.searchsorted(doubled, all_entries, "right")
         return int(at_least_half), int(more_than_half)

@@ -8,10 +8,12 @@ block. It begins anew after the newest block of any other.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.aggregator.domain.block import Method
+from services.aggregator.domain.block import Method, Pane
+from services.aggregator.domain.profile import profile_of
+from services.aggregator.domain.quantiles import signed_quantiles
 from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Interval, Window
 
@@ -66,9 +68,11 @@ class LatestPanes:
 
 @dataclass(frozen=True)
 class LatestWindow(Window):
-    """The latest window with its importances, both of the same step."""
+    """The latest window with its panes and its importances, all of the same step."""
 
+    panes: Sequence[Pane]
     summary: Summary
+    """Without quantiles and profile, which few ask for."""
     oldest: Interval
     """The window of event time that its oldest example lies in."""
     restart_time: datetime | None
@@ -78,6 +82,14 @@ class LatestWindow(Window):
     def name(self) -> str:
         """Resource name."""
         return f"models/{self.model}/windows/{LATEST}"
+
+    def in_full(self) -> Summary:
+        """Return the summary with quantiles and profile."""
+        return replace(
+            self.summary,
+            quantiles=signed_quantiles(self.panes, self.panes[0].feature_count),
+            profile=profile_of(self.panes),
+        )
 
     @property
     def place(self) -> Interval:

@@ -5,32 +5,43 @@ anew. For each feature we keep how many entries lie under a bracket, and those w
 a few per cent of the column around its weighted median. An entry that enters or leaves changes a
 count, or a place in the bracket. The median is then looked up in the bracket; when it has wandered
 out, that one column is bracketed anew from its panes. The result is the same, to the last bit, as
-that of `gfi.importances` over all panes.
+that of `gfi.importances` over all panes. Standard errors are those of `bootstrap.standard_errors`:
+nearly all resamples have their medians in the bracket too, and a column of which one does not is
+put together whole, and bracketed anew.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.domain.block import Pane, Population
-from services.aggregator.domain.gfi import Weights, keys_of
+from services.aggregator.domain.bootstrap import BeyondKeys, standard_error
+from services.aggregator.domain.gfi import Column, Weights, keys_of
 
 _KEY_BITS = 32
 _KEY = (1 << _KEY_BITS) - 1
-_FEWEST_BESIDE = 16
+_FEWEST_BESIDE = 32
 _SHARE_BESIDE = 32
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A pane's entries: `keys` as in gfi.Column, and whose column each is in."""
+    """A pane and its entries on their way in or out."""
 
     pane: Pane
-    keys: NDArray[np.int64]
-    features: NDArray[np.int64]
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """As in gfi.Column, int64 [entries]."""
+        return keys_of(self.pane).astype(np.int64)
+
+    @cached_property
+    def features(self) -> NDArray[np.int64]:
+        """Whose column each is in, int64 [entries]."""
+        return np.repeat(np.arange(self.pane.feature_count), _entries_of(self.pane))
 
     @property
     def row(self) -> int:
@@ -39,7 +50,7 @@ class _Run:
 
 
 class SlidingWindow:
-    """The panes of a window by count, oldest first, and their importances.
+    """The panes of a window by count, by whatever names them, and their importances.
 
     `lows` and `highs` int64 [M]: the keys that each feature's bracket begins with and ends before.
     `counts` and `below` int64 [2, M]: considered and displayed entries, in all and under the
@@ -47,7 +58,7 @@ class SlidingWindow:
     """
 
     def __init__(self, feature_count: int) -> None:
-        self._runs: deque[_Run] = deque()
+        self._panes: dict[Hashable, Pane] = {}
         self._examples = [0, 0]
         self._lows = np.zeros(feature_count, dtype=np.int64)
         self._highs = np.zeros(feature_count, dtype=np.int64)
@@ -60,22 +71,29 @@ class SlidingWindow:
         """Examples by population and what each weighs."""
         return Weights(*self._examples)
 
-    def enter(self, pane: Pane) -> None:
-        """Add a pane at the window's end."""
-        features = np.repeat(np.arange(pane.feature_count), _entries_of(pane))
-        run = _Run(pane, keys_of(pane).astype(np.int64), features)
-        self._runs.append(run)
-        entering = self._count(run, +1)
+    @property
+    def names(self) -> Collection[Hashable]:
+        """Of the panes that are in it."""
+        return self._panes.keys()
+
+    @property
+    def panes(self) -> Sequence[Pane]:
+        """The panes that are in it."""
+        return list(self._panes.values())
+
+    def enter(self, name: Hashable, pane: Pane) -> None:
+        """Add a pane."""
+        self._panes[name] = pane
+        entering = self._count(_Run(pane), +1)
         self._bracket = np.insert(self._bracket, np.searchsorted(self._bracket, entering), entering)
 
-    def leave(self) -> None:
-        """Take the oldest pane out.
+    def leave(self, name: Hashable) -> None:
+        """Take a pane out.
 
         Raises:
-            IndexError: there is none.
+            KeyError: it is not in.
         """
-        run = self._runs.popleft()
-        leaving = self._count(run, -1)
+        leaving = self._count(_Run(self._panes.pop(name)), -1)
         among_equals = np.arange(len(leaving)) - np.searchsorted(leaving, leaving)
         places = np.searchsorted(self._bracket, leaving) + among_equals
         self._bracket = np.delete(self._bracket, places)
@@ -88,6 +106,38 @@ class SlidingWindow:
         coverage = total / max(weights.total, 1)
         medians = self._medians(total, each)
         return np.where(total > 0, coverage * medians, 0.0), coverage
+
+    def standard_errors(self, resamples: int, seed: int) -> NDArray[np.float64]:
+        """Return the bootstrap standard error of each feature's importance, float64 [M]."""
+        self.importances()
+        starts = np.arange(len(self._lows) + 1) << _KEY_BITS
+        bounds = np.searchsorted(self._bracket, starts)
+        errors, off_centre = np.zeros(len(self._lows)), list[int]()
+        for j in range(len(errors)):
+            column = self._middle(j, self._bracket[bounds[j] : bounds[j + 1]] & _KEY)
+            try:
+                errors[j] = standard_error(column, resamples, seed, j)
+            except BeyondKeys:
+                whole = Column(np.sort(self._column(j)), self.weights)
+                errors[j] = standard_error(whole, resamples, seed, j)
+                off_centre.append(j)
+        if off_centre:
+            each = np.array([[self.weights.considered], [self.weights.displayed]])
+            self._bracket_anew(np.array(off_centre), each)
+        return errors
+
+    def _middle(self, feature: int, keys: NDArray[np.int64]) -> Column:
+        """Return the part of a column that is in its bracket."""
+        displayed = int(np.count_nonzero(keys & 1))
+        within = np.array([len(keys) - displayed, displayed])
+        below = self._below[:, feature]
+        above = self._counts[:, feature] - below - within
+        return Column(
+            keys.astype(np.uint32),
+            self.weights,
+            below=(int(below[0]), int(below[1])),
+            above=(int(above[0]), int(above[1])),
+        )
 
     def _medians(self, total: NDArray[np.int64], each: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the weighted medians; without meaning where a feature has no entries."""
@@ -139,7 +189,7 @@ class SlidingWindow:
 
     def _bracketed(self, feature: int, each: NDArray[np.int64]) -> NDArray[np.int64]:
         """Move one feature's bracket and return what lies in it."""
-        keys = np.sort(np.concatenate([self._column(run, feature) for run in self._runs]))
+        keys = np.sort(self._column(feature)).astype(np.int64)
         cumulative = np.cumsum(np.where(keys & 1, each[1, 0], each[0, 0]))
         middle = int(np.searchsorted(2 * cumulative, cumulative[-1]))
         beside = max(len(keys) // _SHARE_BESIDE, _FEWEST_BESIDE)
@@ -151,8 +201,14 @@ class SlidingWindow:
         self._below[:, feature] = start - displayed, displayed
         return (feature << _KEY_BITS) | keys[start:end]
 
-    def _column(self, run: _Run, feature: int) -> NDArray[np.int64]:
-        return run.keys[run.pane.offsets[feature] : run.pane.offsets[feature + 1]]
+    def _column(self, feature: int) -> NDArray[np.uint32]:
+        """Return one feature's keys, unsorted."""
+        parts = []
+        for pane in self._panes.values():
+            values = pane.values[pane.offsets[feature] : pane.offsets[feature + 1]]
+            is_displayed = np.uint32(pane.population is Population.DISPLAYED)
+            parts.append((values.view(np.uint32) << np.uint32(1)) | is_displayed)
+        return np.concatenate(parts)
 
 
 def _entries_of(pane: Pane) -> NDArray[np.int64]:

@@ -37,6 +37,11 @@ class Summary:
         return self.considered_count + self.displayed_count
 
 
+def seed_of(name: str) -> int:
+    """Return what seeds the bootstrap of the window with that resource name."""
+    return zlib.crc32(name.encode())
+
+
 def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: int) -> Summary:
     """Return importances, coverages, bootstrap errors, quantiles and profile of panes.
 
@@ -50,7 +55,7 @@ def summarise(panes: Sequence[Pane], feature_count: int, name: str, resamples: i
         displayed_count=columns.weights.displayed_count,
         gfi=gfi,
         coverage=coverage,
-        standard_error=standard_errors(columns, resamples, zlib.crc32(name.encode())),
+        standard_error=standard_errors(columns, resamples, seed_of(name)),
         quantiles=signed_quantiles(panes, feature_count),
         profile=profile_of(panes),
     )

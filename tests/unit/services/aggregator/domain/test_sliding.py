@@ -1,6 +1,6 @@
 """A window that slides has, after any steps, the importances of its panes counted anew."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.aggregator.domain.block import Pane, Population
+from services.aggregator.domain.bootstrap import standard_errors
 from services.aggregator.domain.gfi import gather, importances
 from services.aggregator.domain.sliding import SlidingWindow
 from tests.unit.services.aggregator.worlds import block, lfis
@@ -25,19 +26,23 @@ def check(window: SlidingWindow, panes: Sequence[Pane], features: int) -> None:
     expected = importances(gather(panes, features))
     for found, wanted in zip(window.importances(), expected, strict=True):
         assert found.tolist() == wanted.tolist()
+    errors = window.standard_errors(50, seed=7)
+    assert errors.tolist() == standard_errors(gather(panes, features), 50, seed=7).tolist()
 
 
 @given(st.lists(st.one_of(PANES, st.none()), max_size=30))
 def test_any_steps_give_what_counting_anew_gives(steps: Sequence[Pane | None]) -> None:
-    window, panes = SlidingWindow(3), list[Pane]()
-    for step in steps:
+    window, held = SlidingWindow(3), dict[Hashable, Pane]()
+    for number, step in enumerate(steps):
         if step is not None:
-            window.enter(step)
-            panes.append(step)
-        elif panes:
-            window.leave()
-            panes.pop(0)
-        check(window, panes, 3)
+            window.enter(number, step)
+            held[number] = step
+        elif held:
+            # Not always the oldest: a late pane may enter, and leave, out of turn.
+            leaving = list(held)[number % len(held)]
+            window.leave(leaving)
+            del held[leaving]
+        check(window, list(held.values()), 3)
 
 
 @settings(max_examples=20, deadline=None)
@@ -50,15 +55,16 @@ def test_a_median_that_wanders_is_followed(seed: int, drift: float, considered: 
         population = list(Population)[int(rng.integers(10) < considered)]
         dense = lfis(int(rng.integers(2**32)), 60, scales.tolist(), coverage=0.7)
         panes.append(block(dense, population=population).pane)
-        window.enter(panes[-1])
+        window.enter(step, panes[-1])
         if len(panes) > 10:
             panes.pop(0)
-            window.leave()
+            window.leave(step - 10)
         check(window, panes, 3)
 
 
 def test_an_empty_window_has_nothing_to_let_go() -> None:
     window = SlidingWindow(2)
     assert [part.tolist() for part in window.importances()] == [[0.0, 0.0]] * 2
-    with pytest.raises(IndexError):
-        window.leave()
+    assert window.standard_errors(10, seed=1).tolist() == [0.0, 0.0]
+    with pytest.raises(KeyError):
+        window.leave("b1")
