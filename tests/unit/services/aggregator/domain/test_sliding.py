@@ -30,6 +30,7 @@ def check(window: SlidingWindow, panes: Sequence[Pane], features: int) -> None:
     assert errors.tolist() == standard_errors(gather(panes, features), 50, seed=7).tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(PANES, st.none()), max_size=30))
 def test_any_steps_give_what_counting_anew_gives(steps: Sequence[Pane | None]) -> None:
     window, held = SlidingWindow(3), dict[Hashable, Pane]()
