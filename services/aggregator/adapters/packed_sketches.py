@@ -61,10 +61,10 @@ def unpack_counts(value: bytes) -> tuple[NDArray[np.uint32], bytes]:
 
 
 def pack_profile(profile: Profile) -> bytes:
-    """Return the profile; small, for it is kept for days."""
+    """Return the profile; small, for it is kept for days. Shares of SCALE fit sixteen bits."""
     parts = [
         _planes(profile.baseline_rate, "<f4"),
-        *_ragged_parts(profile.buckets, "<i2"),
+        *_ragged_parts(profile.buckets, "<i2", "<u2"),
         *_ragged_parts(profile.hitters, "<i8"),
         _planes(profile.correlations, "<f4"),
     ]
@@ -77,7 +77,7 @@ def unpack_profile(value: bytes) -> Profile:
     return Profile(
         example_count=_PROFILE.unpack_from(value)[0],
         baseline_rate=parts.planes("<f4").astype(np.float32),
-        buckets=_ragged(parts, "<i2"),
+        buckets=_ragged(parts, "<i2", "<u2"),
         hitters=_ragged(parts, "<i8"),
         correlations=parts.planes("<f4").astype(np.float32),
     )
@@ -120,19 +120,19 @@ def _planes(array: NDArray[np.generic], dtype: str) -> bytes:
     return exact.view(np.uint8).reshape(-1, exact.itemsize).T.tobytes()
 
 
-def _ragged_parts(ragged: Ragged, dtype: str) -> list[bytes]:
+def _ragged_parts(ragged: Ragged, dtype: str, counts: str = "<u4") -> list[bytes]:
     # Differences wrap around where a row begins, and back again when they are summed up.
     differences = np.diff(ragged.keys, prepend=ragged.keys.dtype.type(0))
     return [
         _planes(np.diff(ragged.offsets), "<u4"),
         _planes(differences, dtype),
-        _planes(ragged.counts, "<u4"),
+        _planes(ragged.counts, counts),
     ]
 
 
-def _ragged(parts: _Parts, dtype: str) -> Ragged:
+def _ragged(parts: _Parts, dtype: str, counts: str = "<u4") -> Ragged:
     lengths = parts.planes("<u4")
     offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.uint32))).astype(np.uint32)
     differences = parts.planes(dtype)
     keys = np.cumsum(differences, dtype=differences.dtype)
-    return Ragged(offsets, keys, parts.planes("<u4").astype(np.uint32))
+    return Ragged(offsets, keys, parts.planes(counts).astype(np.uint32))
