@@ -6,7 +6,8 @@
 * Memory: Valkey's own count for the window, live and closed, with what its values looked like.
 * Many models: 200 models x 1,000 features, each with a day of closed windows and a live one.
 * Sliding: a pane of 100 examples enters and one leaves, against NumPy on the whole window.
-* Comparison: two closed windows of one of them, as its callers see it.
+* Comparison: two closed windows of one of them, with what their values looked like, as its callers
+  see it.
 
     python -m tests.bench.aggregator [--quick]
 """
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from aftershock.v1 import aggregator_service_pb2 as pb
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Block, Population
 from services.aggregator.domain.gfi import gather, importances
+from services.aggregator.domain.profile import profile_of
+from services.aggregator.domain.quantiles import signed_quantiles
 from services.aggregator.domain.sketch import Sketch
 from services.aggregator.domain.sliding import SlidingWindow
 from services.aggregator.domain.summary import Summary
@@ -96,7 +100,7 @@ async def _measured(address: str, behind: redis.Redis, quick: bool) -> dict[str,
         await report(stub, NOON)
         await asyncio.to_thread(_await_summary, behind)
         closed = _bytes_of(behind, f"window:{window_id(NOON)}*")
-        await _hold(str(behind.connection_pool.connection_kwargs["path"]), quick)
+        await _hold(str(behind.connection_pool.connection_kwargs["path"]), made, quick)
         _say(f"{MODELS} models: {behind.info('memory')['used_memory'] / 2**20:.0f} MiB")
         compare = await _compare_milliseconds(stub)
     return {
@@ -183,8 +187,13 @@ async def _largest_error(stub: Client, dense: NDArray[np.float32]) -> float:
     return max(errors)
 
 
-async def _hold(socket: str, quick: bool) -> None:
-    """Store what many models leave: closed windows, and one that takes examples."""
+async def _hold(socket: str, made: Sequence[Block], quick: bool) -> None:
+    """Store what many models leave: closed windows, and one that takes examples.
+
+    The windows that are compared later keep what real ones do.
+    """
+    panes = [each.pane for each in made]
+    profile, quantiles = profile_of(panes), signed_quantiles(panes, FEATURES)
     day = [NOON - n * HOUR for n in range(1, 25 if not quick else 7)]
     live = block(lfis(1, BLOCK_EXAMPLES if quick else 5 * BLOCK_EXAMPLES, _SCALES, COVERAGE))
     older = block(lfis(2, 2, _SCALES, 1.0))
@@ -194,15 +203,23 @@ async def _hold(socket: str, quick: bool) -> None:
             model = f"{MODEL}_{number}"
             await store.checkpoints.register(replace(checkpoint(FEATURES), model=model))
             for start in reversed(day):
-                await _close(store, replace(older, model=model, event_time=start), number)
+                past = replace(older, model=model, event_time=start)
+                summary = _summary(number, start)
+                if number == 0:
+                    summary = replace(summary, quantiles=quantiles, profile=profile)
+                await _close(store, past, summary)
             await store.intake.append(replace(live, model=model), hour_of(NOON))
 
 
-async def _close(store: RedisStore, made: Block, seed: int) -> None:
+def _summary(seed: int, start: datetime) -> Summary:
+    gfi = np.random.default_rng([seed, start.hour]).normal(_SCALES, 1e-3)
+    every = np.ones(FEATURES)
+    return Summary(5000, 5000, np.abs(gfi), COVERAGE * every, 1e-3 * every)
+
+
+async def _close(store: RedisStore, made: Block, summary: Summary) -> None:
     await store.intake.append(made, hour_of(made.event_time))
     window = await store.windows.window(made.model, made.event_time)
-    gfi = np.random.default_rng([seed, made.event_time.hour]).normal(_SCALES, 1e-3)
-    summary = Summary(5000, 5000, np.abs(gfi), np.full(FEATURES, COVERAGE), np.full(FEATURES, 1e-3))
     assert await store.keeper("bench").close(window, summary)
 
 

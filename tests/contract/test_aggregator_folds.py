@@ -1,5 +1,6 @@
 """What folding a large window's panes promises: one suite over memory, a real Valkey, a cluster."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -133,3 +134,14 @@ async def test_what_was_folded_goes_with_its_window(store: Store, window: Window
     await Fold(store.folds, 1000)(MODEL)
     assert await store.keeper("a").close(window, await measured(store, window))
     assert not await store.windows.panes(window)
+
+
+async def test_who_reads_while_panes_are_folded_misses_none(store: Store, window: Window) -> None:
+    folding = asyncio.create_task(Fold(store.folds, 1000)(MODEL))
+    is_done = False
+    while not is_done:
+        is_done = folding.done()
+        panes = await store.windows.panes(window)
+        assert sum(pane.example_count for pane in panes) == BLOCKS * EXAMPLES
+        await asyncio.sleep(0)
+    await folding
