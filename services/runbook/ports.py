@@ -290,8 +290,8 @@ class Registry(Protocol):
 class Previewer(Protocol):
     """Asks the model what a mitigation would do."""
 
-    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
-        """Return mean predictions over the window's sample with the features ablated together.
+    async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
+        """Return mean predictions over the window's sample with each set ablated together.
 
         Changes nothing. Raises PreviewUnavailable, which says why.
         """

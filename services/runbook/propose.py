@@ -1,6 +1,6 @@
 """The policies look at an incident, and one of them may propose a mitigation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.runbook.domain.blast_radius import blast_radius
@@ -12,13 +12,27 @@ from services.runbook.domain.errors import (
 from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
-from services.runbook.domain.plan import MitigationKind
+from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import Action, Rules
 from services.runbook.domain.preview import MissingPreview, Preview, predict
-from services.runbook.domain.proposal import Draft, Proposal, case_of, conclude, draft, remarks
+from services.runbook.domain.proposal import (
+    Draft,
+    Proposal,
+    case_of,
+    conclude,
+    draft,
+    guarded,
+    remarks,
+    unhelpful,
+)
 from services.runbook.domain.rollback import Registered
+from services.runbook.domain.smallest_set import recommend, sets_of
 from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import Clock, PolicySource, Previewer, Registry, Store, UnitOfWork
+
+_NO_PREVIEW_OF_ROLLBACKS = MissingPreview(
+    "joint ablation asks the checkpoint that scored the window, not an earlier one"
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +61,25 @@ class Propose:
         await self.store.transact(lambda unit: self._record(unit, claim, finding, time))
 
     async def _consider(self, incident: Incident, around: Circumstances) -> Proposal | str:
-        rules = self.policies.current()
+        rules, time = self.policies.current(), self.clock.now()
         registered = await self._registered(rules, incident)
         try:
-            wanted = draft(rules, incident, around, self.clock.now(), registered)
+            wanted = draft(rules, incident, around, time, registered)
             if isinstance(wanted, str):
                 return wanted
-            return conclude(wanted, await self._preview(wanted))
+            if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
+                return conclude(wanted, _NO_PREVIEW_OF_ROLLBACKS)
+            enough = await self._enough(wanted)
+            if isinstance(enough, str):
+                return enough
+            plan, preview = enough
+            # Fewer features than the policy selected may have been decided about before.
+            wanted_or_why = guarded(
+                replace(wanted, plan=plan), rules.guard_rails, incident, around, time
+            )
+            if isinstance(wanted_or_why, str):
+                return wanted_or_why
+            return conclude(wanted_or_why, preview)
         except ConditionFailed as error:
             return f"A policy could not be followed: {error}. This needs a person."
 
@@ -65,19 +91,21 @@ class Propose:
         except RegistryUnavailable as error:
             return str(error)
 
-    async def _preview(self, wanted: Draft) -> Preview | MissingPreview:
-        if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
-            return MissingPreview(
-                "joint ablation asks the checkpoint that scored the window, not an earlier one"
-            )
-        window = wanted.case.window
+    async def _enough(self, wanted: Draft) -> tuple[Plan, Preview | MissingPreview] | str:
+        """Return the smallest plan that does as well as the best, or why none is worth it."""
+        window, plan = wanted.case.window, wanted.plan
+        sets = sets_of(plan.features)
         try:
-            ablation = await self.previewer.ablate(window.name, wanted.plan.features)
-            if ablation.checkpoint_digest != window.checkpoint_digest:
+            ablations = await self.previewer.ablate(window.name, sets)
+            if any(a.checkpoint_digest != window.checkpoint_digest for a in ablations):
                 raise PreviewUnavailable("attribution holds another checkpoint than the window's")
-            return predict(window.calibration, ablation)
+            by_set = dict(zip(sets, ablations, strict=True))
+            features, preview = recommend(window.calibration, by_set)
+            if not features:
+                return unhelpful(plan, predict(window.calibration, by_set[plan.features]))
+            return replace(plan, features=features), preview
         except PreviewUnavailable as error:
-            return MissingPreview(str(error))
+            return plan, MissingPreview(str(error))
 
     def _record(
         self, unit: UnitOfWork, claim: Claim, finding: Proposal | str, time: datetime

@@ -161,7 +161,7 @@ class TestPreviews:
     async def test_the_windows_own_checkpoint_predicts_on_its_sample(
         self, channel: grpc.aio.Channel, attribution: Attribution
     ) -> None:
-        ablation = await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a", "b"))
+        (ablation,) = await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, [("a", "b")])
         assert ablation == JointAblation(0.4, 0.4 * (1 / BROKEN), 0.01, 2000, DIGEST)
         (request,) = attribution.previews
         assert request.checkpoint == f"{MODEL}/checkpoints/older"
@@ -172,10 +172,10 @@ class TestPreviews:
         self, channel: grpc.aio.Channel, aggregator: Aggregator
     ) -> None:
         previewer = GrpcPreviewer(channel, channel, ())
-        await previewer.ablate(WINDOW, ("a",))
+        await previewer.ablate(WINDOW, [("a",)])
         assert aggregator.sampled == [Population.POPULATION_DISPLAYED]
         aggregator.keeps.remove(Population.POPULATION_DISPLAYED)
-        await previewer.ablate(WINDOW, ("a",))
+        await previewer.ablate(WINDOW, [("a",)])
         assert aggregator.sampled[1:] == [
             Population.POPULATION_DISPLAYED,
             Population.POPULATION_CONSIDERED,
@@ -186,28 +186,28 @@ class TestPreviews:
     ) -> None:
         aggregator.streams = 0
         with pytest.raises(PreviewUnavailable, match="kept no examples"):
-            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a",))
+            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, [("a",)])
 
     async def test_without_a_sample_it_says_so(
         self, channel: grpc.aio.Channel, aggregator: Aggregator
     ) -> None:
         aggregator.keeps.clear()
         with pytest.raises(PreviewUnavailable, match="the aggregator says NOT_FOUND: no sample"):
-            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a",))
+            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, [("a",)])
 
     async def test_without_the_checkpoint_it_says_so(
         self, channel: grpc.aio.Channel, attribution: Attribution
     ) -> None:
         attribution.digest = "c" * 64
         with pytest.raises(PreviewUnavailable, match="no longer holds the window's checkpoint"):
-            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, ("a",))
+            await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, [("a",)])
 
     async def test_without_attribution_it_says_so(self, channel: grpc.aio.Channel) -> None:
         async with grpc.aio.insecure_channel("127.0.0.1:1") as nobody:
             with pytest.raises(PreviewUnavailable, match="attribution says UNAVAILABLE"):
-                await GrpcPreviewer(channel, nobody, ()).ablate(WINDOW, ("a",))
+                await GrpcPreviewer(channel, nobody, ()).ablate(WINDOW, [("a",)])
         with pytest.raises(PreviewUnavailable, match="none is configured"):
-            await NoPreviewer("none is configured").ablate(WINDOW, ("a",))
+            await NoPreviewer("none is configured").ablate(WINDOW, [("a",)])
 
 
 class TestWatermarks:

@@ -154,6 +154,15 @@ def preview_message(preview: Preview | MissingPreview) -> incident_pb2.Preview:
         lower=preview.lower,
         upper=preview.upper,
         example_count=preview.example_count,
+        alternatives=[
+            incident_pb2.PreviewAlternative(
+                features=other.features,
+                calibration=other.calibration,
+                lower=other.lower,
+                upper=other.upper,
+            )
+            for other in preview.alternatives
+        ],
     )
 
 

@@ -30,15 +30,20 @@ class GrpcPreviewer:
         self._attribution = AttributionServiceStub(attribution)
         self._metadata = metadata
 
-    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
-        """Return mean predictions over the window's sample with the features ablated together."""
+    async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
+        """Return mean predictions over the window's sample with each set ablated together."""
         sample = await self._sample(window)
         model = window.partition("/windows/")[0]
         checkpoint = await self._checkpoint(model, sample.checkpoint_digest)
+        streams = _spread(sample.arrow_streams)
+        # One after the other: attribution takes a batch's memory for each.
+        return [await self._ablate(checkpoint, streams, features) for features in sets]
+
+    async def _ablate(
+        self, checkpoint: str, streams: Sequence[bytes], features: Sequence[str]
+    ) -> JointAblation:
         request = PreviewMitigationRequest(
-            checkpoint=checkpoint,
-            features=features,
-            arrow_streams=_spread(sample.arrow_streams),
+            checkpoint=checkpoint, features=features, arrow_streams=streams
         )
         try:
             answer = await self._attribution.PreviewMitigation(

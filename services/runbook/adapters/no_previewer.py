@@ -12,6 +12,10 @@ class NoPreviewer:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:  # noqa: ARG002
+    async def ablate(
+        self,
+        window: str,  # noqa: ARG002 - the port's signature
+        sets: Sequence[Sequence[str]],  # noqa: ARG002 - the port's signature
+    ) -> Sequence[JointAblation]:
         """Raise PreviewUnavailable."""
         raise PreviewUnavailable(self._reason)

@@ -42,7 +42,7 @@ FEATURES_FIELDS: Fields = {
 PROPOSE_IF_FIELDS: Fields = {
     **WHEN_FIELDS,
     "features": frozenset(),
-    "preview": _fields_of(Preview, "available", "recovery"),
+    "preview": _fields_of(Preview, "available", "recovery") - {"alternatives"},
 }
 
 
@@ -226,9 +226,8 @@ def preview_facts(
     if isinstance(preview, MissingPreview):
         nothing = {"calibration": 0.0, "lower": 0.0, "upper": 0.0, "recovery": 0.0}
         return {"available": False, "example_count": 0, **nothing}
-    return _known(
-        {"available": True, **asdict(preview), "recovery": recovery(preview, calibration)}
-    )
+    told = {name: value for name, value in asdict(preview).items() if name != "alternatives"}
+    return _known({"available": True, **told, "recovery": recovery(preview, calibration)})
 
 
 def _known(facts: Mapping[str, Fact]) -> dict[str, Fact]:

@@ -24,6 +24,17 @@ class JointAblation:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """What else could be done, and its predicted calibration with its 95 % interval."""
+
+    features: tuple[str, ...]
+    """Switched off together; none: nothing is done."""
+    calibration: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
 class Preview:
     """Predicted calibration with its 95 % interval."""
 
@@ -31,6 +42,8 @@ class Preview:
     lower: float
     upper: float
     example_count: int
+    alternatives: tuple[Alternative, ...] = ()
+    """Other sets of the features that were selected, smallest first, beginning with none."""
 
     def __str__(self) -> str:
         return f"{self.calibration:.2f} ({self.lower:.2f} to {self.upper:.2f})"

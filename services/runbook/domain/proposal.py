@@ -62,7 +62,7 @@ def draft(
     for policy in rules.policies:
         wanted = _wanted(policy, case, incident, registered)
         if isinstance(wanted, Draft):
-            return _guarded(wanted, rules.guard_rails, incident, circumstances, time)
+            return guarded(wanted, rules.guard_rails, incident, circumstances, time)
         hindrance = hindrance or wanted
     if hindrance:
         return f"{hindrance} This needs a person."
@@ -134,19 +134,25 @@ def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
     """
     policy, plan = draft.policy, draft.plan
     if not policy.accepts(draft.case, plan.features, preview):
-        return f"To {plan} would not help enough (preview {preview}). This needs a person."
+        return unhelpful(plan, preview)
     if policy.mode is Mode.OBSERVE:
         return f"{policy.name} only observes. It would {plan} (preview {preview})."
     return Proposal(draft, preview)
 
 
-def _guarded(
+def unhelpful(plan: Plan, preview: Preview | MissingPreview) -> str:
+    """Say that the plan is not worth proposing."""
+    return f"To {plan} would not help enough (preview {preview}). This needs a person."
+
+
+def guarded(
     wanted: Draft,
     rails: GuardRails,
     incident: Incident,
     circumstances: Circumstances,
     time: datetime,
 ) -> Draft | str:
+    """Return what is left of a draft within the guard rails, or why nothing is."""
     kills = wanted.plan.kind is MitigationKind.KILL_SWITCH
     features = wanted.plan.features
     protected = rails.protected(incident.model, features)

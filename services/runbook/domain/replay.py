@@ -48,5 +48,14 @@ def replay(incident: Incident, rules: Rules) -> Replayed:
 
 
 def _recorded(incident: Incident, features: Sequence[str]) -> Preview | MissingPreview:
-    same = (m for m in incident.mitigations if set(m.plan.features) == set(features))
-    return next((mitigation.preview for mitigation in same), _UNRECORDED)
+    for mitigation in incident.mitigations:
+        preview = mitigation.preview
+        if set(mitigation.plan.features) == set(features):
+            return preview
+        if isinstance(preview, MissingPreview):
+            continue
+        for other in preview.alternatives:
+            if set(other.features) == set(features):
+                count = preview.example_count
+                return Preview(other.calibration, other.lower, other.upper, count)
+    return _UNRECORDED

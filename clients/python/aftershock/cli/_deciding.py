@@ -140,6 +140,7 @@ def _confirm(plan: Mitigation, question: str, yes: bool) -> None:
         f"{plan.name}: {words.action(plan)}",
         f"  now {words.progress(plan)}, proposed by {plan.proposer}",
         f"  calibration with it: {words.preview(plan.preview)}",
+        *words.alternatives(plan.preview),
         on_stderr=True,
     )
     if not yes:

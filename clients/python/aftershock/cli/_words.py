@@ -90,6 +90,15 @@ def preview(known: Preview) -> str:
     return ratio(known.calibration, known.lower, known.upper)
 
 
+def alternatives(known: Preview) -> list[str]:
+    """Return what calibration would be with other features switched off, or with none."""
+    return [
+        f"  calibration with {', '.join(other.features) or 'nothing'} off instead: "
+        f"{ratio(other.calibration, other.lower, other.upper)}"
+        for other in known.alternatives
+    ]
+
+
 def action(mitigation: Mitigation) -> str:
     """Return what a mitigation does."""
     if mitigation.features:

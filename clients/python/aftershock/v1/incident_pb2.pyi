@@ -144,12 +144,17 @@ class Preview(google.protobuf.message.Message):
     UPPER_FIELD_NUMBER: builtins.int
     EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
     MISSING_REASON_FIELD_NUMBER: builtins.int
+    ALTERNATIVES_FIELD_NUMBER: builtins.int
     calibration: builtins.float
     lower: builtins.float
     upper: builtins.float
     example_count: builtins.int
     missing_reason: builtins.str
     """Why there is no preview; the numbers are then absent."""
+    @property
+    def alternatives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PreviewAlternative]:
+        """Other sets of the features that the policy selected, smallest first, beginning with none."""
+
     def __init__(
         self,
         *,
@@ -158,10 +163,40 @@ class Preview(google.protobuf.message.Message):
         upper: builtins.float = ...,
         example_count: builtins.int = ...,
         missing_reason: builtins.str = ...,
+        alternatives: collections.abc.Iterable[Global___PreviewAlternative] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "example_count", b"example_count", "lower", b"lower", "missing_reason", b"missing_reason", "upper", b"upper"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["alternatives", b"alternatives", "calibration", b"calibration", "example_count", b"example_count", "lower", b"lower", "missing_reason", b"missing_reason", "upper", b"upper"]) -> None: ...
 
 Global___Preview: typing_extensions.TypeAlias = Preview
+
+@typing.final
+class PreviewAlternative(google.protobuf.message.Message):
+    """What calibration would be if other features were switched off instead."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURES_FIELD_NUMBER: builtins.int
+    CALIBRATION_FIELD_NUMBER: builtins.int
+    LOWER_FIELD_NUMBER: builtins.int
+    UPPER_FIELD_NUMBER: builtins.int
+    calibration: builtins.float
+    lower: builtins.float
+    upper: builtins.float
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Switched off together; empty: nothing is done."""
+
+    def __init__(
+        self,
+        *,
+        features: collections.abc.Iterable[builtins.str] | None = ...,
+        calibration: builtins.float = ...,
+        lower: builtins.float = ...,
+        upper: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "features", b"features", "lower", b"lower", "upper", b"upper"]) -> None: ...
+
+Global___PreviewAlternative: typing_extensions.TypeAlias = PreviewAlternative
 
 @typing.final
 class Mitigation(google.protobuf.message.Message):

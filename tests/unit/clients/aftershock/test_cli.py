@@ -484,3 +484,13 @@ def test_what_a_policy_would_have_done(platform: Platform, policy_file: str) -> 
     assert "It would have acted on 1 of 2 incidents." in output
     shown = run_json("policy", "replay", policy_file, "--limit", "1")["incidents"]
     assert [each["incident"] for each in shown] == ["incidents/INC-1"]
+
+
+def test_the_alternatives_stand_beside_the_question(platform: Platform) -> None:
+    plan = mitigation()
+    plan.preview.alternatives.add(calibration=1.31, lower=1.2, upper=1.4)
+    plan.preview.alternatives.add(features=["a", "b"], calibration=1.02, lower=0.9, upper=1.1)
+    platform.runbook.incidents = [incident(plan)]
+    shown = run("approve", "INC-1", "--yes").stderr
+    assert "calibration with nothing off instead: 1.31 (1.20 to 1.40)" in shown
+    assert "calibration with a, b off instead: 1.02 (0.90 to 1.10)" in shown

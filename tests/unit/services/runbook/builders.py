@@ -219,15 +219,15 @@ class KnownPreviews:
     missing: str = ""
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    async def ablate(self, window: str, features: Sequence[str]) -> JointAblation:
+    async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Answer as recorded."""
-        self.asked.append((window, tuple(features)))
+        self.asked.extend((window, tuple(features)) for features in sets)
         # As a real call does, it lets others run meanwhile.
         await asyncio.sleep(0)
         if self.missing:
             raise PreviewUnavailable(self.missing)
-        ratio = self.ratios.get(frozenset(features), 1 / BROKEN)
-        return JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST)
+        ratios = (self.ratios.get(frozenset(features), 1 / BROKEN) for features in sets)
+        return [JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST) for ratio in ratios]
 
 
 @dataclass

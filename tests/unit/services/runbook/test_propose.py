@@ -47,12 +47,39 @@ async def test_one_broken_feature_is_proposed_alone_with_its_preview() -> None:
 
 async def test_features_are_previewed_together() -> None:
     runbook = Runbook()
-    runbook.previews.ratios[frozenset("ab")] = 0.8
+    runbook.previews.ratios |= {frozenset("a"): 0.95, frozenset("b"): 0.9, frozenset("ab"): 0.8}
     await runbook.see(event(1, BROKEN, shifts=[shift("a", 1, 1.0), shift("b", 2, 0.9)]))
     (mitigation,) = (await runbook.incident()).mitigations
     assert mitigation.plan.features == ("a", "b")
     assert isinstance(mitigation.preview, Preview)
     assert mitigation.preview.calibration == pytest.approx(BROKEN * 0.8)
+
+
+async def test_the_smallest_set_that_does_as_well_is_proposed_with_the_others() -> None:
+    runbook = Runbook()
+    runbook.previews.ratios |= {frozenset("b"): 0.97}
+    await runbook.see(event(1, BROKEN, shifts=[shift("a", 1, 1.0), shift("b", 2, 0.9)]))
+    (mitigation,) = (await runbook.incident()).mitigations
+    assert mitigation.plan.features == ("a",)
+    assert isinstance(mitigation.preview, Preview)
+    others = {other.features: other.calibration for other in mitigation.preview.alternatives}
+    assert others == {
+        (): pytest.approx(BROKEN),
+        ("b",): pytest.approx(BROKEN * 0.97),
+        ("a", "b"): pytest.approx(1.0),
+    }
+
+
+async def test_a_smaller_set_that_was_rejected_is_not_proposed_again() -> None:
+    runbook = Runbook()
+    shifts = [shift("a", 1, 1.0), shift("b", 2, 0.9)]
+    runbook.previews.ratios |= {frozenset("b"): 0.97}
+    await runbook.see(event(1, BROKEN, shifts=shifts))
+    await runbook.say_no()
+    await runbook.see(event(2, BROKEN, shifts=shifts))
+    incident = await runbook.incident()
+    assert len(incident.mitigations) == 1
+    assert "To switch off a was rejected before" in incident.advice
 
 
 async def test_what_would_not_help_is_not_proposed() -> None:

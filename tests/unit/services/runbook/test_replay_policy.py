@@ -38,7 +38,8 @@ async def a_day() -> Runbook:
     await runbook.see(event(1, BROKEN))
     await runbook.say_no()
     await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
-    await runbook.see(event(30, BROKEN, shifts=[shift("genres", 1, 0.9), shift("age", 2, 0.8)]))
+    shifts = [shift("genres", 1, 0.9), shift("age", 2, 0.8), shift("zip", 3, 0.1)]
+    await runbook.see(event(30, BROKEN, shifts=shifts))
     return runbook
 
 
@@ -50,7 +51,12 @@ async def test_what_would_have_been_proposed_is_told_beside_what_was() -> None:
     assert isinstance(first.preview, Preview)
     assert second.draft is not None
     assert second.draft.plan.features == ("genres",)
-    assert second.preview == MissingPreview("nobody asked for these features then")
+    # It was one of the sets that were previewed for the proposal.
+    assert isinstance(second.preview, Preview)
+    others = text(features='shift.feature == "zip"')
+    assert (await replayed(runbook, others))[0].preview == MissingPreview(
+        "nobody asked for these features then"
+    )
 
 
 async def test_a_policy_that_would_have_done_nothing() -> None:
@@ -70,7 +76,8 @@ async def test_an_observer_says_what_it_would_do_and_a_bad_preview_stops_it() ->
 
 
 async def test_applying_needs_the_preview_that_was_made() -> None:
-    unseen, seen = await replayed(await a_day(), text(mode="apply"))
+    features = 'shift.feature in ["zip", "user_embedding"]'
+    unseen, seen = await replayed(await a_day(), text(mode="apply", features=features))
     assert seen.would.startswith("apply: ")
     assert unseen.would.startswith("propose: ")
 
