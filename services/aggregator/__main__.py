@@ -23,6 +23,7 @@ from services.aggregator.adapters.redis_intake import RedisIntake, SampleRules
 from services.aggregator.adapters.redis_keeper import RedisKeeper
 from services.aggregator.adapters.redis_panes import RedisLatest
 from services.aggregator.adapters.redis_shifts import RedisShifts
+from services.aggregator.adapters.redis_state import StateMeter
 from services.aggregator.adapters.redis_windows import RedisWindows
 from services.aggregator.adapters.sweeper import Sweeper
 from services.aggregator.browse import GetGfi, GetWindowSample, ListModels, ListWindows
@@ -111,6 +112,8 @@ class AggregatorSettings(ServiceSettings):
     """How often all models are looked over for windows to close and to judge."""
     lease_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """How long a replica that died keeps others from its model; one that lives renews it thrice."""
+    state_seconds: float = Field(default=60.0, gt=0)
+    """How often the metrics are told what each model takes in Redis."""
     sweeps_at_once: int = Field(default=os.cpu_count() or 1, ge=1)
     """Models that are brought up to date at the same time."""
 
@@ -214,7 +217,7 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         register=lambda server: add_AggregatorServiceServicer_to_server(servicer, server),
         errors=ERRORS,
         access=ACCESS,
-        background=[run],
+        background=[run, StateMeter(client, checkpoints, settings.state_seconds).run],
     )
 
 

@@ -10,9 +10,14 @@ from typing import Any
 import grpc
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
+from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_client import connect
+from services.aggregator.adapters.redis_state import StateMeter
+from services.chassis.channel import MAX_MESSAGE_BYTES
 from services.chassis.errors import DependencyUnavailable, Overloaded
 from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.served import (
@@ -26,6 +31,7 @@ from tests.unit.services.aggregator.served import (
     refused,
     report,
     served,
+    serving,
     store_hour,
     watched,
 )
@@ -219,6 +225,83 @@ async def test_a_full_server_is_an_overload_that_loses_nothing(
     reported = await report(stub, NOON)
     assert not reported.duplicate
     assert (reported.window.considered_count, reported.window.displayed_count) == (2000, 1000)
+
+
+async def test_a_paused_server_takes_the_block_once_it_goes_on(
+    stub: Client, behind: redis.Redis
+) -> None:
+    await ingest(stub, hour_of_blocks(NOON, 1))
+    behind.client_pause(500, all=False)
+    (answer,) = await ingest(stub, [block_message(block(lfis(9), "b9"))])
+    assert answer.HasField("receipt")
+    assert not answer.receipt.duplicate
+    (again,) = await ingest(stub, [block_message(block(lfis(9), "b9"))])
+    assert again.receipt.duplicate
+
+
+async def test_blocks_over_the_limits_are_refused_and_leave_nothing(
+    stub: Client, behind: redis.Redis
+) -> None:
+    await ingest(stub, [])
+    long_sample, other_features = (block_message(block(lfis(1))) for _ in range(2))
+    long_sample.arrow_stream = bytes(4_194_305)
+    other_features.CopyFrom(block_message(block(lfis(1, scales=[1.0]))))
+    answers = await ingest(stub, [long_sample, other_features])
+    seen = [refusal(answer.error) for answer in answers]
+    assert [(each.code, each.reason, each.fields) for each in seen] == [
+        (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", ["block.arrow_stream"]),
+        (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_BLOCK", ["block.feature_offsets"]),
+    ]
+    assert not behind.exists(PANES_KEY)
+    (model,) = (await stub.ListModels(pb.ListModelsRequest(), timeout=TIMEOUT)).models
+    assert (model.block_count, model.refused_block_count) == (0, 1)
+
+
+async def test_a_message_over_the_limit_ends_its_stream_and_leaves_nothing(
+    valkey: ValkeyServer, behind: redis.Redis
+) -> None:
+    unlimited = [("grpc.max_send_message_length", -1)]
+    huge = block_message(block(lfis(1)))
+    huge.values.data = bytes(MAX_MESSAGE_BYTES)
+    async with (
+        serving(valkey.url) as address,
+        grpc.aio.insecure_channel(address, options=unlimited) as channel,
+    ):
+        call = AggregatorServiceStub(channel).IngestLfi(timeout=TIMEOUT)
+        await call.write(pb.IngestLfiRequest(block=huge))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not behind.exists(PANES_KEY)
+
+
+async def test_the_metrics_tell_what_a_model_takes(stub: Client, valkey: ValkeyServer) -> None:
+    for number, start in enumerate(hours(2)):
+        await store_hour(stub, start, number)
+    await watched(stub, 2)
+    made = block(lfis(7), "with a sample", event_time=NOON, arrow_stream=bytes(5000))
+    await ingest(stub, [block_message(made)])
+    async with connect(valkey.url) as client:
+        meter = StateMeter(client, RedisCheckpoints(client, HOUR), interval_seconds=60)
+        await meter.weigh_all()
+
+        def told(kind: str) -> float | None:
+            return REGISTRY.get_sample_value(
+                "aftershock_state_bytes", {"model": MODEL, "kind": kind}
+            )
+
+        windows = REGISTRY.get_sample_value("aftershock_kept_windows", {"model": MODEL})
+        weights = {kind: told(kind) for kind in ("panes", "summaries", "samples")}
+        await client.flushall()
+        await meter.weigh_all()
+    assert windows == 3
+    assert weights["summaries"] is not None
+    assert weights["panes"] is not None
+    assert weights["samples"] is not None
+    assert weights["panes"] > 2 * 2 * 1000 * 3 * 0.7
+    assert weights["summaries"] > 2 * 24 * 3
+    assert weights["samples"] > 5000
+    assert told("panes") is None
 
 
 async def test_a_read_only_server_is_unavailable(stub: Client, behind: redis.Redis) -> None:

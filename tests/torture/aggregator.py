@@ -4,7 +4,8 @@ Two replicas share a Valkey whose append-only file is synchronised at each write
 hours of blocks to either replica, retry until each block is acknowledged, send some again, and
 report the hour's outcomes. Meanwhile one of the three processes after another is killed (-9) and
 started again. In the end every acknowledged block must be in its window once, in the window's
-counts and in its summary, and every window must have been closed and told of once.
+counts and in its summary, every window must have been closed and told of once, and each model's
+latest window must hold exactly the blocks that it would hold had nothing been killed.
 
     python -m tests.torture.aggregator [--quick]
 """
@@ -35,7 +36,8 @@ from services.aggregator.__main__ import main as serve
 from services.aggregator.adapters.outgoing import checkpoint_message
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Population
-from services.aggregator.domain.window import parse_window_name, window_name
+from services.aggregator.domain.latest import LatestRules, PaneEntry, fewest_latest, in_order
+from services.aggregator.domain.window import parse_window_name, window_id, window_name
 from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.served import block_message, calling, timestamp
 from tests.unit.services.aggregator.worlds import HOUR, NOON, block, checkpoint, lfis
@@ -44,6 +46,7 @@ from tests.valkey import ValkeyServer, start_valkey
 MODELS = ("ads_ctr", "feed_like", "video_watch")
 BLOCK_EXAMPLES = 10
 BLOCKS_AN_HOUR = 8
+LATEST_RULES = LatestRules(examples=10 * BLOCK_EXAMPLES, step_examples=1)
 REPLICAS = 2
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 _ATTEMPT_SECONDS = 3.0
@@ -114,6 +117,8 @@ class Machine:
             "RESAMPLES": "10",
             "FURTHEST_AHEAD_SECONDS": "1e9",
             "RETENTION_DAYS": "3650",
+            "LATEST_EXAMPLES": str(LATEST_RULES.examples),
+            "LATEST_STEP_EXAMPLES": str(LATEST_RULES.step_examples),
             "LOG_LEVEL": "CRITICAL",
         }
         return _started(self._processes, settings)
@@ -148,7 +153,8 @@ def main() -> None:
         finally:
             machine.stop()
     print(json.dumps(answer))
-    promises = ("lost", "double_counted", "windows_closed_twice", "windows_never_closed")
+    promises = ["lost", "double_counted", "windows_closed_twice", "windows_never_closed"]
+    promises.append("latest_wrong")
     raise SystemExit(any(answer[promise] for promise in promises))
 
 
@@ -274,13 +280,33 @@ async def _verdict(url: str, tally: Tally) -> dict[str, int]:
             for examples in await _stored(store, name):
                 lost += max(blocks - examples // BLOCK_EXAMPLES, 0)
                 double += max(examples // BLOCK_EXAMPLES - blocks, 0)
+        wrong = sum([await _is_latest_wrong(store, model, tally) for model in MODELS])
     return {
         "lost": lost,
         "double_counted": double,
         "windows": len(tally.acknowledged),
         "windows_closed_twice": sum(count - 1 for count in events.values()),
         "windows_never_closed": len(tally.acknowledged) - len(events),
+        "latest_wrong": wrong,
     }
+
+
+async def _is_latest_wrong(store: RedisStore, model: str, tally: Tally) -> bool:
+    """Whether the latest window holds other blocks than the latest, or lacks a pane of one."""
+    expected: list[PaneEntry] = []
+    starts = [parse_window_name(name) for name in tally.acknowledged]
+    for population in range(2):
+        theirs = [
+            PaneEntry(start, f"{window_id(start)}:b{number}", BLOCK_EXAMPLES)
+            for owner, start in starts
+            if owner == model
+            for number in range(population, BLOCKS_AN_HOUR, 2)
+        ]
+        expected += fewest_latest(theirs, LATEST_RULES.examples_each)
+    held = await store.latest.latest(model)
+    entries = held.entries if held else []
+    panes = await store.latest.latest_panes(model, entries)
+    return list(entries) != in_order(expected) or None in panes
 
 
 async def _is_busy(store: RedisStore) -> bool:

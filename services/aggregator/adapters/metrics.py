@@ -10,4 +10,6 @@ STORED_BYTES = Counter(
     "aftershock_stored_bytes_total", "Bytes put into the store by what they are.", ["kind"]
 )
 WAITING_BYTES = Gauge("aftershock_waiting_bytes", "Bytes of blocks that wait for the store.")
+KEPT_WINDOWS = Gauge("aftershock_kept_windows", "Windows that the store keeps.", ["model"])
+STATE_BYTES = Gauge("aftershock_state_bytes", "What a model takes in the store.", ["model", "kind"])
 SWEEP_SECONDS = Histogram("aftershock_sweep_seconds", "Time to bring one model up to date.")
