@@ -177,7 +177,7 @@ class Act:
             unit.incidents.save(self._moved(incident, mitigation, to, why))
             if to is _S.REVERTING:
                 work = Work(WorkKind.REVERT, incident.id, mitigation.id)
-                unit.outbox.put(work, self.clock.now())
+                unit.outbox.put(work)
 
         await self.store.transact(end)
 

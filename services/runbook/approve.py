@@ -55,7 +55,7 @@ def _approve(
     unit.incidents.save(approved)
     after = approved.mitigation(mitigation.id)
     if after.state is MitigationState.APPROVED:
-        unit.outbox.put(Work(WorkKind.APPLY, incident.id, mitigation.id), time)
+        unit.outbox.put(Work(WorkKind.APPLY, incident.id, mitigation.id))
     return after
 
 

@@ -42,4 +42,4 @@ def _lapse(unit: UnitOfWork, claim: Claim, terms: LeaseTerms, time: datetime) ->
     }
     for old, new in zip(before.mitigations, after.mitigations, strict=True):
         if old.state is not new.state and new.state in effects:
-            unit.outbox.put(Work(effects[new.state], after.id, new.id), time)
+            unit.outbox.put(Work(effects[new.state], after.id, new.id))

@@ -49,7 +49,7 @@ def _attach(
     if again and calibration.anomalous and not incident.is_open:
         reason = f"calibration {calibration} in window {event.window.id}"
         incident = incident.reopened(time=time, reason=reason)
-    _record(unit, incident.attached(event, time), event, time)
+    _record(unit, incident.attached(event, time), event)
 
 
 def _open(unit: UnitOfWork, newest: Incident | None, event: ShiftEvent, time: datetime) -> None:
@@ -60,7 +60,7 @@ def _open(unit: UnitOfWork, newest: Incident | None, event: ShiftEvent, time: da
     since = unit.feeds.checkpoint_since(event.model)
     new_checkpoint = broke_under_new_checkpoint(event.window, since)
     incident_id = unit.incidents.next_id()
-    _record(unit, opened(incident_id, event, time, new_checkpoint=new_checkpoint), event, time)
+    _record(unit, opened(incident_id, event, time, new_checkpoint=new_checkpoint), event)
 
 
 def _merge(unit: UnitOfWork, model: str, time: datetime) -> None:
@@ -70,18 +70,18 @@ def _merge(unit: UnitOfWork, model: str, time: datetime) -> None:
     if pair is not None:
         for incident in pair:
             unit.incidents.save(incident)
-        _ask(unit, pair[1], time, anomalous=True)
+        _ask(unit, pair[1], anomalous=True)
 
 
-def _record(unit: UnitOfWork, incident: Incident, event: ShiftEvent, time: datetime) -> None:
+def _record(unit: UnitOfWork, incident: Incident, event: ShiftEvent) -> None:
     unit.incidents.save(incident)
-    _ask(unit, incident, time, anomalous=event.window.calibration.anomalous)
+    _ask(unit, incident, anomalous=event.window.calibration.anomalous)
 
 
-def _ask(unit: UnitOfWork, incident: Incident, time: datetime, *, anomalous: bool) -> None:
+def _ask(unit: UnitOfWork, incident: Incident, *, anomalous: bool) -> None:
     """Ask for what follows from a window."""
     watched = any(mitigation.state in WATCHED for mitigation in incident.mitigations)
     if incident.is_open or watched:
-        unit.outbox.put(Work(WorkKind.VERIFY, incident.id), time)
+        unit.outbox.put(Work(WorkKind.VERIFY, incident.id))
     if incident.is_open and anomalous and incident.under_way is None and not watched:
-        unit.outbox.put(Work(WorkKind.PROPOSE, incident.id), time)
+        unit.outbox.put(Work(WorkKind.PROPOSE, incident.id))

@@ -34,5 +34,5 @@ def _set(
     if not moved.is_on:
         # What could not be proposed meanwhile.
         for incident_id in unit.catalogue.open_ids():
-            unit.outbox.put(Work(WorkKind.PROPOSE, incident_id), time)
+            unit.outbox.put(Work(WorkKind.PROPOSE, incident_id))
     return moved

@@ -14,7 +14,7 @@ from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.policy import Condition, Fields, Rules
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import Registered
-from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ class Catalogue(Protocol):
 class Outbox(Protocol):
     """Wanted effects. What a transaction puts here, a worker carries out after it."""
 
-    def put(self, work: Work, due: datetime) -> None:
-        """Ask for an effect."""
+    def put(self, work: Work, due: datetime = AT_ONCE) -> None:
+        """Ask for an effect, at some time or at once."""
 
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         """Whether there is work of these kinds to claim. Changes nothing."""

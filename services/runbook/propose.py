@@ -120,7 +120,7 @@ class Propose:
             unit.incidents.save(incident)
             newest = incident.mitigations[-1]
             if newest.state is MitigationState.APPROVED:
-                unit.outbox.put(Work(WorkKind.APPLY, incident.id, newest.id), time)
+                unit.outbox.put(Work(WorkKind.APPLY, incident.id, newest.id))
                 return
             for step in self.policies.current().escalation:
                 unit.outbox.put(Work(WorkKind.ESCALATE, incident.id), time + step.after)

@@ -53,5 +53,5 @@ def _release(
         why=wish.reason,
     )
     unit.incidents.save(after)
-    unit.outbox.put(Work(WorkKind.EXPOSE, incident.id, mitigation.id), time)
+    unit.outbox.put(Work(WorkKind.EXPOSE, incident.id, mitigation.id))
     return after.mitigation(mitigation.id)

@@ -41,7 +41,7 @@ def _renew(
     name = wish.expert.name
     if mitigation.state is MitigationState.RELEASING:
         renewed = killed_again(incident, mitigation, actor=name, time=time, why=wish.reason)
-        unit.outbox.put(Work(WorkKind.APPLY, incident.id, mitigation.id), time)
+        unit.outbox.put(Work(WorkKind.APPLY, incident.id, mitigation.id))
     elif mitigation.state in LEASED and mitigation.lease_expire_time is not None:
         renewed = _extended(incident, mitigation, wish, terms, time)
         for due in lapses(renewed.mitigation(mitigation.id), terms):

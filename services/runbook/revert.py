@@ -43,5 +43,5 @@ def _revert(unit: UnitOfWork, incident_id: str, recall: Recall, time: datetime) 
         reverted = reverted.advised(f"{name} takes it back: {mitigation.plan}.")
     unit.incidents.save(reverted)
     if begun:
-        unit.outbox.put(Work(WorkKind.REVERT, incident_id, mitigation.id), time)
+        unit.outbox.put(Work(WorkKind.REVERT, incident_id, mitigation.id))
     return reverted.mitigation(mitigation.id)

@@ -69,7 +69,7 @@ def _verify(
     if after is not before:
         unit.incidents.save(after)
         for work in _effects(before, after):
-            unit.outbox.put(work, time)
+            unit.outbox.put(work)
 
 
 def _released_further(

@@ -19,7 +19,7 @@ from services.runbook.domain.mitigation import (
     Transition,
 )
 from services.runbook.domain.pause import PAUSE_SUBJECT, Pause
-from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
 from services.runbook.ports import UnitOfWork
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class _Outbox:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
 
-    def put(self, work: Work, due: datetime) -> None:
+    def put(self, work: Work, due: datetime = AT_ONCE) -> None:
         self._tables.put += 1
         self._tables.outbox[self._tables.put] = _Wanted(work, due)
 

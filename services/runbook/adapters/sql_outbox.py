@@ -11,7 +11,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from services.runbook.adapters.sql_tables import WorkRow
 from services.runbook.domain.errors import LeaseLost
-from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
 
 
 class SqlOutbox:
@@ -22,8 +22,8 @@ class SqlOutbox:
         self.asked: set[WorkKind] = set()
         """Kinds of work that this transaction put."""
 
-    def put(self, work: Work, due: datetime) -> None:
-        """Ask for an effect."""
+    def put(self, work: Work, due: datetime = AT_ONCE) -> None:
+        """Ask for an effect, at some time or at once."""
         self.asked.add(work.kind)
         self._session.add(
             WorkRow(kind=work.kind, incident=work.incident, mitigation=work.mitigation, due=due)

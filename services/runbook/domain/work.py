@@ -1,6 +1,7 @@
 """What the outbox holds: effects that a transaction wants and that a worker carries out."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -21,6 +22,10 @@ class WorkKind(StrEnum):
     """Call somebody about an incident's proposal."""
     LAPSE = "LAPSE"
     """See to the leases of an incident's mitigations."""
+
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""When work is due that waits for nothing: not even for a clock that is set back."""
 
 
 @dataclass(frozen=True)

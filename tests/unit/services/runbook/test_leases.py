@@ -242,3 +242,38 @@ class TestWho:
             await runbook.keep()
         with pytest.raises(InvalidTransition, match="is PROPOSED and cannot become RELEASING"):
             await runbook.let_go()
+
+
+class TestClockJumps:
+    """The wall clock may be set; event time decides what windows mean."""
+
+    @pytest.mark.parametrize("hours", [-48, -1, 1])
+    async def test_what_was_approved_is_carried_out_and_verified(self, hours: float) -> None:
+        runbook = Runbook()
+        await runbook.see(event(1, BROKEN))
+        await runbook.say_yes()
+        runbook.clock.advance(hours=hours)
+        await runbook.worker.drain()
+        assert await setting(runbook) == "killed"
+        runbook.clock.advance(hours=hours)
+        await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+        assert (await runbook.mitigation()).state is EFFECTIVE
+
+    async def test_a_jump_back_ends_no_kill_early_and_a_jump_ahead_asks_first(
+        self, runbook: Runbook
+    ) -> None:
+        runbook.clock.advance(hours=-10)
+        await runbook.worker.drain()
+        assert (await runbook.mitigation()).state is EFFECTIVE
+        runbook.clock.advance(hours=10 + 24.5)
+        await runbook.worker.drain()
+        assert (await runbook.mitigation()).state is EFFECTIVE
+        assert "has lapsed: renew it" in (await runbook.incident()).advice
+
+    async def test_a_jump_ahead_denies_a_proposal(self) -> None:
+        runbook = Runbook()
+        await runbook.see(event(1, BROKEN))
+        runbook.clock.advance(days=400)
+        await runbook.expire()
+        assert (await runbook.mitigation()).state is MitigationState.EXPIRED
+        assert await setting(runbook) == "served"

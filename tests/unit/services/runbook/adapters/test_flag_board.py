@@ -44,6 +44,27 @@ async def test_flags_are_flagds() -> None:
     }
 
 
+async def test_a_share_of_traffic_is_fractional_targeting() -> None:
+    killed = MemoryKilledFeatures()
+    board = FlagBoard(killed)
+    await killed.switch("incidents/INC-1/mitigations/1", "models/ads_ctr", KILL_A)
+
+    async def flag(percent: int, step: int) -> dict[str, object]:
+        await killed.expose("incidents/INC-1/mitigations/1", percent, step)
+        await board.refresh()
+        flags = json.loads(await board.configuration("ads_ctr"))["flags"]
+        found: dict[str, object] = flags["aftershock.kill.ads_ctr.a"]
+        return found
+
+    bucket = {"cat": ["incidents/INC-1/mitigations/1", {"var": "targetingKey"}]}
+    share = {"fractional": [bucket, ["off", 10], ["on", 90]]}
+    assert (await flag(10, 1))["targeting"] == {"if": [{"var": "targetingKey"}, share, "on"]}
+    all_traffic = await flag(100, 2)
+    assert all_traffic["defaultVariant"] == "off"
+    assert "targeting" not in all_traffic
+    assert "targeting" not in await flag(0, 3)
+
+
 async def test_a_subscriber_gets_the_state_and_then_each_change() -> None:
     killed = MemoryKilledFeatures()
     board = FlagBoard(killed)

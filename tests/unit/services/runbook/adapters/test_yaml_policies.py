@@ -1,15 +1,17 @@
 """Rules from YAML, and what is said of mistakes in them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import InvalidPolicy
-from services.runbook.domain.guardrail import FreezeWindow
+from services.runbook.domain.guardrail import FreezeWindow, GuardRails, Quorum
+from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.policy import Case, Mode, Rules
 from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, shift, window
 
@@ -108,6 +110,16 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
             r"guard_rails.freeze_windows\[0\]: .*ends before it starts",
         ),
         ("guard_rails: {most_features_at_once: 0}", "guard_rails.most_features_at_once"),
+        ("guard_rails: {cool_down_minutes: -1}", "guard_rails.cool_down_minutes"),
+        ("guard_rails: {quorum: [{features: 3, approvers: 1}]}", r"quorum\[0\].approvers"),
+        ("guard_rails: {quorum: [{approvers: 2}]}", "from which blast radius on"),
+        ("lease: {stages: [10, 1, 100]}", "grow to 100"),
+        ("lease: {stages: [1, 10]}", "grow to 100"),
+        ("approval: {escalation: [{after_minutes: 0, to: me}]}", "after_minutes"),
+        (
+            "approval: {escalation: [{after_minutes: 1, to: me}, {after_minutes: 2, to: me}]}",
+            "somebody is called twice",
+        ),
         ("verification: {windows: none}", "verification.windows"),
     ],
 )
@@ -117,6 +129,41 @@ def test_mistakes_are_told_with_file_and_path(tmp_path: Path, text: str, complai
     with pytest.raises(InvalidPolicy, match=complaint) as refusal:
         rules(file)
     assert str(file) in str(refusal.value)
+
+
+def test_every_limit_is_configured_in_one_place(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        """
+guard_rails:
+  most_features_killed_of_model: 4
+  cool_down_minutes: 1.5
+  daily_budget: 7
+  quorum: [{features: 3, approvers: 2}, {examples: 1000, features: 9, approvers: 3}]
+verification: {windows: 3, ask_after_minutes: 60}
+approval: {escalation: [{after_minutes: 20, to: head}, {after_minutes: 10, to: second line}]}
+lease: {hours: 2, reapproval_minutes: 30, stages: [50, 100]}
+"""
+    )
+    read = rules(file)
+    assert read.guard_rails == GuardRails(
+        most_features_killed_of_model=4,
+        cool_down=timedelta(seconds=90),
+        daily_budget=7,
+        quorums=(Quorum(2, features=3), Quorum(3, features=9, examples=1000)),
+    )
+    assert read.verification == VerificationTerms(3, timedelta(hours=1))
+    assert [(step.after, step.to) for step in read.escalation] == [
+        (timedelta(minutes=10), "second line"),
+        (timedelta(minutes=20), "head"),
+    ]
+    assert read.lease == LeaseTerms(timedelta(hours=2), timedelta(minutes=30), (50, 100))
+
+
+def test_what_is_left_out_has_the_domains_defaults(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    read = rules(tmp_path)
+    assert (read.guard_rails, read.lease) == (GuardRails(), LeaseTerms())
 
 
 def test_freeze_windows_are_times_with_a_zone(tmp_path: Path) -> None:
