@@ -27,6 +27,11 @@ from services.runbook.domain.proposal import (
 )
 from services.runbook.domain.rollback import Registered
 from services.runbook.domain.smallest_set import recommend, sets_of
+from services.runbook.domain.track_record import (
+    EARLIER_INCIDENTS,
+    TrackRecord,
+    track_record,
+)
 from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import Clock, PolicySource, Previewer, Registry, Store, UnitOfWork
 
@@ -50,21 +55,24 @@ class Propose:
     async def __call__(self, claim: Claim) -> None:
         """Carry the claimed work out."""
         since = self.clock.now() - BUDGET_TIME
-        incident, around = await self.store.read(
+        incident, around, history = await self.store.read(
             lambda unit: (
                 unit.incidents.get(claim.work.incident),
                 unit.restraints.circumstances(since),
+                _history(unit, claim.work.incident),
             )
         )
-        finding = await self._consider(incident, around) if _waits(incident) else ""
+        finding = await self._consider(incident, around, history) if _waits(incident) else ""
         time = self.clock.now()
-        await self.store.transact(lambda unit: self._record(unit, claim, finding, time))
+        await self.store.transact(lambda unit: self._record(unit, claim, finding, time, history))
 
-    async def _consider(self, incident: Incident, around: Circumstances) -> Proposal | str:
+    async def _consider(
+        self, incident: Incident, around: Circumstances, history: TrackRecord
+    ) -> Proposal | str:
         rules, time = self.policies.current(), self.clock.now()
         registered = await self._registered(rules, incident)
         try:
-            wanted = draft(rules, incident, around, time, registered)
+            wanted = draft(rules, incident, around, time, registered=registered, history=history)
             if isinstance(wanted, str):
                 return wanted
             if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
@@ -108,13 +116,18 @@ class Propose:
             return plan, MissingPreview(str(error))
 
     def _record(
-        self, unit: UnitOfWork, claim: Claim, finding: Proposal | str, time: datetime
+        self,
+        unit: UnitOfWork,
+        claim: Claim,
+        finding: Proposal | str,
+        time: datetime,
+        history: TrackRecord,
     ) -> None:
         unit.outbox.finish(claim)
         found = unit.incidents.get(claim.work.incident)
         if not _waits(found):
             return
-        incident = self._remarked(found, time)
+        incident = self._remarked(found, time, history)
         if isinstance(finding, Proposal):
             incident = self._proposed(incident, finding, time)
             unit.incidents.save(incident)
@@ -129,9 +142,9 @@ class Propose:
         elif incident is not found:
             unit.incidents.save(incident)
 
-    def _remarked(self, incident: Incident, time: datetime) -> Incident:
+    def _remarked(self, incident: Incident, time: datetime, history: TrackRecord) -> Incident:
         """Return the incident with what policies have to say and have not said yet."""
-        case = case_of(incident, ())
+        case = case_of(incident, (), history)
         try:
             said = remarks(self.policies.current(), case) if case else ()
         except ConditionFailed as error:
@@ -170,6 +183,12 @@ class Propose:
             time=time,
             reason=f"policy {policy.name} is in mode apply",
         ).advised(f"Approved by policy {policy.name}: about to {plan}.")
+
+
+def _history(unit: UnitOfWork, incident_id: str) -> TrackRecord:
+    model = unit.incidents.get(incident_id).model
+    newest, _ = unit.catalogue.page(model, EARLIER_INCIDENTS + 1, "")
+    return track_record(incident for incident in newest if incident.id != incident_id)
 
 
 def _waits(incident: Incident) -> bool:

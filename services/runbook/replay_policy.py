@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.runbook.domain.incident import Incident
 from services.runbook.domain.policy import Rules
 from services.runbook.domain.replay import Replayed, replay
+from services.runbook.domain.track_record import EARLIER_INCIDENTS, track_record
 from services.runbook.ports import RuleReader, Store, UnitOfWork
 
 _PAGE = 50
@@ -31,11 +33,23 @@ class ReplayPolicy:
 
 
 def _replayed(unit: UnitOfWork, rules: Rules, model: str | None, limit: int) -> Sequence[Replayed]:
-    found: list[Replayed] = []
+    newest_first = _newest(unit, model, limit + EARLIER_INCIDENTS)
+    return [
+        replay(incident, rules, track_record(_before(newest_first[place + 1 :], incident.model)))
+        for place, incident in enumerate(newest_first[:limit])
+    ]
+
+
+def _newest(unit: UnitOfWork, model: str | None, count: int) -> Sequence[Incident]:
+    found: list[Incident] = []
     token = ""
-    while len(found) < limit:
-        page, token = unit.catalogue.page(model, min(_PAGE, limit - len(found)), token)
-        found.extend(replay(incident, rules) for incident in page)
+    while len(found) < count:
+        page, token = unit.catalogue.page(model, min(_PAGE, count - len(found)), token)
+        found.extend(page)
         if not token:
             break
     return found
+
+
+def _before(older: Sequence[Incident], model: str) -> Sequence[Incident]:
+    return [incident for incident in older if incident.model == model][:EARLIER_INCIDENTS]

@@ -89,6 +89,8 @@ def _shift_from(message: shift_pb2.FeatureShift) -> FeatureShift:
         upper=message.upper,
         z=message.z,
         significant=message.significant,
+        score=message.score,
+        shift_rank=message.shift_rank,
     )
 
 
@@ -219,6 +221,8 @@ def _shift_message(shift: FeatureShift) -> shift_pb2.FeatureShift:
         upper=shift.upper,
         z=shift.z,
         significant=shift.significant,
+        score=shift.score,
+        shift_rank=shift.shift_rank,
     )
 
 

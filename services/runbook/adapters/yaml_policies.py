@@ -41,13 +41,16 @@ class _PolicyEntry(Section):
     features: str | None = None
     propose_if: str = "true"
     note: str = Field(default="", max_length=1000)
+    to: str = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:
         if (self.action is Action.KILL_SWITCH) != (self.features is not None):
             raise ValueError("`features` is what kill_switch needs, and no other action takes it")
-        if (self.action is Action.ANNOTATE) != bool(self.note):
-            raise ValueError("`note` is what annotate says, and no other action takes it")
+        if (self.action in {Action.ANNOTATE, Action.PAGE}) != bool(self.note):
+            raise ValueError("`note` is what annotate and page say, and no other action takes it")
+        if (self.action is Action.PAGE) != bool(self.to):
+            raise ValueError("`to` is whom page calls, and no other action takes it")
         return self
 
 
@@ -201,6 +204,7 @@ def _policy(source: _Source, index: int, entry: _PolicyEntry, conditions: Condit
         features=Threshold(threshold) if threshold else None,
         propose_if=compiled("propose_if", entry.propose_if, PROPOSE_IF_FIELDS),
         note=entry.note,
+        to=entry.to,
     )
 
 

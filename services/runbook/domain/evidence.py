@@ -62,7 +62,7 @@ class FeatureShift:
     feature: str
     kind: str
     rank: int
-    """By absolute shift; 1 is the largest."""
+    """By the aggregator's evidence; 1 is the strongest."""
     shift: float
     control_gfi: float
     anomaly_gfi: float
@@ -74,6 +74,11 @@ class FeatureShift:
     upper: float
     z: float
     significant: bool
+    score: float = 0.0
+    """Minus the decimal logarithm of the probability of as strong evidence in a clean window; 0
+    where nobody told."""
+    shift_rank: int = 0
+    """By absolute shift, the paper's ranking; 0 where nobody told."""
 
 
 @dataclass(frozen=True)

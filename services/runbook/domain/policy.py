@@ -13,6 +13,7 @@ from services.runbook.domain.evidence import Calibration, Comparison, FeatureShi
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.preview import MissingPreview, Preview, recovery
+from services.runbook.domain.track_record import TrackRecord
 
 Fields = Mapping[str, frozenset[str]]
 """Variables that a condition may use, and the fields of each; none where it is a value itself."""
@@ -32,6 +33,8 @@ WHEN_FIELDS: Fields = {
     "anomalous_windows": frozenset(),
     "calibration": _fields_of(Calibration),
     "comparison": frozenset({"feature_count", "significant_count", "history_count"}),
+    "history": _fields_of(TrackRecord),
+    "lineage": frozenset({"blast_radius"}),
 }
 FEATURES_FIELDS: Fields = {
     **WHEN_FIELDS,
@@ -62,8 +65,10 @@ class Action(StrEnum):
 
     KILL_SWITCH = "kill_switch"
     ROLLBACK = "rollback"
+    PAGE = "page"
+    """Call somebody, by a line in the timeline that bots and consoles watch."""
     ANNOTATE = "annotate"
-    """Add a line to the timeline; other policies decide as if it were not there."""
+    """Add a line to the timeline. As with `page`, other policies decide as if it were not there."""
 
 
 class Condition(Protocol):
@@ -87,6 +92,7 @@ class Case:
     anomalous_windows: int
     killed: frozenset[str]
     """Features of the model that are switched off already: their shifts are our own doing."""
+    history: TrackRecord = field(default_factory=TrackRecord)
 
     @property
     def calibration(self) -> Calibration:
@@ -149,7 +155,9 @@ class Policy:
     """Whether the preview of acting is good enough."""
     version: int = 1
     note: str = ""
-    """What `annotate` says."""
+    """What `annotate` and `page` say."""
+    to: str = ""
+    """Whom `page` calls."""
 
     @property
     def principal(self) -> str:
@@ -202,6 +210,9 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
             "significant_count": comparison.significant_count if comparison else 0,
             "history_count": comparison.history_count if comparison else 0,
         },
+        "history": asdict(case.history),
+        # Nobody tells the runbook of models downstream yet.
+        "lineage": {"blast_radius": 0},
     }
 
 

@@ -12,8 +12,10 @@ from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import Action, Case, Mode, Policy, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.rollback import Registered, rollback_target
+from services.runbook.domain.track_record import TrackRecord
 
 _DECIDED = frozenset({MitigationState.REJECTED, MitigationState.REVERTED, MitigationState.FAILED})
+_SPEAKING = frozenset({Action.ANNOTATE, Action.PAGE})
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ def draft(
     incident: Incident,
     circumstances: Circumstances,
     time: datetime,
+    *,
     registered: Registered | str,
+    history: TrackRecord,
 ) -> Draft | str:
     """Return what the first policy that would act would do, or why nothing can be proposed.
 
@@ -55,7 +59,7 @@ def draft(
         ConditionFailed: a policy's condition has no answer on this incident's facts.
     """
     comparison, verdict = incident.comparison, incident.verdict
-    case = case_of(incident, circumstances.in_force)
+    case = case_of(incident, circumstances.in_force, history)
     if verdict not in MITIGABLE or case is None:
         return advice_on(verdict, comparison)
     hindrance = ""
@@ -71,7 +75,7 @@ def draft(
     return advice_on(verdict, comparison)
 
 
-def case_of(incident: Incident, in_force: Sequence[Plan]) -> Case | None:
+def case_of(incident: Incident, in_force: Sequence[Plan], history: TrackRecord) -> Case | None:
     """Return the incident as policies look at it; None if no window was anomalous."""
     comparison = incident.comparison
     window = comparison.anomaly if comparison else next(reversed(incident.anomalies), None)
@@ -79,15 +83,18 @@ def case_of(incident: Incident, in_force: Sequence[Plan]) -> Case | None:
         return None
     ours = (plan for plan in in_force if plan.model == incident.model)
     killed = frozenset(feature for plan in ours for feature in plan.features)
-    return Case(
-        incident.model, incident.verdict, comparison, window, len(incident.anomalies), killed
-    )
+    count = len(incident.anomalies)
+    return Case(incident.model, incident.verdict, comparison, window, count, killed, history)
 
 
 def remarks(rules: Rules, case: Case) -> Sequence[tuple[str, str]]:
     """Return who has something to say about the case, and what. Raises ConditionFailed."""
-    speakers = (policy for policy in rules.policies if policy.action is Action.ANNOTATE)
-    return [(policy.principal, policy.note) for policy in speakers if policy.has_a_say(case)]
+    speakers = (policy for policy in rules.policies if policy.action in _SPEAKING)
+    return [(policy.principal, _said(policy)) for policy in speakers if policy.has_a_say(case)]
+
+
+def _said(policy: Policy) -> str:
+    return f"calling {policy.to}: {policy.note}" if policy.to else policy.note
 
 
 def _wanted(

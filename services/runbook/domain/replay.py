@@ -9,6 +9,7 @@ from services.runbook.domain.incident import Incident
 from services.runbook.domain.policy import Rules
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.proposal import Draft, Proposal, conclude, draft
+from services.runbook.domain.track_record import TrackRecord
 
 _UNRECORDED = MissingPreview("nobody asked for these features then")
 
@@ -24,16 +25,17 @@ class Replayed:
     preview: Preview | MissingPreview
 
 
-def replay(incident: Incident, rules: Rules) -> Replayed:
+def replay(incident: Incident, rules: Rules, history: TrackRecord) -> Replayed:
     """Return what the rules would have done on the incident's evidence as it stands.
 
-    Nothing else is in force, and the model's registry is not asked: its past is not recorded.
+    `history`: of the model's incidents before it. Nothing else is in force, and the registry is
+    not asked: its past is not recorded.
     """
     fresh = replace(incident, mitigations=())
     registered = "a replay does not ask the registry"
     time = incident.create_time
     try:
-        wanted = draft(rules, fresh, Circumstances(), time, registered)
+        wanted = draft(rules, fresh, Circumstances(), time, registered=registered, history=history)
         if isinstance(wanted, str):
             return Replayed(incident, wanted, None, _UNRECORDED)
         preview = _recorded(incident, wanted.plan.features)

@@ -490,7 +490,7 @@ class PolicySummary(google.protobuf.message.Message):
     mode: builtins.str
     """observe, suggest or apply"""
     action: builtins.str
-    """kill_switch, rollback or annotate"""
+    """kill_switch, rollback, page or annotate"""
     def __init__(
         self,
         *,

@@ -11,7 +11,15 @@ from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.replay import Replayed
 from services.runbook.replay_policy import ReplayPolicy
-from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, shift
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    Runbook,
+    event,
+    policy,
+    rules,
+    shift,
+)
 
 READER = YamlRuleReader(CelConditions())
 
@@ -101,7 +109,9 @@ async def test_replaying_changes_nothing_and_stops_at_the_limit() -> None:
         ({"propose_if": "preview.recovery > features"}, "No such overload"),
         ({"action": "annotate"}, "kill_switch needs"),
         ({"features": None}, "kill_switch needs"),
-        ({"note": "x"}, "annotate says"),
+        ({"note": "x"}, "annotate and page say"),
+        ({"to": "x"}, "page calls"),
+        ({"action": "page", "features": None, "note": "x"}, "page calls"),
     ],
 )
 def test_wrong_types_show_before_an_incident_does(changes: dict[str, object], problem: str) -> None:
@@ -125,3 +135,20 @@ def test_every_mistake_is_told_with_its_line() -> None:
 def test_aliases_are_not_followed() -> None:
     with pytest.raises(InvalidPolicy, match="aliases"):
         READER.read("p.yaml", "policies: &a []\nguard_rails: {never_kill: *a}\n")
+
+
+async def test_how_earlier_incidents_ended_counts() -> None:
+    strict, first = await replayed(await a_day(), text(when="history.false_alarms == 0"))
+    assert (strict.draft is None, first.draft is None) == (True, False)
+    (now, _) = await replayed(await a_day(), text(when="history.rejections == 1"))
+    assert now.draft is not None
+
+
+async def test_a_live_policy_sees_the_same_history() -> None:
+    runbook = Runbook()
+    runbook.rules.rules = rules(policy(when="history.incidents == 1 && lineage.blast_radius == 0"))
+    await runbook.see(event(1, BROKEN))
+    assert not (await runbook.incident()).mitigations
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    await runbook.see(event(30, BROKEN, shifts=[shift("genres", 1, 0.9)]))
+    assert (await runbook.mitigation("INC-2")).plan.features == ("genres",)
