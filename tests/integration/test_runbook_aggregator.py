@@ -13,6 +13,7 @@ import pytest
 from aftershock.v1 import shift_pb2
 from aftershock.v1.example_pb2 import Population
 from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.grpc_importances import GrpcImportances
 from services.runbook.adapters.grpc_previewer import GrpcPreviewer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
 from services.runbook.adapters.grpc_watermarks import GrpcWatermarks
@@ -22,7 +23,11 @@ from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
-from services.runbook.domain.errors import PreviewUnavailable, StoreUnavailable
+from services.runbook.domain.errors import (
+    ImportancesUnavailable,
+    PreviewUnavailable,
+    StoreUnavailable,
+)
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.preview import JointAblation
 from services.runbook.open import Open
@@ -223,3 +228,23 @@ class TestWatermarks:
         assert await GrpcWatermarks(channel, ()).latest("models/other") is None
         async with grpc.aio.insecure_channel("127.0.0.1:1") as nobody:
             assert await GrpcWatermarks(nobody, ()).latest(MODEL) is None
+
+
+class TestImportances:
+    async def test_the_gfi_of_the_features_asked_for(
+        self, channel: grpc.aio.Channel, aggregator: Aggregator
+    ) -> None:
+        aggregator.gfis = {"user_embedding": 0.002, "genres": 0.3}
+        found = await GrpcImportances(channel, ()).gfi(WINDOW, ["user_embedding", "unknown"])
+        assert found == {"user_embedding": 0.002}
+
+    async def test_a_window_that_is_not_known_has_none(
+        self, channel: grpc.aio.Channel, aggregator: Aggregator
+    ) -> None:
+        aggregator.forgotten = {WINDOW}
+        assert await GrpcImportances(channel, ()).gfi(WINDOW, ["user_embedding"]) == {}
+
+    async def test_an_aggregator_that_does_not_answer(self) -> None:
+        async with grpc.aio.insecure_channel("127.0.0.1:1") as nobody:
+            with pytest.raises(ImportancesUnavailable, match="the aggregator says UNAVAILABLE"):
+                await GrpcImportances(nobody, ()).gfi(WINDOW, ["user_embedding"])
