@@ -245,6 +245,8 @@ async def _afterwards(world: World, model: str, mitigation: Mitigation) -> None:
     await getattr(world, fate)(mitigation)
     broken_at = random.choice([None, None, 4, 6, 8])
     for hour in range(4, 13):
+        if world.stopping.is_set():
+            return
         await world.publish(model, hour, BROKEN if hour == broken_at else HEALTHY)
         await asyncio.sleep(random.uniform(0, 0.4))
     if random.random() < 0.2:
@@ -277,7 +279,10 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
         finally:
             for replica in replicas:
                 replica.kill()
-    counts = judge(witnessed(engine), audited(engine), world.approved)
+    history = witnessed(engine)
+    ways = Counter(f"{e.before}>{e.after}" for e in history if "/mitigations/" in e.subject)
+    print({way: count for way, count in sorted(ways.items()) if way.isupper()}, flush=True)
+    counts = judge(history, audited(engine), world.approved)
     verified = await VerifyAudit(SqlStore(SqlTransactions(engine), ChangeSignal()), anchors)()
     counts["audit_breaks"] += len(verified.breaks) + (verified.anchor_count == 0)
     with engine.connect() as connection:
