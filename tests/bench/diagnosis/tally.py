@@ -87,6 +87,8 @@ def _false_flags(
 ) -> Iterator[float]:
     if control == "earlier_window":
         for scored in clean:
+            if method == "evidently" and not scored.drifts:
+                continue
             flagged = _flagging(scored, method) >= limit
             yield float(flagged.sum()) * PER / len(flagged)
         return

@@ -8,6 +8,7 @@ drifts elsewhere.
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -76,16 +77,6 @@ class Laboratory:
     number: int
     pool: Executor
     """Where `evidently` works beside us."""
-    drift: "Future[Drift]"
-    """Of all columns from the clean window before to this one."""
-
-    @classmethod
-    def of(cls, windows: Windows, number: int, pool: Executor) -> "Laboratory":
-        """Set the peer to work on the clean windows first."""
-        places = range(len(windows.world.schema.features))
-        columns = list(zip(windows.series(number - 1), windows.series(number), strict=True))
-        drift = pool.submit(drifts_of, windows.world.schema.features, columns, places)
-        return cls(windows, number, pool, drift)
 
     def trial(self, case: int, pick: int) -> Trial:
         """Break one draw of the case's features."""
@@ -114,10 +105,17 @@ class Laboratory:
             },
         )
 
-    def untouched(self) -> Scored:
-        """Compare the clean window with the one before."""
+    def untouched(self, *, with_evidently: bool) -> Scored:
+        """Compare the clean window with the one before; all of its columns take the peer long."""
         side = Side(self.windows.clean(self.number), self.windows.series(self.number))
-        return self._compared(self.earlier, side, [], [self.drift])
+        drifts = [self.drift] if with_evidently else []
+        return self._compared(self.earlier, side, [], drifts)
+
+    @cached_property
+    def drift(self) -> "Future[Drift]":
+        """What the peer says of all columns from the clean window before to this one."""
+        places = range(len(self.windows.world.schema.features))
+        return self._submitted(self.earlier.series, self.windows.series(self.number), places)
 
     @property
     def earlier(self) -> Side:
@@ -142,36 +140,41 @@ class Laboratory:
             "gfi": np.abs(anomaly.seen.relative_gfi - control.seen.relative_gfi),
             "mfc": np.nan_to_num(shift_of_magnitudes(frame, rows[0], rows[1]), nan=-1.0),
             "psi": index,
-            "psi_history": index / self._psi_noise(),
+            "psi_history": index / self._psi_noise,
         }
-        return Scored(scores, flags, [*drifts, *self._drift_of(control, anomaly, changed)])
+        if changed:
+            drifts = [*drifts, self._submitted(control.series, anomaly.series, changed)]
+        return Scored(scores, flags, drifts)
 
-    def _drift_of(
-        self, control: Side, anomaly: Side, places: Sequence[int]
-    ) -> Sequence["Future[Drift]"]:
-        if not places:
-            return []
-        columns = [(control.series[j], anomaly.series[j]) for j in places]
+    def _submitted(
+        self, control: Sequence[Series], anomaly: Sequence[Series], places: Sequence[int]
+    ) -> "Future[Drift]":
+        columns = [(control[j], anomaly[j]) for j in places]
         features = [self.windows.world.schema.features[j] for j in places]
-        return [self.pool.submit(drifts_of, features, columns, tuple(places))]
+        return self.pool.submit(drifts_of, features, columns, tuple(places))
 
     def _side(self, table: pa.Table) -> Side:
         return Side(self.windows.scoring(table), self.windows.series_of(table))
 
     def _diagnosed(self, control: Seen, anomaly: Seen) -> tuple[Floats, NDArray[np.bool_]]:
         """Return ours: minus the rank, and the verdict's flags, in the features' order."""
-        history = History(
-            summaries=[self.windows.clean(n).summary for n in range(self.number)],
-            pairs=[(n, n - 1) for n in range(1, self.number)],
-            phases=np.zeros(self.number + 1, dtype=np.intp),
-        )
         features = self.windows.scoring.features
-        found = diagnose(features, control.summary, anomaly.summary, history).ranking.shifts
+        found = diagnose(features, control.summary, anomaly.summary, self._history).ranking.shifts
         by_name = {shift.feature.name: shift for shift in found}
         in_order = [by_name[feature.name] for feature in features]
         ranks = np.array([-float(shift.rank) for shift in in_order])
         return ranks, np.array([shift.significant for shift in in_order])
 
+    @cached_property
+    def _history(self) -> History:
+        """Return the windows before, each held against the one before it."""
+        return History(
+            summaries=[self.windows.clean(n).summary for n in range(self.number)],
+            pairs=[(n, n - 1) for n in range(1, self.number)],
+            phases=np.zeros(self.number + 1, dtype=np.intp),
+        )
+
+    @cached_property
     def _psi_noise(self) -> Floats:
         """Return what the index usually is from one window to the next, kept from vanishing."""
         schema, series = self.windows.world.schema, self.windows.series

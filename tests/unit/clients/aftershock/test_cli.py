@@ -156,8 +156,9 @@ def test_what_to_rank_by_must_be_known(platform: Platform) -> None:
 
 
 def test_shifts_of_a_model_take_its_latest_anomalous_window(platform: Platform) -> None:
-    run("shifts", "ads_ctr")
+    run("shifts", "ads_ctr", "--rank-by", "gfi-shift")
     assert platform.aggregator.requests[-1].anomaly == window(2).name
+    assert platform.aggregator.requests[-1].rank_by == RankBy.RANK_BY_GFI_SHIFT
     platform.aggregator.windows = [window(1, 0.99)]
     assert "aftershock windows ads_ctr" in run("shifts", "ads_ctr", code=3).stderr
 
