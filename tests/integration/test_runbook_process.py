@@ -213,5 +213,5 @@ async def test_a_bad_policy_stops_the_start(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert f"{policy}: policies[0].mode: Field required" in ended.stderr
+    assert f"{policy}:1: policies[0].action: Field required" in ended.stderr
     assert "Traceback" not in ended.stderr
