@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from prometheus_client import REGISTRY
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
+from services.aggregator.adapters.redis_client import connect
+from services.aggregator.adapters.redis_state import StateMeter
 from services.aggregator.domain.block import Block, Population
 from services.aggregator.domain.fold import MOST_RELATIVE_ERROR
 from tests.unit.services.aggregator.served import (
@@ -19,7 +23,7 @@ from tests.unit.services.aggregator.served import (
     served,
     watched,
 )
-from tests.unit.services.aggregator.worlds import HOUR, MODEL, NOON, block, lfis
+from tests.unit.services.aggregator.worlds import HOUR, MODEL, NOON, RULES, block, lfis
 from tests.valkey import ValkeyServer
 
 WINDOW = f"{NAME}/windows/20261120T120000Z"
@@ -38,6 +42,14 @@ def pane_bytes(valkey: ValkeyServer) -> int:
         keys = [f"as:{{{MODEL}}}:panes", *behind.scan_iter(f"as:{{{MODEL}}}:window:*:folds")]
         sizes: list[Any] = [behind.memory_usage(key, samples=0) for key in keys]
         return sum(size or 0 for size in sizes)
+
+
+async def told_bytes(valkey: ValkeyServer) -> float:
+    """What the model's panes take, as operators are told."""
+    async with connect(valkey.url) as client:
+        await StateMeter(client, RedisCheckpoints(client, RULES.retention), 60).weigh_all()
+    labels = {"model": MODEL, "kind": "panes"}
+    return REGISTRY.get_sample_value("aftershock_state_bytes", labels) or 0.0
 
 
 async def folded(valkey: ValkeyServer, count: int) -> None:
@@ -66,6 +78,7 @@ async def test_a_large_window_stops_growing_and_stays_within_its_error(
         await ingest(stub, map(block_message, blocks(64, 256)))
         await folded(valkey, 256)
         assert pane_bytes(valkey) < 1.2 * once
+        assert await told_bytes(valkey) >= pane_bytes(valkey) > 0
         live = await importances(stub)
         await report(stub, NOON)
         await report(stub, NOON + HOUR)

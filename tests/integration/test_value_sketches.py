@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from aftershock.v1.importance_pb2 import FeatureProfile, LfiBlock, Quantity
+from aftershock.v1.shift_pb2 import RankBy
 from services.aggregator.adapters.incoming import block_of
 from services.aggregator.domain.checkpoint import Feature, FeatureKind
 from services.aggregator.domain.quantity import layout_of
@@ -91,6 +92,30 @@ async def test_what_cannot_be_described_is_refused(stub: Client) -> None:
     await ingest(stub, [block_message(GOOD)])
     unknown = await refused(stub.GetFeatureProfile(request, timeout=TIMEOUT))
     assert (unknown.reason, unknown.fields) == ("UNKNOWN_FEATURE", ["feature"])
+
+
+async def test_features_can_be_ranked_by_the_change_of_their_correlation(stub: Client) -> None:
+    rng = np.random.default_rng(9)
+    for start, coupled in ((NOON - HOUR, 1), (NOON, 2)):
+        values = rng.normal(0, 1, (1000, 3)).astype(np.float32)
+        predictions = np.clip(0.5 + 0.1 * values[:, coupled], 0, 1).astype(np.float32)
+        made = replace(
+            block(lfis(1), start.isoformat(), event_time=start),
+            predictions=predictions,
+            sketch=numeric_sketch(values, predictions),
+        )
+        (answer,) = await ingest(stub, [block_message(made)])
+        assert answer.HasField("receipt")
+    request = pb.CompareWindowsRequest(
+        anomaly=NOON_NAME,
+        control_window=f"{NAME}/windows/20261120T110000Z",
+        rank_by=RankBy.RANK_BY_MFC_SHIFT,
+    )
+    comparison = (await stub.CompareWindows(request, timeout=TIMEOUT)).comparison
+    assert comparison.rank_by == RankBy.RANK_BY_MFC_SHIFT
+    # The importances are the same in both windows: nothing else tells these two from the third.
+    assert {shift.feature for shift in comparison.shifts[:2]} == {"f1", "f2"}
+    assert all(shift.shift == 0 for shift in comparison.shifts)
 
 
 Break = Callable[[LfiBlock], None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from services.aggregator.adapters.metrics import STORED_BYTES
 from services.aggregator.adapters.packed_panes import pack_pane
 from services.aggregator.adapters.redis_client import Script, ask
 from services.aggregator.adapters.redis_keys import ModelKeys, pane_name
@@ -82,4 +83,6 @@ class RedisFolds:
                 *unfolded.blocks,
             ],
         )
+        if answer:
+            STORED_BYTES.labels("fold").inc(sum(map(len, packed)))
         return bool(answer)

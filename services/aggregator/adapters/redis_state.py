@@ -65,9 +65,10 @@ class StateMeter:
         for window in windows:
             pipeline.strlen(window.summary)
             pipeline.memory_usage(window.sample, samples=0)
+            pipeline.memory_usage(window.folds, samples=0)
         panes, *others = await ask(pipeline.execute())
         return len(windows), {
-            "panes": panes or 0,
-            "summaries": sum(others[::2]),
-            "samples": sum(weight or 0 for weight in others[1::2]),
+            "panes": (panes or 0) + sum(weight or 0 for weight in others[2::3]),
+            "summaries": sum(others[::3]),
+            "samples": sum(weight or 0 for weight in others[1::3]),
         }
