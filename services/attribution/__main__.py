@@ -58,6 +58,8 @@ class AttributionSettings(ServiceSettings):
     """Threads of one inference. More than there are idle cores is far slower than one."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     """Where torch checkpoints are ablated: `cpu`, `cuda`, `cuda:N`, or `auto`, CUDA if present."""
+    block_memory_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """What each thread of an inference may take for the examples that it ablates at a time."""
     block_examples: int = Field(default=1024, ge=1, le=1_000_000)
     """Rows of one run of the model."""
     batches_waiting: int = Field(default=64, ge=1, le=4096)
@@ -94,7 +96,10 @@ async def _serve(
     settings: AttributionSettings, device: torch.device, inference: Executor, decoding: Executor
 ) -> None:
     checkpoints = MemoryCheckpoints(settings.checkpoint_memory_bytes)
-    limits = Limits(workers=settings.threads if device.type == "cpu" else 1)
+    limits = Limits(
+        workers=settings.threads if device.type == "cpu" else 1,
+        block_bytes=settings.block_memory_bytes,
+    )
     load = Load(
         FolderCheckpoints(settings.checkpoint_roots, _readers(settings, device, limits)),
         checkpoints,

@@ -1,16 +1,23 @@
 """Finds the way for every joint step by trying its rules on a few examples."""
 
+from collections.abc import Iterable
+
 import torch
+from torch import Tensor
 
 from services.attribution.engine.block import Block
 from services.attribution.engine.deltas import RULES, NoRule
+from services.attribution.engine.footprint import Footprint
 from services.attribution.engine.graph import Step
 from services.attribution.engine.joins import JOINS
 from services.attribution.engine.pairs import Pairs
 from services.attribution.engine.scratch import Scratch
-from services.attribution.engine.structure import NoStructure
+from services.attribution.engine.structure import Delta, NoStructure
 from services.attribution.engine.structured import StructuredPart
 from services.attribution.engine.trunk import Trunk, joint_steps
+
+_IN_BETWEEN = 2
+"""What a step makes on its way to its answer takes as much again as what is kept, at most."""
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -38,6 +45,8 @@ def plan(trunk: Trunk, block: Block, pairs: Pairs, distrust: str | None = None) 
     if trial.without:
         trunk.rerun(trial.reasons)
     trunk.fuse()
+    kept_deltas = [trial.known[s.index] for s in trunk.structured]
+    trunk.footprint = _measured(block, kept_deltas, pairs.count)
 
 
 class _Trial:
@@ -90,3 +99,28 @@ class _Trial:
         if step.dtype not in _FLOATS:
             return f"it answers {step.dtype}"
         return None
+
+
+def _measured(block: Block, deltas: Iterable[object], pairs: int) -> Footprint:
+    """Return what a sample's values and the deltas that structured steps keep take."""
+    values = {id(v): v for v in block.values.values() if isinstance(v, Tensor)}
+    whole = [v for v in values.values() if v.dim() and len(v) == block.rows]
+    by_row: dict[int, Tensor] = {}
+    by_pair: dict[int, Tensor] = {}
+    for delta in deltas:
+        if not isinstance(delta, Delta):
+            continue
+        own = () if delta.own is None else delta.own.values
+        for tensor in (*own, *(t.amounts for t in delta.terms)):
+            by_pair[id(tensor)] = tensor
+        for factor in (t.factor for t in delta.terms):
+            if factor is not None and len(factor) > 1:
+                by_row[id(factor)] = factor
+    return Footprint(
+        of_row=(_bytes(whole) + _IN_BETWEEN * _bytes(by_row.values())) / block.rows,
+        of_pair=_IN_BETWEEN * _bytes(by_pair.values()) / max(1, pairs),
+    )
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)

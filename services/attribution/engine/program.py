@@ -16,6 +16,7 @@ from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
 from services.attribution.engine.block import Block
 from services.attribution.engine.device import CPU, array_of, computing_on, tensor_of
+from services.attribution.engine.footprint import dealt
 from services.attribution.engine.graph import Graph
 from services.attribution.engine.pairs import pairs_of, presence
 from services.attribution.engine.running import Job
@@ -27,11 +28,13 @@ from services.attribution.engine.trunk import Trunk
 class Limits:
     """How much work is done at once, and by how many threads. No answer depends on it.
 
-    A batch of fewer than `workers * block_rows` examples is dealt out evenly.
+    A batch of fewer than `workers * block_rows` examples is dealt out evenly. `block_bytes` is what
+    one worker takes at a time, as far as a sample tells; a single example may need more.
     """
 
     workers: int = 1
     block_rows: int = 256
+    block_bytes: int = 1 << 30
     chunk_pairs: int = 512
 
 
@@ -70,16 +73,23 @@ class AblationProgram:
         Raises:
             NotFinite: the prediction for an example, ablated or not, is NaN or infinite.
         """
-        work = _Work(examples, self.limits)
-        if features is not None:
-            work.present &= features[:, np.newaxis]
+        work = _Work(examples, features)
         # Threads would only take turns at an accelerator.
         run_all = self._workers.map if self.device == CPU else map
-        list(run_all(lambda rows: self._ablate_block(work, rows), work.blocks))
+        list(run_all(lambda rows: self._ablate_block(work, rows), self.blocks(work.present)))
         check_finite(work.logits, "as it is")
         for j, feature in enumerate(self._checkpoint.schema.features):
             check_finite(work.deltas[j], f"with {feature.name!r} ablated")
         return _sparse(work.logits, work.deltas)
+
+    def blocks(self, present: NDArray[np.bool_]) -> Sequence[slice]:
+        """Return the rows to do at a time, given where features are present, `[features, rows]`."""
+        needs = np.zeros(present.shape[1])
+        for trunk in self.trunks:
+            pairs = present[list(trunk.features)].sum(axis=0)
+            needs = np.maximum(needs, trunk.footprint.needs(pairs))
+        limits = self.limits
+        return dealt(needs, limits.workers, limits.block_rows, limits.block_bytes)
 
     def _ablate_block(self, work: "_Work", rows: slice) -> None:
         with torch.inference_mode(), computing_on(self.device):
@@ -116,14 +126,13 @@ class AblationProgram:
 class _Work:
     """A batch and what is known of its answer."""
 
-    def __init__(self, examples: Examples, limits: Limits) -> None:
+    def __init__(self, examples: Examples, features: NDArray[np.bool_] | None) -> None:
         self._arguments = examples.arguments()
         self.present = presence(examples)
+        if features is not None:
+            self.present &= features[:, np.newaxis]
         self.deltas = np.zeros(self.present.shape, dtype=np.float32)
         self.logits = np.empty(examples.count, dtype=np.float32)
-        rows = min(limits.block_rows, max(1, -(-examples.count // limits.workers)))
-        starts = range(0, examples.count, rows)
-        self.blocks = [slice(s, min(s + rows, examples.count)) for s in starts]
 
     def arguments(self, rows: slice) -> list[Tensor]:
         return [tensor_of(np.ascontiguousarray(a[rows])) for a in self._arguments]

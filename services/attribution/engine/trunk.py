@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.attribution.engine.certainty import sure
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.device import tensor_of
+from services.attribution.engine.footprint import Footprint
 from services.attribution.engine.graph import Graph, Step
 from services.attribution.engine.memory import Memory
 from services.attribution.engine.ownership import Columns, Layout, columns_of
@@ -47,6 +48,8 @@ class Trunk:
     """Run again on ablated values."""
     reasons: dict[int, str] = field(default_factory=dict)
     """Why steps run again: the first ones, by index."""
+    footprint: Footprint = field(default_factory=Footprint)
+    """What it takes for a block."""
     memory: Memory = field(default_factory=Memory)
     """What joins derived from constants."""
 
