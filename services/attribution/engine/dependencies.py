@@ -103,13 +103,16 @@ class Dependencies:
         return np.array(owners, dtype=np.int64)[inverse.reshape(-1)].reshape(row.shape)
 
     def _of_inputs(self, schema: Schema) -> Iterable[Tensor]:
+        users: dict[str, list[int]] = {}
+        for j, feature in enumerate(schema.features):
+            for name in feature.inputs:
+                users.setdefault(name, []).append(j)
         for spec in schema.inputs:
             labels = torch.zeros((1, *spec.shape), dtype=torch.int64)
-            for j, feature in enumerate(schema.features):
-                if spec.name in feature.inputs and feature.column is None:
-                    labels[...] = self.sets.label(1 << j)
-                elif spec.name in feature.inputs:
-                    labels[:, feature.column] = self.sets.label(1 << j)
+            for j in users.get(spec.name, ()):
+                column = schema.features[j].column
+                where = ... if column is None else (slice(None), column)
+                labels[where] = self.sets.label(1 << j)
             yield labels
 
 

@@ -64,8 +64,10 @@ class FeatureSets:
             rows = np.frombuffer(packed, dtype=np.uint8).reshape(len(self.bits), width)
             unpacked = np.unpackbits(rows, axis=1, bitorder="little")
             self._members = np.ascontiguousarray(unpacked.T.astype(np.bool_))
-        missing = max(0, count - len(self._members))
-        return np.pad(self._members, ((0, missing), (0, 0)))[:count]
+        missing = count - len(self._members)
+        if missing > 0:
+            return np.pad(self._members, ((0, missing), (0, 0)))
+        return self._members[:count]
 
     def _union(self, first: int, second: int) -> int:
         if (first, second) not in self._unions:
