@@ -24,7 +24,7 @@ def save_report_figures(report: Report, folder: Path) -> list[Path]:
     magnitudes = histograms(
         {name: values for name, values in findings.magnitudes.by_equation.items() if len(values)},
         findings.magnitudes.feature,
-        "|LFI| over its largest",
+        "|LFI|",
     )
     worst = max(findings.runs, key=lambda run: abs(run.prediction_change))
     control, anomaly = np.array(list(worst.gfi.values())).T
@@ -76,12 +76,12 @@ def false_alarms(report: Report) -> Figure:
 
 
 def histograms(magnitudes: Mapping[str, Numbers], title: str, label: str) -> Figure:
-    """The paper's figure 1: distributions side by side, each divided by its own maximum."""
+    """The paper's figure 1: distributions on one scale, up to where 99 in 100 of each lie."""
     figure, axes = _figure()
+    most = max(float(np.quantile(values, 0.99)) for values in magnitudes.values())
     for name, values in magnitudes.items():
-        scaled = values / values.max()
-        weights = np.full(len(scaled), 1 / len(scaled))
-        axes.hist(scaled, bins=BINS, range=(0, 1), weights=weights, histtype="step", label=name)
+        weights = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins=BINS, range=(0, most), weights=weights, histtype="step", label=name)
     axes.set_title(title)
     axes.set_xlabel(label)
     axes.set_ylabel("share of examples")

@@ -49,6 +49,17 @@ def test_every_claim_on_a_small_world(tmp_path: Path) -> None:
     assert ads["cascade"]["concept_drift"] > 0.01
 
 
+def test_the_document_is_what_the_numbers_say() -> None:
+    docs = _ROOT / "docs"
+    numbers = json.loads((docs / NUMBERS).read_text())
+    assert list(numbers) == list(CLAIMS)
+    document = (docs / DOCUMENT).read_text()
+    assert document == render(numbers)
+    for line in document.splitlines():
+        if line.startswith("!["):
+            assert (docs / line.rpartition("(")[2].removesuffix(")")).exists(), line
+
+
 def test_claims_can_be_asked_for_one_by_one() -> None:
     nonsense = subprocess.run(
         [sys.executable, "-m", "clients.drill.reproduce", "figure-9"],

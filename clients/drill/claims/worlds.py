@@ -43,9 +43,7 @@ class Scale:
     with_movielens: bool = True
 
 
-FULL = Scale(
-    AdsSettings(features=120, requests=400), warm_up_days=2, windows=4, movielens_rows=4000
-)
+FULL = Scale(AdsSettings(features=60, requests=250), warm_up_days=2, windows=3, movielens_rows=2000)
 QUICK = Scale(small_settings(), 1, windows=2, movielens_rows=500, with_movielens=False)
 
 
