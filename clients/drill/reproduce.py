@@ -47,13 +47,15 @@ CLAIMS: Mapping[str, Claim] = {
     "unimportant": Claim(unimportant.TITLE, unimportant.measure, unimportant.tell),
     "cascade": Claim(cascade.TITLE, cascade.measure, cascade.tell),
 }
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # The paper's side claims, measured here
 
 R. Vishnampet et al., "Root Causing Prediction Anomalies Using Explainable AI", say more than their
-Table 1. This page tells what becomes of it on a generated ads world (people, ads, hours; the model
-chooses what is displayed and learns from it) and on MovieLens-100K, with plain models that nobody
-tuned for it, attributed by the real services. Every number is from one run of
+Table 1. This page tells what becomes of it on a generated ads world ({FULL.ads.features} features,
+some {FULL.ads.requests * FULL.ads.candidates:,} considered ads an hour; the model chooses what is
+displayed and learns from it) and on MovieLens-100K (windows of {FULL.movielens_rows:,} engagements),
+with plain models that nobody tuned for it, attributed by the real services. Every number is from
+one run of
 
 ```
 python -m clients.drill.reproduce all --write docs
