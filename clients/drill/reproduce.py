@@ -53,9 +53,9 @@ INTRODUCTION = f"""\
 R. Vishnampet et al., "Root Causing Prediction Anomalies Using Explainable AI", say more than their
 Table 1. This page tells what becomes of it on a generated ads world ({FULL.ads.features} features,
 some {FULL.ads.requests * FULL.ads.candidates:,} considered ads an hour; the model chooses what is
-displayed and learns from it) and on MovieLens-100K (windows of {FULL.movielens_rows:,} engagements),
-with plain models that nobody tuned for it, attributed by the real services. Every number is from
-one run of
+displayed and learns from it) and on MovieLens-100K (windows of {FULL.movielens_rows:,}), with
+plain models that nobody tuned for it, attributed by the real services. Every number is from one
+run of
 
 ```
 python -m clients.drill.reproduce all --write docs
