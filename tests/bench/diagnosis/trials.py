@@ -177,7 +177,6 @@ class Laboratory:
     @cached_property
     def _psi_noise(self) -> Floats:
         """Return what the index usually is from one window to the next, kept from vanishing."""
-        schema, series = self.windows.world.schema, self.windows.series
-        seen = [psis(schema, series(n - 1), series(n)) for n in range(1, self.number)]
+        seen = [self.windows.psis_since_before(n) for n in range(1, self.number)]
         noise = np.sqrt(np.mean(np.square(seen), axis=0))
         return np.asarray(noise + np.median(noise))

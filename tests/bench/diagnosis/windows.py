@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clients.drill.world import World
 from services.aggregator.adapters.packing import pack_summary, unpack_summary
 from tests.bench.diagnosis import model as model_module
 from tests.bench.diagnosis import scoring as scoring_module
+from tests.bench.diagnosis.peers import psis
 from tests.bench.diagnosis.scoring import Scoring, Seen
 from tests.bench.diagnosis.views import Series, series_of
 
@@ -27,6 +29,7 @@ class Windows:
     seed: int
     cache: Path
     _series: dict[int, list[Series]] = field(default_factory=dict)
+    _psis: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, world: World, seed: int, cache: Path) -> "Windows":
@@ -59,6 +62,13 @@ class Windows:
         if number not in self._series:
             self._series[number] = self.series_of(self.table(number))
         return self._series[number]
+
+    def psis_since_before(self, number: int) -> NDArray[np.float64]:
+        """Return each feature's index from the clean window before to this one, [M]."""
+        if number not in self._psis:
+            series = self.series(number - 1), self.series(number)
+            self._psis[number] = psis(self.world.schema, *series)
+        return self._psis[number]
 
     def series_of(self, table: pa.Table) -> list[Series]:
         """Return a table's columns as the peers take them."""
