@@ -111,7 +111,11 @@ def _divided(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np
 def _codes(layout: Layout, profiles: Sequence[Profile]) -> NDArray[np.int64]:
     """Return the codes of all buckets that occur, and of each distribution's baseline; rising."""
     baselines = np.arange(len(layout.distributions), dtype=np.int64) * _ROW
-    return np.unique(np.concatenate([baselines, *map(_codes_of, profiles)]))
+    # Not numpy.unique, which hashes integers: sorting these takes a tenth of the time.
+    codes = np.sort(np.concatenate([baselines, *map(_codes_of, profiles)]))
+    is_first = np.ones(len(codes), dtype=np.bool_)
+    is_first[1:] = codes[1:] != codes[:-1]
+    return codes[is_first]
 
 
 def _codes_of(profile: Profile) -> NDArray[np.int64]:
