@@ -294,6 +294,7 @@ def _lanes(parts: _Parts) -> Sequence[WorkTable]:
     metadata = call_metadata(parts.settings)
     kill_switches, watermarks = _kill_switches(parts), GrpcWatermarks(parts.aggregator, metadata)
     actuator = _actuator(parts, kill_switches)
+    patience = parts.settings.lease_seconds / 2
     act = Act(
         store=store,
         actuator=actuator,
@@ -302,7 +303,7 @@ def _lanes(parts: _Parts) -> Sequence[WorkTable]:
         watermarks=watermarks,
         clock=clock,
         most_attempts=parts.settings.most_attempts,
-        patience=parts.settings.lease_seconds / 2,
+        patience=patience,
     )
     importances = GrpcImportances(parts.aggregator, metadata)
     return (
@@ -315,7 +316,7 @@ def _lanes(parts: _Parts) -> Sequence[WorkTable]:
         {
             WorkKind.APPLY: act,
             WorkKind.REVERT: act,
-            WorkKind.EXPOSE: Expose(store, actuator, kill_switches, watermarks, clock),
+            WorkKind.EXPOSE: Expose(store, actuator, kill_switches, watermarks, clock, patience),
         },
     )
 

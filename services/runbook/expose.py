@@ -1,10 +1,12 @@
 """A worker brings a release to its stage, and ends it after the last."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from services.runbook.domain.errors import ActuatorUnavailable
 from services.runbook.domain.incident import SERVICE, Incident
-from services.runbook.domain.mitigation import Mitigation, MitigationState
+from services.runbook.domain.mitigation import Mitigation, MitigationState, Stage
 from services.runbook.domain.work import Claim
 from services.runbook.ports import Actuator, Clock, Releases, Store, UnitOfWork, Watermarks
 
@@ -18,6 +20,8 @@ class Expose:
     releases: Releases
     watermarks: Watermarks
     clock: Clock
+    patience: float
+    """Seconds that the actuator has for one answer; shorter than a lease."""
 
     async def __call__(self, claim: Claim) -> None:
         """Carry the claimed work out.
@@ -27,14 +31,20 @@ class Expose:
             LeaseLost: another worker has taken it over.
         """
         _, mitigation = await self.store.read(lambda unit: _target(unit, claim))
-        stage = mitigation.stage
-        if mitigation.state is MitigationState.RELEASING and stage is not None:
-            if stage.passed and mitigation.change is not None:
-                await self.actuator.revert(mitigation.name, mitigation.plan, mitigation.change)
-            else:
-                step = len(mitigation.history)
-                await self.releases.expose(mitigation.name, mitigation.plan, stage.percent, step)
+        if mitigation.state is MitigationState.RELEASING and mitigation.stage is not None:
+            try:
+                async with asyncio.timeout(self.patience):
+                    await self._carry_out(mitigation, mitigation.stage)
+            except TimeoutError as error:
+                raise ActuatorUnavailable(f"no answer within {self.patience:g} s") from error
         await self._record(claim, mitigation)
+
+    async def _carry_out(self, mitigation: Mitigation, stage: Stage) -> None:
+        name, plan, change = mitigation.name, mitigation.plan, mitigation.change
+        if stage.passed and change is not None:
+            await self.actuator.revert(name, plan, change)
+        else:
+            await self.releases.expose(name, plan, stage.percent, len(mitigation.history))
 
     async def _record(self, claim: Claim, carried_out: Mitigation) -> None:
         newest_example = await self.watermarks.latest(carried_out.plan.model)

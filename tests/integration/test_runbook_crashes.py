@@ -18,10 +18,11 @@ from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_tables import AuditRow, WorkRow
 from services.runbook.adapters.sql_transactions import SqlTransactions
-from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.mitigation import MitigationState, Stage
 from tests.postgres import PostgresServer
 from tests.unit.services.runbook.builders import (
     BROKEN,
+    HEALTHY,
     MODEL,
     WALL_TIME,
     Runbook,
@@ -113,6 +114,28 @@ async def test_death_while_reverting(url: str) -> None:
         assert mitigation.state is MitigationState.REVERTED
         assert await runbook.actuator.observe(mitigation.plan) == {"user_embedding": "served"}
     assert audit(url)[-2:] == ["1 VERIFYING>REVERTING", "1 REVERTING>REVERTED"]
+
+
+@pytest.mark.parametrize("moment", ["expose", "exposed"])
+async def test_death_while_releasing(url: str, moment: str) -> None:
+    with process(url, dies_at=moment) as runbook:
+        await runbook.see(event(1, BROKEN))
+        await runbook.say_yes()
+        await runbook.worker.drain()
+        await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+        await runbook.let_go()
+        with pytest.raises(Death):
+            await runbook.worker.drain()
+    with process(url, minutes_later=1) as runbook:
+        await runbook.worker.drain()
+        mitigation = await runbook.mitigation()
+        assert mitigation.state is MitigationState.RELEASING
+        assert await runbook.actuator.observe(mitigation.plan) == {
+            "user_embedding": "served to 1 %"
+        }
+        await runbook.see(event(4, HEALTHY), event(5, HEALTHY))
+        assert (await runbook.mitigation()).stage == Stage(10, event(5, HEALTHY).window.end_time)
+    assert audit(url)[-2:] == ["1 EFFECTIVE>RELEASING", "1 RELEASING>RELEASING"]
 
 
 async def test_death_before_proposing(url: str) -> None:

@@ -343,7 +343,7 @@ class Runbook:
             clock=self.clock,
             approval_time=timedelta(minutes=30),
         )
-        expose = Expose(self.store, self.actuator, self.actuator, self.watermarks, self.clock)
+        expose = Expose(self.store, self.actuator, self.actuator, self.watermarks, self.clock, 5.0)
         table: WorkTable = {
             WorkKind.PROPOSE: propose,
             WorkKind.APPLY: act,

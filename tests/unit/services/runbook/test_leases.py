@@ -1,9 +1,11 @@
 """A kill ends: renewed by somebody, or served again by stages while calibration stays healthy."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.domain.approval import Expert
 from services.runbook.domain.errors import (
     ActuatorUnavailable,
@@ -13,6 +15,9 @@ from services.runbook.domain.errors import (
 )
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.plan import Plan
+from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.expose import Expose
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
@@ -221,6 +226,20 @@ class TestStages:
         runbook.clock.advance(seconds=1)
         await runbook.worker.drain()
         assert await setting(runbook) == "served to 1 %"
+
+    async def test_an_actuator_that_never_answers_holds_nothing_up(self, runbook: Runbook) -> None:
+        class Silent(DryRun):
+            async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
+                await asyncio.Event().wait()
+
+        claim = Claim(1, Work(WorkKind.EXPOSE, "INC-1", "1"), 1)
+        await runbook.let_go()
+        actuator = Silent()
+        expose = Expose(
+            runbook.store, actuator, actuator, runbook.watermarks, runbook.clock, patience=0.01
+        )
+        with pytest.raises(ActuatorUnavailable, match=r"no answer within 0.01 s"):
+            await expose(claim)
 
 
 class TestWho:
