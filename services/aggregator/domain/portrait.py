@@ -151,17 +151,33 @@ def _quantile_functions(summary: Summary) -> NDArray[np.float64]:
     quantiles = summary.quantiles
     if quantiles is None:
         return np.full((len(summary.gfi), len(_POINTS)), np.nan)
-    functions = np.zeros((len(summary.gfi), len(_POINTS)))
-    for j, (row, coverage) in enumerate(zip(quantiles, summary.coverage, strict=True)):
-        if coverage > 0:
-            functions[j] = _quantile_function(row.astype(np.float64), float(coverage))
-    return functions
-
-
-def _quantile_function(row: NDArray[np.float64], coverage: float) -> NDArray[np.float64]:
-    negative = float(np.interp(0.0, row, LEVELS, left=0.0, right=1.0))
-    first, last = coverage * negative, coverage * negative + 1.0 - coverage
+    rows = quantiles.astype(np.float64)
+    coverage = np.asarray(summary.coverage, dtype=np.float64)[:, np.newaxis]
+    first = coverage * _shares_below_zero(rows)[:, np.newaxis]
+    last = first + 1.0 - coverage
     is_zero = (first <= _POINTS) & (last > _POINTS)
-    levels = np.where(first > _POINTS, _POINTS, _POINTS - (1.0 - coverage)) / coverage
-    values = np.interp(np.clip(levels, 0.0, 1.0), LEVELS, row)
-    return np.where(is_zero, 0.0, values)
+    beside = np.where(first > _POINTS, _POINTS, _POINTS - (1.0 - coverage))
+    levels = np.divide(beside, coverage, out=np.zeros_like(beside), where=coverage > 0)
+    values = _interpolated(rows, np.clip(levels, 0.0, 1.0))
+    return np.where(is_zero | (coverage == 0), 0.0, values)
+
+
+def _shares_below_zero(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the level at which each quantile function [M, levels] passes zero, [M]."""
+    after = (rows <= 0.0).sum(axis=1)
+    upper = np.clip(after, 1, len(LEVELS) - 1)
+    place = np.arange(len(rows))
+    low, high = rows[place, upper - 1], rows[place, upper]
+    rise = high - low
+    part = np.divide(-low, rise, out=np.zeros_like(rise), where=rise > 0)
+    passed = LEVELS[upper - 1] + part * (LEVELS[upper] - LEVELS[upper - 1])
+    return np.select([rows[:, 0] > 0.0, rows[:, -1] <= 0.0], [0.0, 1.0], passed)
+
+
+def _interpolated(rows: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's quantile function at its own levels, [M, n]; LEVELS are equally apart."""
+    places = levels * (len(LEVELS) - 1)
+    lower = np.minimum(places.astype(np.intp), len(LEVELS) - 2)
+    low = np.take_along_axis(rows, lower, axis=1)
+    high = np.take_along_axis(rows, lower + 1, axis=1)
+    return low + (places - lower) * (high - low)
