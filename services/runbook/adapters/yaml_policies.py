@@ -8,6 +8,7 @@ from typing import Any, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from services.runbook.adapters.learned_entry import LearnedEntry
 from services.runbook.adapters.yaml_limits import (
     ApprovalSection,
     GuardRailsSection,
@@ -16,11 +17,13 @@ from services.runbook.adapters.yaml_limits import (
     VerificationSection,
 )
 from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.learned import Learned
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
     Action,
+    Chooser,
     Condition,
     Fields,
     Mode,
@@ -31,6 +34,9 @@ from services.runbook.domain.policy import (
 from services.runbook.domain.specimen import probe
 from services.runbook.ports import Conditions
 
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+"""JSON is YAML, and what a learned policy is written in."""
+
 
 class _PolicyEntry(Section):
     name: str = Field(pattern="^[a-z0-9_-]{1,64}$")
@@ -39,14 +45,24 @@ class _PolicyEntry(Section):
     action: Action
     when: str
     features: str | None = None
+    learned: LearnedEntry | None = None
     propose_if: str = "true"
     note: str = Field(default="", max_length=1000)
     to: str = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:
-        if (self.action is Action.KILL_SWITCH) != (self.features is not None):
-            raise ValueError("`features` is what kill_switch needs, and no other action takes it")
+        if self.features is not None and self.learned is not None:
+            raise ValueError("`features` and `learned` both choose features: give one of them")
+        chooses = self.features is not None or self.learned is not None
+        if (self.action is Action.KILL_SWITCH) != chooses:
+            raise ValueError(
+                "`features` or `learned` is what kill_switch needs, and no other action takes it"
+            )
+        if self.learned is not None and self.mode is Mode.APPLY:
+            raise ValueError(
+                "a learned policy may observe or suggest, but never apply: a person decides"
+            )
         if (self.action in {Action.ANNOTATE, Action.PAGE}) != bool(self.note):
             raise ValueError("`note` is what annotate and page say, and no other action takes it")
         if (self.action is Action.PAGE) != bool(self.to):
@@ -129,7 +145,7 @@ def _rules(sources: Sequence[_Source], conditions: Conditions) -> Rules:
 
 def _files(path: Path) -> Sequence[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
     else:
         found = [path] if path.is_file() else []
     if not found:
@@ -194,14 +210,16 @@ def _policy(source: _Source, index: int, entry: _PolicyEntry, conditions: Condit
             raise InvalidPolicy(f"{place}: {error}") from error
         return condition
 
-    threshold = entry.features and compiled("features", entry.features, FEATURES_FIELDS)
+    chooser: Chooser | None = Learned(entry.learned.model()) if entry.learned else None
+    if entry.features is not None:
+        chooser = Threshold(compiled("features", entry.features, FEATURES_FIELDS))
     return Policy(
         name=entry.name,
         version=entry.version,
         mode=entry.mode,
         action=entry.action,
         when=compiled("when", entry.when, WHEN_FIELDS),
-        features=Threshold(threshold) if threshold else None,
+        features=chooser,
         propose_if=compiled("propose_if", entry.propose_if, PROPOSE_IF_FIELDS),
         note=entry.note,
         to=entry.to,

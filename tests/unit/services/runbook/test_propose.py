@@ -1,12 +1,14 @@
 """Policies propose, observe or approve; guard rails and previews hold them back."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.incident import Incident
+from services.runbook.domain.learned import Learned
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.policy import Mode, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
@@ -20,6 +22,7 @@ from tests.unit.services.runbook.builders import (
     rules,
     shift,
 )
+from tests.unit.services.runbook.domain.test_learned import BY_Z
 
 FROZEN = GuardRails(
     freeze_windows=(FreezeWindow(WALL_TIME, WALL_TIME + timedelta(hours=1), "the sale"),)
@@ -220,3 +223,20 @@ async def test_a_feature_that_is_off_is_no_suspect_of_the_next_incident() -> Non
         event(4, BROKEN, shifts=[shift("user_embedding", 1, -0.9), shift("genres", 2, 0.2)])
     )
     assert (await runbook.mitigation("INC-2")).plan.features == ("genres",)
+
+
+@pytest.mark.parametrize("mode", [Mode.SUGGEST, Mode.OBSERVE])
+async def test_a_learned_policy_proposes_and_says_what_weighed_most(mode: Mode) -> None:
+    runbook = Runbook()
+    learned = replace(policy(mode=mode), name="learned", features=Learned(BY_Z))
+    incident = await after_one_anomaly(runbook, rules(learned))
+    if mode is Mode.OBSERVE:
+        assert incident.mitigations == ()
+        assert "learned only observes. It would switch off user_embedding" in incident.advice
+        return
+    (mitigation,) = incident.mitigations
+    assert mitigation.state is MitigationState.PROPOSED
+    assert mitigation.plan.features == ("user_embedding",)
+    assert mitigation.proposer == "policy:learned"
+    told = "user_embedding is broken with probability 0.98, most by abs_z 3.71 (+5.14)"
+    assert mitigation.history[0].reason == f"policy learned, version 1: {told}"
