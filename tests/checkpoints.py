@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from services.attribution.domain.checkpoint import (
     Feature,
     FeatureKind,
+    Group,
     InputSpec,
     Output,
     Schema,
@@ -268,7 +269,12 @@ def write_manifest(folder: Path, schema: Schema, manifest: Manifest) -> None:
         "inputs": [
             {"name": i.name, "dtype": i.dtype.name, "shape": list(i.shape)} for i in schema.inputs
         ],
-        "features": [_feature_document(feature) for feature in schema.features],
+        "features": [_feature_document(column) for column in schema.columns],
+        "groups": [
+            {"name": f.name, "features": [column.name for column in f.members]}
+            for f in schema.features
+            if isinstance(f, Group)
+        ],
     }
     document |= manifest.changes
     (folder / "manifest.json").write_text(json.dumps(document, indent=2))
@@ -283,7 +289,7 @@ def random_examples(
     arrays = {
         name: np.broadcast_to(value, (count, *value.shape)).copy() for name, value in row.items()
     }
-    for feature in schema.features:
+    for feature in schema.columns:
         rows = np.flatnonzero(generator.random(count) >= absent)
         for name, values in _random_values(schema, feature, len(rows), generator).items():
             if feature.column is None:
@@ -295,7 +301,7 @@ def random_examples(
 
 def arrow_table(examples: Examples) -> pa.Table:
     """Return the examples as the Arrow columns that a pipeline would send."""
-    return pa.table({f.name: _arrow_column(examples, f) for f in examples.schema.features})
+    return pa.table({f.name: _arrow_column(examples, f) for f in examples.schema.columns})
 
 
 def arrow_stream(examples: Examples | pa.Table) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import Feature, Schema
+from services.attribution.domain.checkpoint import AnyFeature, Schema
 from services.attribution.domain.errors import UnknownFeature
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import sigmoid
@@ -67,10 +67,14 @@ def ratio_standard_error(
     return float(residuals.std(ddof=1) / np.sqrt(count) / mean)
 
 
-def _features(schema: Schema, names: Sequence[str]) -> list[Feature]:
+def _features(schema: Schema, names: Sequence[str]) -> list[AnyFeature]:
     for position, name in enumerate(names):
         if name not in schema.index:
+            hint = ""
+            if name in schema.groups:
+                group = schema.groups[name].name
+                hint = f": it is in the group {group!r}, which is ablated whole; name that"
             raise UnknownFeature(
-                f"the checkpoint has no feature {name!r}", field=f"features[{position}]"
+                f"the checkpoint has no feature {name!r}{hint}", field=f"features[{position}]"
             )
     return [schema.features[schema.index[name]] for name in names]

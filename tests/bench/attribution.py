@@ -193,7 +193,7 @@ def _captum_per_pair(subject: Subject, examples: Examples, features: int) -> Tim
     With one thread and with all, the better of each figure.
     """
     names = [s.name for s in subject.schema.inputs]
-    own = [f.input for f in subject.schema.features if f.column is None and not f.weights_input]
+    own = [f.input for f in subject.schema.columns if f.column is None and not f.weights_input]
     some = own[:: max(1, len(own) // features)][:features]
     arguments = {n: torch.from_numpy(examples.arrays[n]) for n in names}
 

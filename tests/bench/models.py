@@ -24,7 +24,7 @@ class FusedVectors(nn.Module):
     def __init__(self, schema: Schema, width: int) -> None:
         super().__init__()
         self.schema = schema
-        kinds = [f.kind for f in schema.features]
+        kinds = [f.kind for f in schema.columns]
         self.numeric = kinds.count(FeatureKind.NUMERIC)
         self.categorical = kinds.count(FeatureKind.CATEGORICAL)
         self.lists = kinds.count(FeatureKind.ID_LIST)

@@ -14,6 +14,8 @@ class FeatureKind(Enum):
     WEIGHTED_ID_LIST = "WEIGHTED_ID_LIST"
     EMBEDDING = "EMBEDDING"
     ENCODED_EMBEDDING = "ENCODED_EMBEDDING"
+    GROUP = "GROUP"
+    """Several columns of the examples that are ablated as one."""
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ QUANTITIES = {
     FeatureKind.WEIGHTED_ID_LIST: (Quantity.LENGTH, Quantity.WEIGHT_SUM, Quantity.ID),
     FeatureKind.EMBEDDING: (Quantity.NORM,),
     FeatureKind.ENCODED_EMBEDDING: (Quantity.NORM,),
+    FeatureKind.GROUP: (),
 }
-"""Of each kind of feature."""
+"""Of each kind of feature. A group has no value of its own."""
 
 
 @dataclass(frozen=True)

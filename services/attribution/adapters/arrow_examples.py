@@ -38,7 +38,7 @@ def decode(stream: bytes, schema: Schema, field: str) -> Examples:
     def absent(name: str) -> NDArray[np.generic]:
         return np.broadcast_to(row[name], (table.num_rows, *row[name].shape)).copy()
 
-    for feature in schema.features:
+    for feature in schema.columns:
         column = Column(feature, schema.input_of(feature), f"{field}.{feature.name}")
         for name, values in column.encode(columns[feature.name]).items():
             if feature.column is None:
@@ -70,22 +70,28 @@ def _table(stream: bytes, field: str) -> pa.Table:
 
 
 def _check_names(table: pa.Table, schema: Schema, field: str) -> None:
-    names = table.column_names
+    names, wanted = table.column_names, {column.name for column in schema.columns}
     for name in names:
-        if name not in schema.index:
-            raise UnknownFeature(
-                f"column {name!r} is no feature of the checkpoint: leave it out, or name the "
-                "checkpoint that has it",
-                f"{field}.{name}",
-            )
+        if name not in wanted:
+            raise UnknownFeature(_no_column(name, schema), f"{field}.{name}")
     known = set(names)
     if len(known) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise MalformedArrow(f"column {twice!r} appears twice", f"{field}.{twice}")
-    missing = [f.name for f in schema.features if f.name not in known]
+    missing = [c.name for c in schema.columns if c.name not in known]
     if missing:
         raise MissingFeature(
             f"feature {missing[0]!r} has no column ({len(missing)} missing): send a column of "
             "nulls if it is absent from all examples",
             f"{field}.{missing[0]}",
         )
+
+
+def _no_column(name: str, schema: Schema) -> str:
+    if name in schema.index:
+        members = ", ".join(c.name for c in schema.features[schema.index[name]].members)
+        return f"column {name!r} is a group of the checkpoint: send its members' columns, {members}"
+    return (
+        f"column {name!r} is no feature of the checkpoint: leave it out, or name the checkpoint "
+        "that has it"
+    )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import checkpoint_pb2, example_pb2, importance_pb2
 from services.attribution.domain.block import Batch, LfiBlock, Population
-from services.attribution.domain.checkpoint import Checkpoint
+from services.attribution.domain.checkpoint import Checkpoint, Group
 from services.attribution.domain.compilation import Explanation, Route
 from services.attribution.domain.lfi import LfiMethod
 from services.attribution.domain.sketch import ValueSketch
@@ -64,8 +64,14 @@ def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
     message = checkpoint_pb2.Checkpoint(name=checkpoint.name, digest=checkpoint.digest)
     message.trained_until.FromDatetime(checkpoint.trained_until)
     for feature in checkpoint.schema.features:
-        kind = example_pb2.FeatureKind.Value(f"FEATURE_KIND_{feature.kind.value}")
-        message.features.add(name=feature.name, kind=kind)
+        if isinstance(feature, Group):
+            members = [column.name for column in feature.members]
+            message.features.add(
+                name=feature.name, kind=example_pb2.FEATURE_KIND_GROUP, members=members
+            )
+        else:
+            kind = example_pb2.FeatureKind.Value(f"FEATURE_KIND_{feature.kind.value}")
+            message.features.add(name=feature.name, kind=kind)
     return message
 
 

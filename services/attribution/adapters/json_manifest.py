@@ -1,6 +1,7 @@
 """Reads manifest.json."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -8,9 +9,11 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from services.attribution.domain.checkpoint import (
+    AnyFeature,
     Checkpoint,
     Feature,
     FeatureKind,
+    Group,
     InputSpec,
     Output,
     Schema,
@@ -46,6 +49,11 @@ class _Feature(_Document):
     cardinality: int | None = Field(default=None, ge=1, le=2**63 - 1)
 
 
+class _Group(_Document):
+    name: _Name
+    features: list[_Name]
+
+
 class _Manifest(_Document):
     format_version: Literal[1]
     model: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
@@ -56,6 +64,7 @@ class _Manifest(_Document):
     program: _Program
     inputs: list[_Input] = Field(min_length=1, max_length=20_000)
     features: list[_Feature] = Field(min_length=1, max_length=20_000)
+    groups: list[_Group] = Field(default=[], max_length=20_000)
 
 
 class Manifest:
@@ -83,7 +92,10 @@ def _checkpoint(document: _Manifest, digest: str) -> Checkpoint:
             inputs=tuple(
                 InputSpec(i.name, np.dtype(i.dtype), tuple(i.shape)) for i in document.inputs
             ),
-            features=tuple(_feature(j, feature) for j, feature in enumerate(document.features)),
+            features=_grouped(
+                [_feature(j, feature) for j, feature in enumerate(document.features)],
+                document.groups,
+            ),
         )
     except CheckpointRefused as error:
         raise CheckpointRefused(f"manifest.json: {error}") from error
@@ -120,6 +132,25 @@ def _feature(position: int, feature: _Feature) -> Feature:
         baseline=feature.baseline or 0.0,
         cardinality=feature.cardinality,
     )
+
+
+def _grouped(columns: Sequence[Feature], groups: Sequence[_Group]) -> tuple[AnyFeature, ...]:
+    """Return the features, each group in the place of the first of its members."""
+    position = {column.name: j for j, column in enumerate(columns)}
+    features: dict[int, AnyFeature] = dict(enumerate(columns))
+    owners: dict[str, str] = {}
+    for g, group in enumerate(groups):
+        for k, name in enumerate(group.features):
+            at = f"groups[{g}].features[{k}]"
+            if name not in position:
+                raise CheckpointRefused(f"{at}: there is no feature {name!r}")
+            if name in owners:
+                raise CheckpointRefused(f"{at}: {name!r} is in the group {owners[name]!r} already")
+            owners[name] = group.name
+        places = [position[name] for name in group.features]
+        made = Group(group.name, tuple(features.pop(j).members[0] for j in places))
+        features[min(places)] = made
+    return tuple(features[j] for j in sorted(features))
 
 
 def _explained(error: ValidationError) -> str:

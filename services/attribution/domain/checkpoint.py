@@ -75,6 +75,31 @@ class Feature:
         """The program inputs that hold its values."""
         return (self.input,) if self.weights_input is None else (self.input, self.weights_input)
 
+    @property
+    def members(self) -> "tuple[Feature, ...]":
+        """The columns of the examples that hold its values: itself."""
+        return (self,)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several columns of the examples that are one feature: present together, ablated together.
+
+    Raises:
+        CheckpointRefused: it has no members.
+    """
+
+    name: str
+    members: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise CheckpointRefused(f"group {self.name!r} has no members: name them, or drop it")
+
+
+AnyFeature = Feature | Group
+"""What has one importance. Either has a name and members."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -82,20 +107,32 @@ class Schema:
 
     Raises:
         CheckpointRefused: a feature does not fit its input, its baseline is not one of its values,
-            two features share a place, or an input belongs to no feature.
+            two features share a name or a place, or an input belongs to no feature.
     """
 
     inputs: tuple[InputSpec, ...]
-    features: tuple[Feature, ...]
+    features: tuple[AnyFeature, ...]
 
     def __post_init__(self) -> None:
         _check_unique("input", [i.name for i in self.inputs])
-        _check_unique("feature", [f.name for f in self.features])
-        for feature in self.features:
+        groups = [feature.name for feature in self.features if isinstance(feature, Group)]
+        _check_unique("feature", [column.name for column in self.columns] + groups)
+        for feature in self.columns:
             _check_baseline(feature)
             for name in feature.inputs:
                 self._check_place(feature, name)
         self._check_covered()
+
+    @cached_property
+    def columns(self) -> tuple[Feature, ...]:
+        """What an example has a column for: every feature, and in a group's stead its members."""
+        return tuple(column for feature in self.features for column in feature.members)
+
+    @cached_property
+    def groups(self) -> dict[str, Group]:
+        """The group of each column that is in one, by the column's name."""
+        groups = (feature for feature in self.features if isinstance(feature, Group))
+        return {column.name: group for group in groups for column in group.members}
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -114,7 +151,7 @@ class Schema:
     def baseline_row(self) -> dict[str, NDArray[np.generic]]:
         """Return the inputs of one example whose features are all absent, without batch axis."""
         row = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.inputs}
-        for feature in self.features:
+        for feature in self.columns:
             if feature.column is None:
                 row[feature.input][...] = feature.baseline
             else:
@@ -141,7 +178,7 @@ class Schema:
             )
 
     def _check_covered(self) -> None:
-        places = [(name, f.column) for f in self.features for name in f.inputs]
+        places = [(name, f.column) for f in self.columns for name in f.inputs]
         _check_unique("place of a feature", [f"{n}[{c}]" for n, c in places])
         taken = set(places)
         for spec in self.inputs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import Feature, Schema
+from services.attribution.domain.checkpoint import AnyFeature, Feature, Group, Schema
 
 
 @dataclass(frozen=True)
@@ -35,44 +35,48 @@ class Examples:
             return self
         return Examples(self.schema, {name: a[start:stop] for name, a in self.arrays.items()})
 
-    def present(self, feature: Feature) -> NDArray[np.bool_]:
+    def present(self, feature: AnyFeature) -> NDArray[np.bool_]:
         """Return which examples' encoded value differs from the feature's baseline, bool [N].
 
-        Where it does not, ablation changes nothing and the importance is exactly zero.
+        Where it does not, ablation changes nothing and the importance is exactly zero. Of a group,
+        the value of any member.
         """
         present = np.zeros(self.count, dtype=np.bool_)
-        for name in feature.inputs:
-            present |= self._differs(name, feature)
+        for column in feature.members:
+            for name in column.inputs:
+                present |= self._differs(name, column)
         return present
 
     def present_counts(self) -> NDArray[np.int64]:
         """Return how many examples each feature differs from its baseline in, [M]."""
         row = self.schema.baseline_row()
-        packed = {feature.input for feature in self.schema.features if feature.column is not None}
+        packed = {column.input for column in self.schema.columns if column.column is not None}
         by_column = {n: np.count_nonzero(self.arrays[n] != row[n], axis=0) for n in packed}
-        counts = [
-            self.present(f).sum() if f.column is None else by_column[f.input][f.column]
-            for f in self.schema.features
-        ]
-        return np.array(counts, dtype=np.int64)
 
-    def ablated(self, features: Iterable[Feature]) -> "Examples":
+        def count_of(feature: AnyFeature) -> int:
+            if isinstance(feature, Group) or feature.column is None:
+                return int(self.present(feature).sum())
+            return int(by_column[feature.input][feature.column])
+
+        return np.array([count_of(f) for f in self.schema.features], dtype=np.int64)
+
+    def ablated(self, features: Iterable[AnyFeature]) -> "Examples":
         """Return the examples with the features at their baselines, all together."""
-        arrays = dict(self.arrays)
-        for feature in features:
-            for name in feature.inputs:
-                array = arrays[name].copy() if arrays[name] is self.arrays[name] else arrays[name]
-                place = array if feature.column is None else array[:, feature.column]
-                place[...] = feature.baseline
-                arrays[name] = array
-        return Examples(self.schema, arrays)
+        wanted = list(features)
+        touched = {n for feature in wanted for c in feature.members for n in c.inputs}
+        copies = {name: a.copy() if name in touched else a for name, a in self.arrays.items()}
+        ablated = Examples(self.schema, copies)
+        for feature in wanted:
+            ablated.ablate_rows(feature, slice(None))
+        return ablated
 
-    def ablate_rows(self, feature: Feature, rows: slice) -> None:
+    def ablate_rows(self, feature: AnyFeature, rows: slice) -> None:
         """Put the feature of some rows at its baseline, in place."""
-        for name in feature.inputs:
-            array = self.arrays[name]
-            place = array if feature.column is None else array[:, feature.column]
-            place[rows] = feature.baseline
+        for column in feature.members:
+            for name in column.inputs:
+                array = self.arrays[name]
+                place = array if column.column is None else array[:, column.column]
+                place[rows] = column.baseline
 
     def padded(self, count: int) -> "Examples":
         """Return `count` examples: these, and the last one again as often as it takes."""

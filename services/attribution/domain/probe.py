@@ -23,7 +23,7 @@ def probe_examples(schema: Schema, count: int, seed: int = 0) -> Examples:
         name: np.broadcast_to(value, (count, *value.shape)).copy()
         for name, value in schema.baseline_row().items()
     }
-    for feature in schema.features:
+    for feature in schema.columns:
         rows = 1 + np.flatnonzero(generator.random(count - 1) < 0.75)
         for name in feature.inputs:
             place = (rows,) if feature.column is None else (rows, feature.column)

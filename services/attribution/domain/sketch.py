@@ -3,16 +3,18 @@
 A *distribution* is one quantity of one feature. They are in the order of the schema's features, and
 within a feature numbers come before ids. Counted are the examples that are not at the baseline. The
 contract says which value falls into which bucket: a number by its sign and the twelve leading bits
-of its float32, an id by the six leading bits of a product.
+of its float32, an id by the six leading bits of a product. A group has no value of its own, and so
+no distributions: only its examples at the baseline are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import Schema
+from services.attribution.domain.checkpoint import Feature, Group, Schema
 from services.attribution.domain.example import Examples
 from services.attribution.domain.quantities import (
     NUMBERS,
@@ -82,27 +84,38 @@ class Sketcher:
     def __call__(self, examples: Examples) -> ValueCounts:
         """Return what can be counted before the examples are scored."""
         values, present = self._numbers(examples)
-        ids = stacked([ids_of(examples, self.schema.features[j]) for j in self._with_ids])
+        ids = stacked([ids_of(examples, f) for _, f in self._single if f.kind in WITH_IDS])
         heavy = ids.where(ids.counts * RAREST >= examples.count).most_frequent(MOST_HITTERS)
         id_count = len(self._with_ids)
         numbers, hashed = _bucketed(values, present), _hashed(ids, id_count)
         return ValueCounts(
-            baseline_counts=self._baseline_counts(present, ids),
+            baseline_counts=self._baseline_counts(examples, present, ids),
             buckets=ragged([(numbers, self._places[0]), (hashed, self._places[1])]),
             hitters=ragged([(heavy, np.arange(id_count))]),
             proxies=values[self._proxies],
         )
 
     @cached_property
+    def _single(self) -> Sequence[tuple[int, Feature]]:
+        """The features that are no groups, with their places."""
+        features = enumerate(self.schema.features)
+        return [(j, feature) for j, feature in features if isinstance(feature, Feature)]
+
+    @cached_property
+    def _groups(self) -> Sequence[tuple[int, Group]]:
+        """The groups, with their places among the features."""
+        features = enumerate(self.schema.features)
+        return [(j, feature) for j, feature in features if isinstance(feature, Group)]
+
+    @cached_property
     def _with_numbers(self) -> NDArray[np.intp]:
         """Whose each row of numbers is."""
-        kinds = [feature.kind for feature in self.schema.features]
-        return np.repeat(np.arange(len(kinds)), [NUMBERS[kind] for kind in kinds])
+        return np.array([j for j, f in self._single for _ in range(NUMBERS[f.kind])], dtype=np.intp)
 
     @cached_property
     def _with_ids(self) -> NDArray[np.intp]:
         """Whose each row of ids is."""
-        return np.flatnonzero([feature.kind in WITH_IDS for feature in self.schema.features])
+        return np.array([j for j, f in self._single if f.kind in WITH_IDS], dtype=np.intp)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -115,8 +128,7 @@ class Sketcher:
     @cached_property
     def _proxies(self) -> NDArray[np.intp]:
         """Rows of the numbers that have a correlation."""
-        features = self.schema.features
-        kinds = [features[j].kind for j in self._with_numbers]
+        kinds = [f.kind for _, f in self._single for _ in range(NUMBERS[f.kind])]
         return np.flatnonzero([kind not in WITHOUT_CORRELATION for kind in kinds])
 
     def _numbers(self, examples: Examples) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -124,7 +136,7 @@ class Sketcher:
         shape = len(self._with_numbers), examples.count
         values, present = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
         row = 0
-        for feature in self.schema.features:
+        for _, feature in self._single:
             first = row
             for numbers in numbers_of(examples, feature) if NUMBERS[feature.kind] else ():
                 values[row] = numbers
@@ -133,12 +145,16 @@ class Sketcher:
                 present[first:row] = present_in(examples, feature, values[first])
         return values, present
 
-    def _baseline_counts(self, present: NDArray[np.bool_], ids: Runs) -> NDArray[np.uint32]:
+    def _baseline_counts(
+        self, examples: Examples, present: NDArray[np.bool_], ids: Runs
+    ) -> NDArray[np.uint32]:
         counts = np.zeros(len(self.schema.features), dtype=np.int64)
         counts[self._with_ids] = ids.totals(len(self._with_ids))
         # Ids of a list may be several an example: its numbers tell how many examples.
         counts[self._with_numbers] = np.count_nonzero(present, axis=1)
-        return np.asarray(present.shape[1] - counts, dtype=np.uint32)
+        for j, group in self._groups:
+            counts[j] = examples.present(group).sum()
+        return np.asarray(examples.count - counts, dtype=np.uint32)
 
 
 def _bucketed(values: NDArray[np.float32], present: NDArray[np.bool_]) -> Runs:

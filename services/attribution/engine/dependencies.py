@@ -103,15 +103,15 @@ class Dependencies:
         return np.array(owners, dtype=np.int64)[inverse.reshape(-1)].reshape(row.shape)
 
     def _of_inputs(self, schema: Schema) -> Iterable[Tensor]:
-        users: dict[str, list[int]] = {}
+        places: dict[str, list[tuple[int, int | None]]] = {}
         for j, feature in enumerate(schema.features):
-            for name in feature.inputs:
-                users.setdefault(name, []).append(j)
+            for column in feature.members:
+                for name in column.inputs:
+                    places.setdefault(name, []).append((j, column.column))
         for spec in schema.inputs:
             labels = torch.zeros((1, *spec.shape), dtype=torch.int64)
-            for j in users.get(spec.name, ()):
-                column = schema.features[j].column
-                where = ... if column is None else (slice(None), column)
+            for j, place in places.get(spec.name, ()):
+                where = ... if place is None else (slice(None), place)
                 labels[where] = self.sets.label(1 << j)
             yield labels
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.attribution.domain.checkpoint import Schema
+from services.attribution.domain.checkpoint import Feature, Group, Schema
 from services.attribution.domain.example import Examples
 from services.attribution.engine.device import array_of, tensor_of
 
@@ -96,15 +96,15 @@ def presence(examples: Examples) -> NDArray[np.bool_]:
         differs = array[:, list(which)] != np.array(baselines, dtype=np.float64).astype(array.dtype)
         present[list(positions)] = differs.T
     for j, feature in enumerate(schema.features):
-        if feature.column is None:
+        if isinstance(feature, Group) or feature.column is None:
             present[j] = examples.present(feature)
     return present
 
 
 def _packed(schema: Schema) -> dict[str, list[tuple[int, int, float]]]:
-    """Return the features of each packed input: position, column, baseline."""
+    """Return the features of each packed input, but for groups: position, column, baseline."""
     places: dict[str, list[tuple[int, int, float]]] = {}
     for j, feature in enumerate(schema.features):
-        if feature.column is not None:
+        if isinstance(feature, Feature) and feature.column is not None:
             places.setdefault(feature.input, []).append((j, feature.column, feature.baseline))
     return places

@@ -30,6 +30,8 @@ class Job:
 
     def run(self) -> Tensor:
         """Return the change of the output for every pair, `[pairs]`."""
+        if not self.trunk.joint:
+            return self._of_tower()
         structured = StructuredPart(self.trunk, self.block, self.pairs, self.scratch)
         structured.run()
         deltas = {i: sure(structured.delta(i)) for i in self.trunk.written()}
@@ -37,6 +39,11 @@ class Job:
         if output in deltas:
             return deltas[output].dense().reshape(-1)
         return self._rerun(deltas) if self.trunk.again else self._by_row(deltas)
+
+    def _of_tower(self) -> Tensor:
+        """A class of one feature meets no other: the output itself is its tower."""
+        change = self.block.delta(self.trunk, self.trunk.graph.output)
+        return change.index_select(0, self.pairs.rows).reshape(-1)
 
     def _by_row(self, deltas: Mapping[int, Delta]) -> Tensor:
         """Pass the deltas on, whole rows at a time."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import Feature
+from services.attribution.domain.checkpoint import AnyFeature
 from services.attribution.domain.example import Examples
 from services.attribution.engine.device import array_of, computing_on, tensor_of
 from services.attribution.engine.program import AblationProgram
@@ -38,15 +38,11 @@ def _ablated(examples: Examples) -> Iterator[Examples]:
         yield _side_by_side(examples, features[start : start + _FEATURES_AT_ONCE])
 
 
-def _side_by_side(examples: Examples, features: tuple[Feature, ...]) -> Examples:
+def _side_by_side(examples: Examples, features: tuple[AnyFeature, ...]) -> Examples:
     rows = np.tile(np.arange(examples.count), len(features))
     repeated = examples.take(rows)
     for k, feature in enumerate(features):
-        span = slice(k * examples.count, (k + 1) * examples.count)
-        for name in feature.inputs:
-            array = repeated.arrays[name]
-            place = array if feature.column is None else array[:, feature.column]
-            place[span] = feature.baseline
+        repeated.ablate_rows(feature, slice(k * examples.count, (k + 1) * examples.count))
     return repeated
 
 

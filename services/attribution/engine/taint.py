@@ -68,11 +68,11 @@ def _changes(repeated: Examples, features: Sequence[int]) -> Iterator[Examples]:
     for poison in (False, True):
         arrays = {name: array.copy() for name, array in repeated.arrays.items()}
         for row, j in enumerate(features):
-            feature = schema.features[j]
-            for name in feature.inputs:
-                place = (row,) if feature.column is None else (row, feature.column)
+            places = [(c, name) for c in schema.features[j].members for name in c.inputs]
+            for column, name in places:
+                place = (row,) if column.column is None else (row, column.column)
                 if not poison:
-                    arrays[name][place] = feature.baseline
+                    arrays[name][place] = column.baseline
                 elif arrays[name].dtype.kind == "f":
                     arrays[name][place] = np.nan
         yield Examples(schema, arrays)

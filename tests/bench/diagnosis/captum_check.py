@@ -35,7 +35,7 @@ def check_against_captum(scoring: Scoring, table: pa.Table) -> None:
 def _relative(scoring: Scoring, table: pa.Table, place: int) -> NDArray[np.float64]:
     """Return Captum's p - p~ over p, [N], of the feature at that place."""
     examples = examples_of(scoring.scorer, table.slice(0, _ROWS))
-    schema, feature = examples.schema, examples.schema.features[place]
+    schema, feature = examples.schema, examples.schema.columns[place]
     arguments = {name: torch.from_numpy(array) for name, array in examples.arrays.items()}
     row = {name: torch.from_numpy(array) for name, array in schema.baseline_row().items()}
 

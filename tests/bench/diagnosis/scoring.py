@@ -67,7 +67,7 @@ class Scoring:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The checkpoint's features as the aggregator knows them."""
-        found = self.scorer.checkpoint.schema.features
+        found = self.scorer.checkpoint.schema.columns
         return tuple(Feature(each.name, FeatureKind[each.kind.name]) for each in found)
 
     def __call__(self, table: pa.Table) -> Seen:

@@ -88,7 +88,8 @@ def _job(
             f"reading Parquet needs Arrow ({error}): pip install 'aftershock[arrow]'"
         ) from error
     checkpoint = _newest(client, model)
-    features = [feature.name for feature in checkpoint.features]
+    # A group has no column in the file; its members have.
+    features = [name for f in checkpoint.features for name in f.members or [f.name]]
     return Backfill(client, History(file, Columns(*columns), features, window), checkpoint)
 
 

@@ -28,15 +28,23 @@ class Feature(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     kind: aftershock.v1.example_pb2.FeatureKind.ValueType
+    @property
+    def members(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of a GROUP, the columns of the examples that are ablated as one; they are no features of their
+        own. Empty for every other kind.
+        """
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         kind: aftershock.v1.example_pb2.FeatureKind.ValueType = ...,
+        members: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["kind", b"kind", "name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kind", b"kind", "members", b"members", "name", b"name"]) -> None: ...
 
 Global___Feature: typing_extensions.TypeAlias = Feature
 

@@ -53,6 +53,10 @@ class _FeatureKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     FEATURE_KIND_WEIGHTED_ID_LIST: _FeatureKind.ValueType  # 4
     FEATURE_KIND_EMBEDDING: _FeatureKind.ValueType  # 5
     FEATURE_KIND_ENCODED_EMBEDDING: _FeatureKind.ValueType  # 6
+    FEATURE_KIND_GROUP: _FeatureKind.ValueType  # 7
+    """Several columns of the examples that are ablated, and switched off, as one. It is absent where
+    all of them are.
+    """
 
 class FeatureKind(_FeatureKind, metaclass=_FeatureKindEnumTypeWrapper):
     """How a feature's values look, and so what stands for "absent"."""
@@ -64,6 +68,10 @@ FEATURE_KIND_ID_LIST: FeatureKind.ValueType  # 3
 FEATURE_KIND_WEIGHTED_ID_LIST: FeatureKind.ValueType  # 4
 FEATURE_KIND_EMBEDDING: FeatureKind.ValueType  # 5
 FEATURE_KIND_ENCODED_EMBEDDING: FeatureKind.ValueType  # 6
+FEATURE_KIND_GROUP: FeatureKind.ValueType  # 7
+"""Several columns of the examples that are ablated, and switched off, as one. It is absent where
+all of them are.
+"""
 Global___FeatureKind: typing_extensions.TypeAlias = FeatureKind
 
 @typing.final
@@ -80,7 +88,9 @@ class ExampleBatch(google.protobuf.message.Message):
     """Chosen by the sender; a batch that arrives twice counts once."""
     population: Global___Population.ValueType
     arrow_stream: builtins.bytes
-    """An Arrow IPC stream: one column per feature of the checkpoint's schema."""
+    """An Arrow IPC stream: one column per feature of the checkpoint's schema, and
+    in a group's stead one per member.
+    """
     @property
     def event_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the model scored them. Decides the window."""

@@ -89,7 +89,7 @@ class _QuantityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
 class Quantity(_Quantity, metaclass=_QuantityEnumTypeWrapper):
     """What is counted of a feature's values. Each kind of feature has some of them, in this order:
     NUMERIC: VALUE; CATEGORICAL: ID; ID_LIST: LENGTH, ID; WEIGHTED_ID_LIST: LENGTH, WEIGHT_SUM, ID;
-    EMBEDDING and ENCODED_EMBEDDING: NORM.
+    EMBEDDING and ENCODED_EMBEDDING: NORM; GROUP: none.
     """
 
 QUANTITY_UNSPECIFIED: Quantity.ValueType  # 0

@@ -29,7 +29,7 @@ def captum_drops(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     row = SCHEMA.baseline_row()
     baselines = tuple(torch.from_numpy(row[s.name]).unsqueeze(0) for s in SCHEMA.inputs)
     masks = [torch.zeros((1, *s.shape), dtype=torch.long) for s in SCHEMA.inputs]
-    for j, feature in enumerate(SCHEMA.features):
+    for j, feature in enumerate(SCHEMA.columns):
         for place in feature.inputs:
             mask = masks[SCHEMA.input_index[place]]
             (mask if feature.column is None else mask[:, feature.column]).fill_(j)
@@ -39,7 +39,7 @@ def captum_drops(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         )
         predictions = predict(*inputs).numpy()
     columns = []
-    for feature in SCHEMA.features:
+    for feature in SCHEMA.columns:
         drop = drops[SCHEMA.input_index[feature.input]].reshape(64, -1)
         columns.append(drop[:, feature.column or 0].numpy())
     return predictions, np.stack(columns, axis=1)

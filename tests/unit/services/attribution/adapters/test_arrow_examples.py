@@ -214,7 +214,7 @@ def test_what_is_not_finite_is_refused_in_every_kind(
     kind: FeatureKind, row: int, wrong: float
 ) -> None:
     name, value, error = OF_EACH_KIND[kind]
-    assert SCHEMA.features[SCHEMA.index[name]].kind is kind
+    assert {c.name: c.kind for c in SCHEMA.columns}[name] is kind
     column = pa.array([value(wrong if r == row else 0.5) for r in range(ROWS)])
     place = f"[{row}]" if error is NotFinite else ""
     refused(with_column(name, column), error, "row" if place else "holds", f".{name}{place}")

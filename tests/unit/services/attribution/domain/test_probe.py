@@ -20,7 +20,7 @@ def test_probes_keep_to_cardinalities_and_dtypes() -> None:
     for spec in SCHEMA.inputs:
         assert probes.arrays[spec.name].dtype == spec.dtype
         assert probes.arrays[spec.name].shape == (200, *spec.shape)
-    for feature in SCHEMA.features:
+    for feature in SCHEMA.columns:
         if feature.cardinality is not None:
             ids = probes.arrays[feature.input]
             ids = ids if feature.column is None else ids[:, feature.column]

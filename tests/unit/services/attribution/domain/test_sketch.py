@@ -61,7 +61,7 @@ def bucket(name: str, value: float) -> int:
 
 ALL = [
     (feature, name, values)
-    for feature in SCHEMA.features
+    for feature in SCHEMA.columns
     for name, values in quantities(feature, EXAMPLES)
 ]
 

@@ -6,7 +6,7 @@ feature; the heads join the vectors. All in plain PyTorch as a modeller would wr
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from services.attribution.domain.checkpoint import (
     Checkpoint,
     Feature,
     FeatureKind,
+    Group,
     InputSpec,
     Output,
     Schema,
@@ -89,36 +90,47 @@ def make_schema(counts: Counts = Counts()) -> Schema:
     return Schema(tuple(inputs), tuple(features))
 
 
+def grouped(schema: Schema, groups: Mapping[str, Sequence[str]]) -> Schema:
+    """The same columns with some of them in groups, which come first."""
+    columns = {column.name: column for column in schema.columns}
+    made = [Group(name, tuple(columns.pop(m) for m in names)) for name, names in groups.items()]
+    return Schema(schema.inputs, (*made, *columns.values()))
+
+
+GROUPS = {"profile": ("n0", "n2", "c1"), "session": ("c0", "l0"), "media": ("w0", "x0")}
+"""Of columns side by side and apart, of every kind; attention is within the second."""
+
+
 class Vectors(nn.Module):
     """One vector of `width` for every feature that is not numeric, and the numeric ones as one."""
 
     def __init__(self, schema: Schema, width: int, *, shared: bool = False) -> None:
         super().__init__()
         self.schema = schema
-        kinds = [f.kind for f in schema.features]
+        kinds = [f.kind for f in schema.columns]
         self.numeric = kinds.count(FeatureKind.NUMERIC)
-        tabled = [f for f in schema.features if f.kind.dtype == I64 and f.cardinality]
+        tabled = [f for f in schema.columns if f.kind.dtype == I64 and f.cardinality]
         table = nn.Embedding(CARDINALITY, width)
         self.tables = nn.ModuleDict(
             {f.name: table if shared else nn.Embedding(CARDINALITY, width) for f in tabled}
         )
         dense = [
             f
-            for f in schema.features
+            for f in schema.columns
             if f.kind in (FeatureKind.EMBEDDING, FeatureKind.ENCODED_EMBEDDING)
         ]
         self.projections = nn.ModuleDict({f.name: nn.Linear(DIMENSION, width) for f in dense})
 
     @property
     def count(self) -> int:
-        return len(self.schema.features) - self.numeric
+        return len(self.schema.columns) - self.numeric
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor | None, list[Tensor]]:
         """Return the numeric values [B, n], and the vectors [B, width] of the others."""
         by_name = dict(zip([s.name for s in self.schema.inputs], inputs, strict=True))
         vectors = [
             self._vector(f, by_name)
-            for f in self.schema.features
+            for f in self.schema.columns
             if f.kind is not FeatureKind.NUMERIC
         ]
         return by_name.get("dense"), vectors

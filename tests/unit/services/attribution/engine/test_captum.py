@@ -9,21 +9,23 @@ from captum.attr import FeatureAblation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.attribution.domain.checkpoint import Output
+from services.attribution.domain.checkpoint import Output, Schema
+from services.attribution.domain.example import Examples
 from services.attribution.domain.lfi import LfiMethod, attribute
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import AblationProgram
 from tests.checkpoints import random_examples
 from tests.unit.services.attribution.engine.architectures import (
     ARCHITECTURES,
+    GROUPS,
     checkpoint_of,
     exported,
+    grouped,
     make_schema,
     seeded,
 )
 
-SCHEMA = make_schema()
-EXAMPLES = random_examples(SCHEMA, 17, seed=4)
+SCHEMAS = {"single": make_schema(), "groups": grouped(make_schema(), GROUPS)}
 THRESHOLD = 0.5
 Matrix = NDArray[np.float64]
 
@@ -32,36 +34,39 @@ def _output(name: str) -> Output:
     return Output.PROBABILITY if name == "probability" else Output.LOGIT
 
 
-def engine(name: str) -> AblationProgram:
-    program = exported(seeded(ARCHITECTURES[name], SCHEMA), SCHEMA)
-    return compiled(program, checkpoint_of(SCHEMA, _output(name)))
+def engine(name: str, schema: Schema) -> AblationProgram:
+    program = exported(seeded(ARCHITECTURES[name], schema), schema)
+    return compiled(program, checkpoint_of(schema, _output(name)))
 
 
-def captum(name: str) -> tuple[Matrix, Matrix]:
+def captum(name: str, examples: Examples) -> tuple[Matrix, Matrix]:
     """Return the probabilities [N, 1], and Captum's `p - p~` [N, M], of the model in float64."""
-    module = copy.deepcopy(seeded(ARCHITECTURES[name], SCHEMA)).double()
+    schema = examples.schema
+    module = copy.deepcopy(seeded(ARCHITECTURES[name], schema)).double()
 
     def probabilities(*inputs: Tensor) -> Tensor:
         answer: Tensor = module(*inputs)
         return answer if _output(name) is Output.PROBABILITY else torch.sigmoid(answer)
 
-    row = SCHEMA.baseline_row()
-    arguments = tuple(_doubled(a) for a in EXAMPLES.arguments())
-    baselines = tuple(_doubled(row[s.name]).unsqueeze(0) for s in SCHEMA.inputs)
-    masks = [torch.zeros((1, *spec.shape), dtype=torch.int64) for spec in SCHEMA.inputs]
-    position = SCHEMA.input_index
-    for j, feature in enumerate(SCHEMA.features):
-        for place in feature.inputs:
-            where = slice(None) if feature.column is None else feature.column
+    row = schema.baseline_row()
+    arguments = tuple(_doubled(a) for a in examples.arguments())
+    baselines = tuple(_doubled(row[s.name]).unsqueeze(0) for s in schema.inputs)
+    masks = [torch.zeros((1, *spec.shape), dtype=torch.int64) for spec in schema.inputs]
+    position = schema.input_index
+    places = [(j, c) for j, f in enumerate(schema.features) for c in f.members]
+    for j, column in places:
+        for place in column.inputs:
+            where = slice(None) if column.column is None else column.column
             masks[position[place]][:, where] = j
     with torch.no_grad():
         parts = FeatureAblation(probabilities).attribute(
             arguments, baselines=baselines, feature_mask=tuple(masks)
         )
         predictions = probabilities(*arguments).numpy()[:, np.newaxis]
+    firsts = [feature.members[0] for feature in schema.features]
     columns = [
-        parts[position[f.input]].reshape(EXAMPLES.count, -1)[:, f.column or 0].numpy()
-        for f in SCHEMA.features
+        parts[position[c.input]].reshape(examples.count, -1)[:, c.column or 0].numpy()
+        for c in firsts
     ]
     return predictions, np.stack(columns, axis=1)
 
@@ -71,11 +76,13 @@ def _doubled(array: NDArray[np.generic]) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 
+@pytest.mark.parametrize("columns", SCHEMAS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_deltas_and_importances_equal_captums(name: str) -> None:
-    before, change = captum(name)
+def test_deltas_and_importances_equal_captums(name: str, columns: str) -> None:
+    examples = random_examples(SCHEMAS[columns], 17, seed=4)
+    before, change = captum(name, examples)
     after = before - change
-    ablations = engine(name).ablate(EXAMPLES)
+    ablations = engine(name, SCHEMAS[columns]).ablate(examples)
     close(ablations.dense(), np.log(after / (1 - after)) - np.log(before / (1 - before)), 1e-5)
     close(attribute(ablations, LfiMethod.RELATIVE, THRESHOLD).dense(), change / before, 2e-5)
     equation_1 = np.where(

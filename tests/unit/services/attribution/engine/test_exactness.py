@@ -13,29 +13,36 @@ from services.attribution.engine.program import AblationProgram, Limits
 from tests.checkpoints import random_examples
 from tests.unit.services.attribution.engine.architectures import (
     ARCHITECTURES,
+    GROUPS,
     brute_force,
     checkpoint_of,
     exported,
+    grouped,
     make_schema,
     seeded,
 )
 
 SCHEMA = make_schema()
+SCHEMAS = {"single": SCHEMA, "groups": grouped(SCHEMA, GROUPS)}
 TOLERANCE = 1e-5
 """Of a logit delta, relative to the largest logit or delta (or to 1)."""
 
 
 @cache
-def _built(name: str, limits: Limits | None = None) -> tuple[nn.Module, AblationProgram, Output]:
-    module = seeded(ARCHITECTURES[name], SCHEMA)
+def _built(
+    name: str, columns: str = "single", limits: Limits | None = None
+) -> tuple[nn.Module, AblationProgram, Output]:
+    schema = SCHEMAS[columns]
+    module = seeded(ARCHITECTURES[name], schema)
     output = Output.PROBABILITY if name == "probability" else Output.LOGIT
-    return module, compiled(exported(module, SCHEMA), checkpoint_of(SCHEMA, output), limits), output
+    return module, compiled(exported(module, schema), checkpoint_of(schema, output), limits), output
 
 
+@pytest.mark.parametrize("columns", SCHEMAS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_deltas_equal_brute_force_in_float64(name: str) -> None:
-    module, program, output = _built(name)
-    examples = random_examples(SCHEMA, 101, seed=1, absent=0.5)
+def test_deltas_equal_brute_force_in_float64(name: str, columns: str) -> None:
+    module, program, output = _built(name, columns)
+    examples = random_examples(SCHEMAS[columns], 101, seed=1, absent=0.5)
     logits, deltas = brute_force(module, examples, output)
     answer = program.ablate(examples)
     scale = max(1.0, float(np.abs(logits).max()), float(np.abs(deltas).max()))
@@ -60,19 +67,21 @@ def test_importances_equal_brute_force(name: str, method: LfiMethod) -> None:
     np.testing.assert_allclose(got, wanted, atol=2 * TOLERANCE)
 
 
+@pytest.mark.parametrize("columns", SCHEMAS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_zero_means_no_effect(name: str) -> None:
-    module, program, output = _built(name)
-    examples = random_examples(SCHEMA, 101, seed=2, absent=0.5)
+def test_zero_means_no_effect(name: str, columns: str) -> None:
+    module, program, output = _built(name, columns)
+    examples = random_examples(SCHEMAS[columns], 101, seed=2, absent=0.5)
     _, deltas = brute_force(module, examples, output)
     np.testing.assert_array_equal(program.ablate(examples).dense() != 0, np.abs(deltas) > 1e-12)
 
 
+@pytest.mark.parametrize("columns", SCHEMAS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_coverage_depends_on_neither_batch_nor_order_nor_limits(name: str) -> None:
-    _, program, _ = _built(name)
-    _, other, _ = _built(name, Limits(workers=2, block_rows=33, chunk_pairs=64))
-    examples = random_examples(SCHEMA, 613, seed=3, absent=0.5)
+def test_coverage_depends_on_neither_batch_nor_order_nor_limits(name: str, columns: str) -> None:
+    _, program, _ = _built(name, columns)
+    _, other, _ = _built(name, columns, Limits(workers=2, block_rows=33, chunk_pairs=64))
+    examples = random_examples(SCHEMAS[columns], 613, seed=3, absent=0.5)
     whole = program.ablate(examples).dense() != 0
     np.testing.assert_array_equal(other.ablate(examples).dense() != 0, whole)
     order = np.random.default_rng(0).permutation(examples.count)

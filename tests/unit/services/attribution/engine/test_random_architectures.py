@@ -18,6 +18,7 @@ from tests.unit.services.attribution.engine.architectures import (
     brute_force,
     checkpoint_of,
     exported,
+    grouped,
     make_schema,
     mlp,
     seeded,
@@ -94,6 +95,27 @@ class Drawn(Model):
         return ways.get(name, lambda: side)()
 
 
+def _schema(counts: Counts, mates: list[int]) -> Schema:
+    """Return a schema in which columns with the same number, other than 0, are in a group."""
+    schema = make_schema(counts)
+    groups: dict[str, list[str]] = {}
+    for column, mate in zip(schema.columns, mates, strict=False):
+        if mate:
+            groups.setdefault(f"group {mate}", []).append(column.name)
+    return grouped(schema, groups)
+
+
+COUNTS = st.builds(
+    Counts,
+    numeric=st.integers(1, 4),
+    categorical=st.integers(1, 4),
+    id_list=st.integers(0, 2),
+    weighted=st.integers(0, 2),
+    embedding=st.integers(0, 2),
+    encoded=st.integers(0, 2),
+)
+
+
 @settings(
     max_examples=12,
     deadline=None,
@@ -101,24 +123,15 @@ class Drawn(Model):
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(
-    counts=st.builds(
-        Counts,
-        numeric=st.integers(1, 4),
-        categorical=st.integers(1, 4),
-        id_list=st.integers(0, 2),
-        weighted=st.integers(0, 2),
-        embedding=st.integers(0, 2),
-        encoded=st.integers(0, 2),
-    ),
+    schema=st.builds(_schema, COUNTS, st.lists(st.integers(0, 4), min_size=16, max_size=16)),
     front=st.sampled_from(FRONTS),
     branches=st.lists(st.sampled_from(BRANCHES), min_size=1, max_size=3),
     end=st.sampled_from(ENDS),
     seed=st.integers(0, 1000),
 )
 def test_any_architecture_equals_brute_force(
-    counts: Counts, front: str, branches: list[str], end: str, seed: int
+    schema: Schema, front: str, branches: list[str], end: str, seed: int
 ) -> None:
-    schema = make_schema(counts)
     module = seeded(lambda s: Drawn(s, front, branches, end), schema, seed)
     program = compiled(exported(module, schema), checkpoint_of(schema))
     examples = random_examples(schema, 13, seed=seed)
