@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,22 @@ SCHEMA = Schema(
     ),
 )
 """Packed and own inputs, baselines other than 0, bounded and hashed ids."""
+
+GROUPS = {
+    "user_profile": ("user_age", "zip_code", "watched", "user_embedding"),
+    "taste": ("release_year", "gender"),
+}
+
+
+def grouped(schema: Schema, groups: Mapping[str, Sequence[str]]) -> Schema:
+    """Return the same columns with some of them in groups, which come first."""
+    columns = {column.name: column for column in schema.columns}
+    made = [Group(name, tuple(columns.pop(m) for m in names)) for name, names in groups.items()]
+    return Schema(schema.inputs, (*made, *columns.values()))
+
+
+GROUPED = grouped(SCHEMA, GROUPS)
+"""`SCHEMA` with groups of packed and own inputs, and a feature of every kind beside them."""
 
 
 class Towers(nn.Module):
@@ -219,12 +235,17 @@ class Manifest:
 
 
 def small_checkpoint(
-    folder: Path, name: str = "concat", manifest: Manifest | None = None, *, seed: int = 0
+    folder: Path,
+    name: str = "concat",
+    manifest: Manifest | None = None,
+    *,
+    seed: int = 0,
+    schema: Schema = SCHEMA,
 ) -> Path:
     """Write the small model of that name with seeded weights into `folder` and return it."""
     output = Output.PROBABILITY if name == "probability" else Output.LOGIT
     module = small_model(name, seed=seed)
-    return save_checkpoint(folder, module, SCHEMA, manifest or Manifest(output=output))
+    return save_checkpoint(folder, module, schema, manifest or Manifest(output=output))
 
 
 def small_model(name: str, *, seed: int = 0) -> nn.Module:

@@ -7,10 +7,11 @@ import pytest
 
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.errors import NotFinite
+from services.attribution.domain.example import Examples
 from services.attribution.engine.compiler import compiled
 from services.attribution.plain_ablation import PlainAblation
 from services.attribution.ports import Ablator
-from tests.checkpoints import SCHEMA, SMALL_MODELS, random_examples
+from tests.checkpoints import GROUPED, SCHEMA, SMALL_MODELS, grouped, random_examples
 from tests.unit.services.attribution.predictors import small_predictor
 
 ABLATORS: dict[str, Callable[[TorchPredictor], Ablator]] = {
@@ -109,3 +110,31 @@ def test_only_the_wanted_features_are_ablated(ablator: Ablator, wanted: Sequence
     expected = np.where(mask, everything, 0.0)
     assert some.dense() == pytest.approx(expected, rel=1e-5, abs=1e-5)
     assert some.logits == pytest.approx(ablator.ablate(EXAMPLES).logits, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("make", ABLATORS.values(), ids=ABLATORS.keys())
+@pytest.mark.parametrize("name", ["dots", "norm"])
+def test_a_group_is_ablated_as_one(name: str, make: Callable[[TorchPredictor], Ablator]) -> None:
+    predictor = small_predictor(name, GROUPED)
+    ablator, examples = make(predictor), Examples(GROUPED, EXAMPLES.arrays)
+    deltas = ablator.ablate(examples).dense()
+    before = predictor.logits(examples).astype(np.float64)
+    for j, feature in enumerate(GROUPED.features):
+        after = predictor.logits(examples.ablated([feature])).astype(np.float64)
+        assert deltas[:, j] == pytest.approx(after - before, rel=1e-4, abs=5e-6)
+        assert not deltas[~examples.present(feature), j].any()
+    for size in (1, 7, 29, 101):
+        part = ablator.ablate(examples.part(0, size)).dense()
+        assert np.array_equal(part != 0, deltas[:size] != 0)
+    only = np.arange(len(GROUPED.features)) == 1
+    alone = ablator.ablate(examples, only).dense()
+    assert np.array_equal(alone != 0, (deltas != 0) & only)
+
+
+@pytest.mark.parametrize("make", ABLATORS.values(), ids=ABLATORS.keys())
+def test_one_group_of_all_columns_is_ablated(make: Callable[[TorchPredictor], Ablator]) -> None:
+    schema = grouped(SCHEMA, {"all": list(SCHEMA.index)})
+    predictor, examples = small_predictor("dots", schema), Examples(schema, EXAMPLES.arrays)
+    nothing = predictor.logits(examples.ablated(schema.features)).astype(np.float64)
+    deltas = make(predictor).ablate(examples).dense()
+    assert deltas[:, 0] == pytest.approx(nothing - predictor.logits(examples), abs=5e-5)

@@ -5,23 +5,26 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import protovalidate
 import pytest
 from numpy.typing import NDArray
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from aftershock.v1.importance_pb2 import FeatureProfile, LfiBlock, Quantity
 from aftershock.v1.shift_pb2 import RankBy
-from services.aggregator.adapters.incoming import block_of
-from services.aggregator.domain.checkpoint import Feature, FeatureKind
+from services.aggregator.adapters.incoming import block_of, checkpoint_of
+from services.aggregator.domain.checkpoint import FeatureKind
 from services.aggregator.domain.quantity import layout_of
 from services.aggregator.domain.sketch import check_layout
 from services.attribution.adapters.grpc_messages import block_message as attribution_message
+from services.attribution.adapters.grpc_messages import checkpoint_message
 from services.attribution.domain.block import Batch
 from services.attribution.domain.block import LfiBlock as AttributedBlock
 from services.attribution.domain.block import Population as AttributedPopulation
+from services.attribution.domain.example import Examples
 from services.attribution.domain.lfi import LfiMethod, SparseLfi
 from services.attribution.domain.sketch import Sketcher
-from tests.checkpoints import SCHEMA, random_examples
+from tests.checkpoints import GROUPED, GROUPS, SCHEMA, random_examples
 from tests.unit.services.aggregator.served import (
     NAME,
     TIMEOUT,
@@ -173,21 +176,25 @@ async def test_a_moment_that_is_no_number_is_refused(stub: Client) -> None:
 
 
 def test_both_services_agree_on_every_kind_of_feature() -> None:
-    examples = random_examples(SCHEMA, 200, seed=3)
+    checkpoint = replace(FORMULA, schema=GROUPED)
+    examples = Examples(GROUPED, random_examples(SCHEMA, 200, seed=3).arrays)
     predictions = np.linspace(0.1, 0.9, 200, dtype=np.float32)
     nothing = np.zeros(0, np.uint32)
     lfi = SparseLfi(
-        np.zeros(len(SCHEMA.features) + 1, np.uint32),
+        np.zeros(len(GROUPED.features) + 1, np.uint32),
         nothing,
         nothing.view(np.float32),
         predictions,
     )
     batch = Batch("b", AttributedPopulation.DISPLAYED, NOON + timedelta(minutes=1), b"")
-    sketch = Sketcher(SCHEMA)(examples).sketch(predictions)
-    sent = AttributedBlock(batch, FORMULA, LfiMethod.PSEUDO_LOSS, lfi, sketch)
+    sketch = Sketcher(GROUPED)(examples).sketch(predictions)
+    sent = AttributedBlock(batch, checkpoint, LfiMethod.PSEUDO_LOSS, lfi, sketch)
     message = attribution_message(sent, with_examples=False)
     read = block_of(LfiBlock.FromString(message.SerializeToString()))
     assert read.sketch is not None
-    features = [Feature(f.name, FeatureKind[f.kind.name]) for f in SCHEMA.columns]
+    told = checkpoint_message(checkpoint)
+    protovalidate.validate(told)
+    assert list(told.features[0].members) == list(GROUPS["user_profile"])
+    features = checkpoint_of(told).features
     check_layout(read.sketch, layout_of(features), 200)
-    assert {f.kind for f in features} == set(FeatureKind) - {FeatureKind.GROUP}
+    assert {f.kind for f in features} == set(FeatureKind)

@@ -1,6 +1,7 @@
 """Kill switches in a flagd configuration."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,18 @@ class Switches:
         if not self.shares or key is None:
             return self.killed
         return self.killed - {f for f, share in self.shares.items() if share.holds(key)}
+
+    def of_members(self, groups: Mapping[str, frozenset[str]]) -> "Switches":
+        """Return the switches with each of the groups replaced by its members.
+
+        A member that is switched off on its own, too, has no share: off too often does less harm.
+        """
+        if not self.killed & groups.keys():
+            return self
+        members = {f: groups.get(f, frozenset({f})) for f in self.killed}
+        times = Counter(m for some in members.values() for m in some)
+        shares = {m: share for f, share in self.shares.items() for m in members[f] if times[m] == 1}
+        return Switches(frozenset(times), shares)
 
 
 def switches(configuration: str, model: str) -> Switches:

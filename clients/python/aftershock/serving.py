@@ -44,6 +44,7 @@ class KillSwitchGuard:
         *,
         model: str,
         features: Iterable[str] | None = None,
+        groups: Mapping[str, Iterable[str]] | None = None,
         on_change: Callable[[frozenset[str]], None] | None = None,
     ) -> None:
         """Start to follow.
@@ -54,6 +55,8 @@ class KillSwitchGuard:
             model: id of the model.
             features: that this server feeds the model; a kill of another one is logged and left
                 out. All, if not given.
+            groups: members by the name of each group in the checkpoint's manifest; a kill of a
+                group is one of each of its members. `features` are then the members.
             on_change: called with what is killed, on the guard's thread, after each change.
 
         Raises:
@@ -66,6 +69,7 @@ class KillSwitchGuard:
         self._metadata = call_metadata(environment)
         self._model = model.removeprefix("models/")
         self._features = None if features is None else frozenset(features)
+        self._groups = {name: frozenset(members) for name, members in (groups or {}).items()}
         self._on_change = on_change
         self._switches = Switches()
         self._ready = threading.Event()
@@ -77,7 +81,10 @@ class KillSwitchGuard:
 
     @property
     def killed(self) -> frozenset[str]:
-        """The features that are switched off now, be it for all traffic or for part of it."""
+        """The features that are switched off now, be it for all traffic or for part of it.
+
+        Of a group, its members.
+        """
         return self._switches.killed
 
     def is_killed(self, feature: str, key: str | None = None) -> bool:
@@ -170,7 +177,7 @@ class KillSwitchGuard:
 
     def _take(self, configuration: str) -> None:
         try:
-            found = switches(configuration, self._model)
+            found = switches(configuration, self._model).of_members(self._groups)
         except ValueError as error:
             self._complain("configuration", f"kill switches stay as they are: {error}")
             return

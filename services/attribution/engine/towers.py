@@ -17,7 +17,7 @@ from services.attribution.engine.certainty import sure
 from services.attribution.engine.deltas import RULES, Call, NoRule, Operand
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.device import tensor_of
-from services.attribution.engine.graph import Graph, Ref, Step, Value
+from services.attribution.engine.graph import Graph, Ref, Value
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -28,8 +28,8 @@ class Towers:
     def __init__(
         self, graph: Graph, dependencies: Dependencies, baseline: Mapping[int, Value], among: int
     ) -> None:
-        self._steps = {step.index: step for step in graph.steps}
-        self._constants = graph.constants
+        self.steps = {step.index: step for step in graph.steps}
+        self.constants = graph.constants
         self._dependencies = dependencies
         self._baseline = baseline
         self.among = among
@@ -38,42 +38,35 @@ class Towers:
 
     def reaches(self, index: int) -> bool:
         """Return whether any of the features reaches a step."""
-        if index in self._constants:
+        if index in self.constants:
             return False
         return bool(self._dependencies.features(index) & self.among)
 
     def delta(self, index: int, values: Mapping[int, Value], rows: int) -> Tensor:
         """Return how much each element changes when its feature is ablated, `[rows, *shape]`."""
-        step = self._steps.get(index)
-        if index in self._exact or step is None:
-            return self._subtracted(index, values)
-        rule = RULES.get(step.operator)
-        if rule is not None and step.shape is not None and step.dtype in _FLOATS:
-            try:
-                change: Tensor = rule(Call(step, self._operands(step, values, rows), rows))
-                return change
-            except NoRule:
-                pass
-        changed: Tensor = self.ablated(index, values, rows) - values[index]
-        return changed
+        return _Ablating(self, values, rows).delta(index)
 
     def ablated(self, index: int, values: Mapping[int, Value], rows: int) -> Value:
         """Return each element with its feature ablated, computed in the shape of the values."""
-        step = self._steps.get(index)
-        if not self.reaches(index):
-            return values.get(index, rows)
-        if index in self._exact or step is None:
-            mask, baseline = self._mask(index), self._baseline[index]
-            if mask is None:
-                return baseline.expand(values[index].shape)
-            return torch.where(mask, baseline, values[index])
-        changed = {i: self.ablated(i, values, rows) for i in step.inputs}
-        return step.run({**self._constants, **changed}, rows)
+        return _Ablating(self, values, rows).ablated(index)
 
-    def _subtracted(self, index: int, values: Mapping[int, Value]) -> Tensor:
+    def exact(self, index: int) -> bool:
+        """Return whether a step's bits do not depend on the number of rows computed together."""
+        return index in self._exact or index not in self.steps
+
+    def subtracted(self, index: int, values: Mapping[int, Value]) -> Tensor:
+        """Return how much an exact step changes."""
         difference: Tensor = self._baseline[index] - values[index]
         mask = self._mask(index)
         return difference if mask is None else torch.where(mask, difference, 0.0)
+
+    def replaced(self, index: int, values: Mapping[int, Value]) -> Tensor:
+        """Return an exact step's value with the features at their baselines."""
+        mask = self._mask(index)
+        baseline: Tensor = self._baseline[index]
+        if mask is None:
+            return baseline.expand(values[index].shape)
+        return torch.where(mask, baseline, values[index])
 
     def _mask(self, index: int) -> Tensor | None:
         """Return which elements any of the features reaches, `[1, *shape]`; None: all."""
@@ -84,27 +77,67 @@ class Towers:
             self._masks[index] = None if bool(reached.all()) else reached
         return self._masks[index]
 
-    def _operands(self, step: Step, values: Mapping[int, Value], rows: int) -> list[Any]:
-        def operand(argument: Any) -> Any:
-            if isinstance(argument, Ref):
-                return self._operand(argument.index, values, rows)
-            if isinstance(argument, list):
-                return [operand(a) for a in argument]
+
+class _Ablating:
+    """The towers of some rows while one is worked out: what several steps take is done once."""
+
+    def __init__(self, towers: Towers, values: Mapping[int, Value], rows: int) -> None:
+        self._towers = towers
+        self._values = values
+        self._rows = rows
+        self._deltas: dict[int, Tensor] = {}
+        self._ablated: dict[int, Value] = {}
+
+    def delta(self, index: int) -> Tensor:
+        if index not in self._deltas:
+            self._deltas[index] = self._delta(index)
+        return self._deltas[index]
+
+    def ablated(self, index: int) -> Value:
+        if index not in self._ablated:
+            self._ablated[index] = self._value(index)
+        return self._ablated[index]
+
+    def _delta(self, index: int) -> Tensor:
+        if self._towers.exact(index):
+            return self._towers.subtracted(index, self._values)
+        step = self._towers.steps[index]
+        rule = RULES.get(step.operator)
+        if rule is not None and step.shape is not None and step.dtype in _FLOATS:
+            try:
+                operands = [self._operand(argument) for argument in step.arguments]
+                change: Tensor = rule(Call(step, operands, self._rows))
+                return change
+            except NoRule:
+                pass
+        changed: Tensor = self.ablated(index) - self._values[index]
+        return changed
+
+    def _value(self, index: int) -> Value:
+        if not self._towers.reaches(index):
+            return self._values.get(index, self._rows)
+        if self._towers.exact(index):
+            return self._towers.replaced(index, self._values)
+        step = self._towers.steps[index]
+        changed = {i: self.ablated(i) for i in step.inputs}
+        return step.run({**self._towers.constants, **changed}, self._rows)
+
+    def _operand(self, argument: Any) -> Any:
+        if isinstance(argument, list):
+            return [self._operand(a) for a in argument]
+        if not isinstance(argument, Ref):
             return argument
-
-        return [operand(a) for a in step.arguments]
-
-    def _operand(self, index: int, values: Mapping[int, Value], rows: int) -> Any:
-        if index in self._constants:
-            return self._constants[index]
-        value = values[index]
+        index = argument.index
+        if index in self._towers.constants:
+            return self._towers.constants[index]
+        value = self._values[index]
         if isinstance(value, int):
             return value
-        if not self.reaches(index):
+        if not self._towers.reaches(index):
             return Operand(lambda: value, None)
         if not isinstance(value, Tensor) or value.dtype not in _FLOATS:
             raise NoRule("it changes and is no float")
-        return Operand(lambda: value, self.delta(index, values, rows))
+        return Operand(lambda: value, self.delta(index))
 
 
 def _exact_steps(graph: Graph) -> frozenset[int]:

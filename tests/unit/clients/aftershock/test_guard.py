@@ -141,6 +141,36 @@ def test_features_that_are_not_served_here_are_left_out(
     assert "stranger" in caplog.text
 
 
+def test_a_killed_group_is_served_with_each_member_at_its_baseline(
+    sync: FlagSync, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(flags("profile", "a"))
+    values, baselines = {"age": 30, "ids": [1], "a": 5, "b": 6}, {"age": 0, "ids": [], "a": 0}
+    with KillSwitchGuard(
+        served.address,
+        model="ads_ctr",
+        features=values,
+        groups={"profile": ["age", "ids"], "other": ["b"]},
+    ) as guard:
+        assert guard.wait_ready(10.0)
+        assert guard.killed == {"age", "ids", "a"}
+        assert guard.is_killed("ids")
+        assert guard.apply(values, baselines) == {"age": 0, "ids": [], "a": 0, "b": 6}
+        sync.publish(flags("a"))
+        eventually(lambda: guard.killed == {"a"})
+    assert "not served here" not in caplog.text
+
+
+def test_a_group_comes_back_whole_but_for_what_is_killed_on_its_own() -> None:
+    document = json.loads(flags("profile", targeting=shared(40)))
+    document["flags"] |= json.loads(flags("ids"))["flags"]
+    found = switches(json.dumps(document), "ads_ctr")
+    members = found.of_members({"profile": frozenset({"age", "name", "ids"})})
+    assert members.killed == {"age", "name", "ids"}
+    of_users = {members.killed_for(f"user{k}") for k in range(50)}
+    assert of_users == {frozenset({"ids"}), frozenset({"age", "name", "ids"})}
+
+
 def test_a_runbook_that_comes_later_is_found(sync: FlagSync) -> None:
     served = Served(sync)
     served.kill()

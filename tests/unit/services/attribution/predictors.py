@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.adapters.torch_predictor import TorchPredictor
-from services.attribution.domain.checkpoint import Checkpoint, Output
+from services.attribution.domain.checkpoint import Checkpoint, Output, Schema
 from services.attribution.domain.example import Examples
 from services.attribution.plain_ablation import PlainAblation
 from services.attribution.ports import Ablator, Predictor
@@ -27,12 +27,12 @@ def plain(predictor: Predictor) -> Ablator:
 
 
 @cache
-def small_predictor(name: str) -> TorchPredictor:
+def small_predictor(name: str, schema: Schema = SCHEMA) -> TorchPredictor:
     """Return the small model of that name, as a checkpoint folder gives it."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
         scorer = FolderCheckpoints([root], {".pt2": TorchPrograms(plain)}).read(
-            small_checkpoint(root / name, name)
+            small_checkpoint(root / name, name, schema=schema)
         )
     assert isinstance(scorer.predictor, TorchPredictor)
     return scorer.predictor

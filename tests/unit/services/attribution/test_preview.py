@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from services.attribution.domain.errors import UnknownFeature
+from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import sigmoid
 from services.attribution.predict import Predict
 from services.attribution.preview import Preview, ratio_standard_error
-from tests.checkpoints import SCHEMA, random_examples
+from tests.checkpoints import GROUPED, GROUPS, SCHEMA, random_examples
 from tests.unit.services.attribution.predictors import small_predictor
 
 PREDICTOR = small_predictor("dots")
@@ -32,6 +33,17 @@ def test_features_are_ablated_together() -> None:
 def test_an_unknown_feature_is_named() -> None:
     with pytest.raises(UnknownFeature, match="no feature 'agee'") as caught:
         PREVIEW(SAMPLES, ["hour", "agee"])
+    assert caught.value.field == "features[1]"
+
+
+def test_a_group_is_ablated_whole_and_its_members_are_not_ablated_alone() -> None:
+    predictor = small_predictor("dots", GROUPED)
+    preview = Preview(Predict(predictor, 64))
+    samples = [Examples(GROUPED, sample.arrays) for sample in SAMPLES]
+    by_member = PREVIEW(SAMPLES, [*GROUPS["user_profile"], "hour"])
+    assert preview(samples, ["user_profile", "hour"]) == by_member
+    with pytest.raises(UnknownFeature, match="in the group 'user_profile'") as caught:
+        preview(samples, ["hour", "zip_code"])
     assert caught.value.field == "features[1]"
 
 

@@ -24,7 +24,7 @@ from services.attribution.domain.errors import (
     WrongDataType,
 )
 from services.attribution.domain.example import Examples
-from tests.checkpoints import SCHEMA, arrow_stream, arrow_table, random_examples
+from tests.checkpoints import GROUPED, SCHEMA, arrow_stream, arrow_table, random_examples
 
 FIELD = "batch.arrow_stream"
 ROWS = 6
@@ -271,3 +271,18 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
         stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(AttributionError):
         assert decode(bytes(stream), SCHEMA, FIELD).count > 0
+
+
+def test_members_of_a_group_have_columns_and_the_group_has_none() -> None:
+    examples = Examples(GROUPED, random_examples(count=9, seed=2).arrays)
+    table = arrow_table(examples)
+    assert set(table.column_names) == set(SCHEMA.index)
+    decoded = decode(arrow_stream(table), GROUPED, "batch")
+    for name, array in examples.arrays.items():
+        assert np.array_equal(decoded.arrays[name], array)
+    wrong = table.rename_columns({"zip_code": "user_profile"})
+    with pytest.raises(UnknownFeature, match=r"is a group .* user_age, zip_code, watched") as caught:
+        decode(arrow_stream(wrong), GROUPED, "batch")
+    assert caught.value.field == "batch.user_profile"
+    with pytest.raises(MissingFeature, match="'zip_code' has no column"):
+        decode(arrow_stream(table.drop_columns(["zip_code"])), GROUPED, "batch")

@@ -12,7 +12,7 @@ import pytest
 from services.attribution.adapters.json_manifest import Manifest
 from services.attribution.domain.checkpoint import Output
 from services.attribution.domain.errors import CheckpointRefused
-from tests.checkpoints import SCHEMA, TRAINED_UNTIL, write_manifest
+from tests.checkpoints import GROUPED, SCHEMA, TRAINED_UNTIL, write_manifest
 from tests.checkpoints import Manifest as Settings
 
 EXAMPLE = Path(__file__).parents[5] / "docs/reference/checkpoint.md"
@@ -39,6 +39,23 @@ def test_a_manifest_is_read(document: dict[str, Any]) -> None:
     assert manifest.program_sha256 == hashlib.sha256(b"program").hexdigest()
 
 
+def test_groups_stand_where_the_first_of_their_members_stands(document: dict[str, Any]) -> None:
+    document["groups"] = groups("zip_code", "hour") + groups("poster", name="media")
+    schema = Manifest(json.dumps(document).encode()).checkpoint.schema
+    names = list(SCHEMA.index)
+    names[names.index("hour")], names[names.index("poster")] = "g0", "media"
+    assert list(schema.index) == [name for name in names if name != "zip_code"]
+    assert [c.name for c in schema.features[1].members] == ["zip_code", "hour"]
+    assert sorted(schema.columns, key=repr) == sorted(SCHEMA.columns, key=repr)
+
+
+def test_written_groups_are_read(tmp_path: Path) -> None:
+    (tmp_path / "model.pt2").write_bytes(b"program")
+    write_manifest(tmp_path, GROUPED, Settings())
+    schema = Manifest((tmp_path / "manifest.json").read_bytes()).checkpoint.schema
+    assert schema == GROUPED
+
+
 def test_times_are_kept_in_utc(document: dict[str, Any]) -> None:
     local = datetime(2026, 11, 20, 5, tzinfo=timezone(timedelta(hours=5)))
     manifest = Manifest(json.dumps(document | {"trained_until": local.isoformat()}).encode())
@@ -49,7 +66,11 @@ def test_times_are_kept_in_utc(document: dict[str, Any]) -> None:
 def test_the_documented_manifest_is_read() -> None:
     text = EXAMPLE.read_text()
     block = text.split("```json")[1].split("```")[0].replace("9f2c...", "0" * 64)
-    assert len(Manifest(block.encode()).checkpoint.schema.features) == 7
+    assert len(Manifest(block.encode()).checkpoint.schema.features) == 6
+
+
+def groups(*members: str, name: str = "g0") -> list[dict[str, Any]]:
+    return [{"name": name, "features": members}]
 
 
 def put(*path: str | int, value: object) -> Callable[[Any], None]:
@@ -85,6 +106,16 @@ def put(*path: str | int, value: object) -> Callable[[Any], None]:
         (put("features", 4, "baseline", value=7), "feature 'gender': baseline 7"),
         (put("features", 3, "cardinalty", value=7), r"features\[3\].cardinalty: Extra"),
         (put("colour", value="blue"), "colour: Extra"),
+        (put("features", 4, "kind", value="GROUP"), r"features\[4\].kind: "),
+        (put("groups", value=[{"name": "g", "features": []}]), "group 'g' has no members"),
+        (put("groups", value=[{"name": "", "features": ["hour"]}]), r"groups\[0\].name: "),
+        (put("groups", value=[{"name": "g", "members": []}]), r"groups\[0\].features: "),
+        (put("groups", value=groups("hour", "agee")), r"groups\[0\].features\[1\]: .*'agee'"),
+        (put("groups", value=groups("hour", "hour")), r"groups\[0\].features\[1\]: .*'g0' already"),
+        (put("groups", value=groups("hour") + groups("hour")), r"groups\[1\].*'g0' already"),
+        (put("groups", value=groups("hour", name="price")), "feature 'price' appears twice"),
+        (put("groups", value=groups("hour", name="hour")), "feature 'hour' appears twice"),
+        (put("groups", value=groups("hour") + groups("price")), "feature 'g0' appears twice"),
     ],
 )
 def test_a_mistake_is_named(

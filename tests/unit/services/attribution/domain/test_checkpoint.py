@@ -10,6 +10,7 @@ from services.attribution.domain.checkpoint import (
     Checkpoint,
     Feature,
     FeatureKind,
+    Group,
     InputSpec,
     Output,
     Schema,
@@ -54,6 +55,36 @@ def test_a_row_of_baselines() -> None:
 def test_a_schema_is_refused(features: tuple[Feature, ...], message: str) -> None:
     with pytest.raises(CheckpointRefused, match=message):
         Schema(INPUTS, features)
+
+
+def test_members_are_columns_and_no_features() -> None:
+    user = Group("user", (AGE, GENDER))
+    schema = Schema(INPUTS, (HOUR, user, GENRE))
+    assert schema.columns == (HOUR, AGE, GENDER, GENRE)
+    assert schema.index == {"hour": 0, "user": 1, "genre": 2}
+    assert schema.groups == {"age": user, "gender": user}
+    assert schema.baseline_row()["dense"].tolist() == [0.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ((Group("hour", (AGE, GENDER)), HOUR, GENRE), "feature 'hour' appears twice"),
+        ((Group("age", (AGE, GENDER)), HOUR, GENRE), "feature 'age' appears twice"),
+        ((Group("user", (AGE,)), Group("user", (HOUR,)), GENDER, GENRE), "'user' appears twice"),
+        ((Group("user", (AGE, HOUR)), HOUR, GENDER, GENRE), "feature 'hour' appears twice"),
+        ((Group("user", (AGE, GENDER)), GENRE), "'dense' .* belongs to no feature"),
+        ((Group("user", (replace(AGE, column=2), HOUR)), GENDER, GENRE), "column 2 is not in"),
+    ],
+)
+def test_a_schema_of_groups_is_refused(features: tuple[Feature, ...], message: str) -> None:
+    with pytest.raises(CheckpointRefused, match=message):
+        Schema(INPUTS, features)
+
+
+def test_a_group_without_members_is_refused() -> None:
+    with pytest.raises(CheckpointRefused, match="group 'user' has no members"):
+        Group("user", ())
 
 
 def test_training_data_is_not_attributed() -> None:

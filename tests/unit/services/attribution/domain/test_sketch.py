@@ -11,7 +11,7 @@ from services.attribution.domain.checkpoint import Feature, FeatureKind
 from services.attribution.domain.example import Examples
 from services.attribution.domain.runs import Ragged
 from services.attribution.domain.sketch import FURTHEST, MOST_HITTERS, Sketcher, ValueSketch
-from tests.checkpoints import SCHEMA, random_examples
+from tests.checkpoints import GROUPED, SCHEMA, grouped, random_examples
 
 EXAMPLES = random_examples(count=300, seed=4)
 PREDICTIONS = np.random.default_rng(1).random(300).astype(np.float32)
@@ -123,3 +123,20 @@ def test_one_example_is_enough() -> None:
     one = Sketcher(SCHEMA)(EXAMPLES.part(0, 1)).sketch(PREDICTIONS[:1])
     assert (one.moments[:, 1:] == 0).all()
     assert set(one.baseline_counts.tolist()) <= {0, 1}
+
+
+def test_of_a_group_only_the_examples_at_the_baseline_are_counted() -> None:
+    examples = Examples(GROUPED, EXAMPLES.arrays)
+    counts = Sketcher(GROUPED)(examples)
+    expected = [int((~examples.present(feature)).sum()) for feature in GROUPED.features]
+    assert counts.baseline_counts.tolist() == expected
+    single = [feature for feature in GROUPED.features if isinstance(feature, Feature)]
+    assert len(rows(counts.buckets)) == sum(len(quantities(f, EXAMPLES)) for f in single)
+
+
+def test_a_checkpoint_of_nothing_but_a_group_has_no_distributions() -> None:
+    schema = grouped(SCHEMA, {"all": list(SCHEMA.index)})
+    examples = Examples(schema, EXAMPLES.arrays)
+    sketch = Sketcher(schema)(examples).sketch(np.full(examples.count, 0.5, dtype=np.float32))
+    assert sketch.baseline_counts.tolist() == [(~examples.present(schema.features[0])).sum()]
+    assert (len(sketch.buckets.keys), sketch.moments.shape) == (0, (0, 3))

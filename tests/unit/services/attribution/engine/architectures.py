@@ -6,7 +6,7 @@ feature; the heads join the vectors. All in plain PyTorch as a modeller would wr
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,6 @@ from services.attribution.domain.checkpoint import (
     Checkpoint,
     Feature,
     FeatureKind,
-    Group,
     InputSpec,
     Output,
     Schema,
@@ -88,13 +87,6 @@ def make_schema(counts: Counts = Counts()) -> Schema:
         inputs.append(InputSpec(f"x{j}", I64, (2,)))
         features.append(Feature(f"x{j}", FeatureKind.ENCODED_EMBEDDING, f"x{j}"))
     return Schema(tuple(inputs), tuple(features))
-
-
-def grouped(schema: Schema, groups: Mapping[str, Sequence[str]]) -> Schema:
-    """The same columns with some of them in groups, which come first."""
-    columns = {column.name: column for column in schema.columns}
-    made = [Group(name, tuple(columns.pop(m) for m in names)) for name, names in groups.items()]
-    return Schema(schema.inputs, (*made, *columns.values()))
 
 
 GROUPS = {"profile": ("n0", "n2", "c1"), "session": ("c0", "l0"), "media": ("w0", "x0")}

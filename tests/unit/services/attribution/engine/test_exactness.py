@@ -4,20 +4,21 @@ from functools import cache
 
 import numpy as np
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from services.attribution.domain.checkpoint import Output
 from services.attribution.domain.lfi import LfiMethod, attribute, pseudo_loss, relative
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import AblationProgram, Limits
-from tests.checkpoints import random_examples
+from tests.checkpoints import grouped, random_examples
 from tests.unit.services.attribution.engine.architectures import (
     ARCHITECTURES,
     GROUPS,
+    Model,
     brute_force,
     checkpoint_of,
     exported,
-    grouped,
     make_schema,
     seeded,
 )
@@ -103,3 +104,29 @@ def test_features_that_decode_to_nothing_are_covered_by_nothing() -> None:
 def test_a_batch_of_absent_features_has_no_effects() -> None:
     _, program, _ = _built("dlrm")
     assert len(program.ablate(random_examples(SCHEMA, 5, absent=1.0)).deltas) == 0
+
+
+class _Deep(Model):
+    """Residual layers, each of which takes the one before twice."""
+
+    def build(self) -> None:
+        self.layers = nn.ModuleList(nn.Linear(self.total, self.total) for _ in range(24))
+        self.last = nn.Linear(self.total, 1)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        hidden = self.side_by_side(*inputs)
+        for layer in self.layers:
+            hidden = hidden + torch.tanh(layer(hidden))
+        last: Tensor = self.last(hidden)
+        return last.squeeze(-1)
+
+
+def test_a_deep_model_of_one_group_takes_each_step_once() -> None:
+    schema = grouped(SCHEMA, {"all": list(SCHEMA.index)})
+    module = seeded(_Deep, schema)
+    program = compiled(exported(module, schema), checkpoint_of(schema))
+    examples = random_examples(schema, 7, seed=1, absent=0.5)
+    logits, deltas = brute_force(module, examples)
+    answer = program.ablate(examples)
+    scale = max(1.0, float(np.abs(logits).max()), float(np.abs(deltas).max()))
+    assert np.abs(answer.dense() - deltas).max() <= TOLERANCE * scale

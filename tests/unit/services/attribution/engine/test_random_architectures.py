@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.engine.compiler import compiled
-from tests.checkpoints import random_examples
+from tests.checkpoints import grouped, random_examples
 from tests.unit.services.attribution.engine.architectures import (
     Counts,
     Cross,
@@ -18,7 +18,6 @@ from tests.unit.services.attribution.engine.architectures import (
     brute_force,
     checkpoint_of,
     exported,
-    grouped,
     make_schema,
     mlp,
     seeded,
