@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import aftershock
+from aftershock.v1.example_pb2 import FeatureKind
 from aftershock.v1.window_pb2 import Window
 from deploy.local import Platform
 from services.chassis.tokens import Role
 from tests.checkpoints import (
+    GROUPED,
     TRAINED_UNTIL,
     Manifest,
     arrow_table,
@@ -35,7 +37,9 @@ ROWS = 6_000
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     root = tmp_path_factory.mktemp("checkpoints")
     models = ("whole", "killed", "plain")
-    folders = [small_checkpoint(root / m, manifest=Manifest(model=m)) for m in models]
+    folders = [
+        small_checkpoint(root / m, manifest=Manifest(model=m), schema=GROUPED) for m in models
+    ]
     with Platform(tmp_path_factory.mktemp("platform"), checkpoints=folders) as running:
         yield running
 
@@ -125,6 +129,20 @@ def test_a_killed_backfill_goes_on_and_counts_nothing_twice(platform: Platform, 
         assert again.returncode == 0, again.stderr
         assert facts(windows(killed)) == expected
         assert json.loads(again.stdout)["windows"]["done before"] >= 1
+
+
+def test_a_group_is_measured_and_its_members_are_not(platform: Platform, file: Path) -> None:
+    assert run(platform, file, "whole").returncode == 0
+    with client_of(platform, "whole") as client:
+        name = min(w.name for w in client.windows())
+        importances = {f.feature: f for f in client.gfi(name)}
+        profile = client.profile(name, "user_profile").profile
+    assert set(importances) == set(GROUPED.index)
+    assert importances["user_profile"].kind == FeatureKind.FEATURE_KIND_GROUP
+    # Each of its four members is absent from 3 examples in 10.
+    assert importances["user_profile"].coverage > 0.95
+    assert 0 < profile.baseline_rate < 0.05
+    assert not profile.quantities
 
 
 def test_a_second_run_finds_everything_done(platform: Platform, file: Path) -> None:
