@@ -59,6 +59,9 @@ def drill(
     ),
     seed: Annotated[int, typer.Option(help="Of the world, the faults and their victims.")] = 0,
     figures: Annotated[Path | None, typer.Option(help="Folder to write PNG figures to.")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="File to write what was seen to, for policy train.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers, not tables.")] = False,
 ) -> None:
     """Break copies of logged examples and see how well that is caught on your model and data.
@@ -88,6 +91,8 @@ def drill(
         report = run.drilled(chosen, plan, top)
         if figures is not None:
             run.draw(report, figures)
+        if records is not None:
+            run.write_records(report.findings, seed, records)
         if as_json:
             typer.echo(json.dumps(report.to_json()))
         else:

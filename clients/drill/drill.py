@@ -57,6 +57,8 @@ class Run:
     gfi: Mapping[str, tuple[float, float]] = field(repr=False)
     """At control and at anomaly, by feature."""
     scores: Mapping[str, Scores] = field(repr=False)
+    comparison: Comparison = field(repr=False)
+    """All features ranked."""
 
     def found(self, method: str, top: int) -> tuple[str, ...]:
         """The culprits among the first `top`."""
@@ -70,6 +72,7 @@ class CleanPair:
     window: int
     significant: frozenset[str]
     scores: Mapping[str, Scores] = field(repr=False)
+    comparison: Comparison = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -207,11 +210,12 @@ class Drill:
             significant=_significant(comparison),
             gfi={s.feature: (s.control_gfi, s.anomaly_gfi) for s in comparison.shifts},
             scores=scores_of(comparison),
+            comparison=comparison,
         )
 
     def _clean_pair(self, number: int, clean: Sequence[Logged]) -> CleanPair:
         comparison = self.laboratory.compare(clean[number], clean[number - 1])
-        return CleanPair(number, _significant(comparison), scores_of(comparison))
+        return CleanPair(number, _significant(comparison), scores_of(comparison), comparison)
 
 
 def _significant(comparison: Comparison) -> frozenset[str]:

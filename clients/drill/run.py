@@ -19,12 +19,13 @@ from clients.drill.errors import DrillError
 from clients.drill.laboratory import Laboratory
 from clients.drill.movielens import default_cache
 from clients.drill.pipeline_cases import CASES, PAPER, Case, stale_case
+from clients.drill.records import write_records
 from clients.drill.report import Report
 from clients.drill.subject import OwnColumns, Subject, subject_of_parquet
 from clients.drill.subjects import ads_subject, movielens_subject
 from clients.drill.tables import show_report as show
 
-__all__ = ["Choice", "Options", "draw", "drilled", "refusing", "show"]
+__all__ = ["Choice", "Options", "draw", "drilled", "refusing", "show", "write_records"]
 
 Progressing = Callable[[str, float], None]
 _REFUSED = 3

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clients.drill.pipeline_cases import CASES
+from clients.learn.drills import read_drills
 from tests.checkpoints import arrow_table, random_examples, small_checkpoint
 
 _ROOT = Path(__file__).parents[2]
@@ -32,7 +33,10 @@ def drill(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 def test_a_generated_world(tmp_path: Path) -> None:
     arguments = ["--world", "ads", "--small", "--history", "6", "--windows", "1"]
-    done = drill(*arguments, "--json", "--figures", str(tmp_path))
+    records = tmp_path / "records" / "drill.jsonl"
+    records.parent.mkdir()
+    figures = tmp_path / "figures"
+    done = drill(*arguments, "--json", "--figures", str(figures), "--records", str(records))
     report: dict[str, Any] = json.loads(done.stdout)
     assert (report["world"], report["features"], report["k"]) == ("ads", 24, 3)
     assert [case["case"] for case in report["cases"]] == [*CASES, "stale"]
@@ -43,7 +47,11 @@ def test_a_generated_world(tmp_path: Path) -> None:
     assert gfi["above_median"] > gfi["below_median"]
     assert report["false_flags_per_clean_window"] < 6
     assert max(case["mean_prediction_change"] for case in report["cases"]) > 0.02
-    assert {path.name for path in tmp_path.iterdir()} == {
+    trials = read_drills([records])
+    assert len(trials) == report["runs"] + 1
+    assert sum(not trial.culprits for trial in trials) == 1
+    assert all(len(trial.case.candidates) == report["features"] for trial in trials)
+    assert {path.name for path in figures.iterdir()} == {
         "figure-1.png",
         "figure-2.png",
         "recall.png",

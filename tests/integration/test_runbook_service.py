@@ -1,6 +1,7 @@
 """RunbookService on real gRPC: what callers see, and who may do what."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, timedelta
@@ -39,6 +40,7 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
 from services.runbook.adapters.grpc_servicer import RunbookServicer
+from services.runbook.adapters.learned_entry import entry_of
 from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
@@ -46,6 +48,7 @@ from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.adapters.yaml_policies import YamlRuleReader
 from services.runbook.domain.guardrail import GuardRails, Quorum
+from services.runbook.domain.learned import LearnedModel, Weight
 from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.verify_audit import VerifyAudit
 from tests.unit.services.runbook.builders import (
@@ -229,6 +232,11 @@ async def test_a_reader_tries_a_policy(proposed: Served) -> None:
         "suggest",
         "kill_switch",
     )
+    learned = entry_of(LearnedModel((Weight("abs_z", 1.0, 0.0, 1.0),), 0.0, 1.0, 0.0, 0.5), {})
+    entry = {"name": "l", "mode": "apply", "action": "kill_switch", "when": "true"}
+    check.content = json.dumps({"policies": [entry | {"learned": learned.model_dump()}]})
+    checked = await caller.stub.CheckPolicy(check, timeout=20, **caller.identity)
+    assert "may observe or suggest, but never apply" in checked.problems[0]
     replay = pb.ReplayPolicyRequest(file_name="p.yaml", content=text)
     (row,) = (await caller.stub.ReplayPolicy(replay, timeout=20, **caller.identity)).incidents
     assert (row.would_act, row.policy, list(row.features)) == (True, "first", ["genres"])

@@ -31,7 +31,7 @@ def event_from(message: shift_pb2.ShiftEvent) -> ShiftEvent:
     Raises:
         ValueError: it lacks a window, a calibration or a verdict.
     """
-    comparison = _comparison_from(message.comparison) if message.HasField("comparison") else None
+    comparison = comparison_from(message.comparison) if message.HasField("comparison") else None
     return ShiftEvent(message.cursor, message.model, _window_from(message.window), comparison)
 
 
@@ -57,7 +57,8 @@ def _window_from(message: window_pb2.Window) -> Window:
     )
 
 
-def _comparison_from(message: shift_pb2.Comparison) -> Comparison:
+def comparison_from(message: shift_pb2.Comparison) -> Comparison:
+    """Return the comparison. Raises ValueError on what breaks the contract."""
     return Comparison(
         control=_window_from(message.control),
         anomaly=_window_from(message.anomaly),

@@ -33,18 +33,29 @@ _EPILOG = (
 
 
 PLUGINS = "aftershock.commands"
-"""Group of entry points that add a command, each a Typer application."""
+"""Group of entry points that add a command, each a Typer application. `drill` is a command of
+`aftershock`, `policy.train` one of `aftershock policy`."""
 
 
-class _Commands(TyperGroup):
-    """Prints what the SDK raises as one line, and takes in commands of other packages."""
+class _Extensible(TyperGroup):
+    """Takes in commands of other packages."""
+
+    prefix = ""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_plugins())]
+        return [*super().list_commands(ctx), *sorted(_plugins(self.prefix))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        plugin = _plugins().get(cmd_name)
+        plugin = _plugins(self.prefix).get(cmd_name)
         return super().get_command(ctx, cmd_name) if plugin is None else _loaded(plugin)
+
+
+class _PolicyCommands(_Extensible):
+    prefix = "policy."
+
+
+class _Commands(_Extensible):
+    """Prints what the SDK raises as one line."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -55,8 +66,14 @@ class _Commands(TyperGroup):
             raise typer.Exit(code) from None
 
 
-def _plugins() -> dict[str, EntryPoint]:
-    return {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}
+def _plugins(prefix: str) -> dict[str, EntryPoint]:
+    """Return the plugins of one group of commands, by the name of the command in it."""
+    found = {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}
+    return {
+        name.removeprefix(prefix): plugin
+        for name, plugin in found.items()
+        if name.rpartition(".")[0] == prefix.rstrip(".")
+    }
 
 
 def _loaded(plugin: EntryPoint) -> Any:
@@ -70,9 +87,11 @@ def _loaded(plugin: EntryPoint) -> Any:
 
 
 def _missing(plugin: EntryPoint, why: str) -> Callable[[], None]:
+    called = plugin.name.replace(".", " ")
+
     def refuse() -> None:
         raise ConfigurationError(
-            f"'aftershock {plugin.name}' is not installed here ({why}): run it from a checkout of "
+            f"'aftershock {called}' is not installed here ({why}): run it from a checkout of "
             "Aftershock, after 'make setup'"
         )
 
@@ -93,7 +112,7 @@ app.add_typer(checkpoint_app, name="checkpoint", help="Look into one checkpoint.
 audit_app = typer.Typer(no_args_is_help=True)
 app.add_typer(audit_app, name="audit", help="Look into the record of who did what.")
 
-policy_app = typer.Typer(no_args_is_help=True)
+policy_app = typer.Typer(cls=_PolicyCommands, no_args_is_help=True)
 app.add_typer(policy_app, name="policy", help="Try policies before they decide.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]

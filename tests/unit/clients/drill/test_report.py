@@ -32,6 +32,7 @@ def run(case: str, culprits: tuple[str, ...], change: float, first: str, flags: 
         significant=frozenset(flags.split()),
         gfi=dict.fromkeys(NAMES, (0.1, 0.2)),
         scores={"m": {name: scores.get(name, 0.0) for name in NAMES}},
+        comparison=Comparison(),
     )
 
 
@@ -48,8 +49,8 @@ FINDINGS = Findings(
         run("4", ("f0", "f7"), 0.5, "f7 f1 f2", flags="f1"),
     ],
     clean=[
-        CleanPair(1, frozenset({"f2"}), {"m": {"f1": 2.0, "f2": 1.0}}),
-        CleanPair(2, frozenset(), {"m": {"f1": 0.5, "f2": 0.0}}),
+        CleanPair(1, frozenset({"f2"}), {"m": {"f1": 2.0, "f2": 1.0}}, Comparison()),
+        CleanPair(2, frozenset(), {"m": {"f1": 0.5, "f2": 0.0}}, Comparison()),
     ],
     left_out=["case 3: there is no category"],
 )

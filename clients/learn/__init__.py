@@ -1,0 +1,1 @@
+"""Trains policies from drills and from what experts decided."""
