@@ -43,7 +43,7 @@ def train(
     mode: Annotated[LearnedMode, typer.Option(help="What it may do.")] = LearnedMode.OBSERVE,
     at_least: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Probability that chooses a feature.")
-    ] = 0.5,
+    ] = 0.9,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers, not tables.")] = False,
 ) -> None:
     """Learn a policy from drills and from what experts decided, and compare it with another.
