@@ -110,7 +110,9 @@ class Source:
     def _bucket(self, values: Floats) -> Ints:
         """1 to cardinality - 1, by where a standard normal number would fall."""
         ranked = 1.0 / (1.0 + np.exp(-1.7 * values))
-        return 1 + (ranked * (self._cardinality - 1)).astype(np.int64)
+        # Far out, a number's place rounds to one: the last id, not the one after it.
+        places = (ranked * (self._cardinality - 1)).astype(np.int64)
+        return 1 + np.minimum(places, self._cardinality - 2)
 
     def _ids(self, values: Floats, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
         """int64 [N, LONGEST], 0 for none; the lists of some are shorter."""
