@@ -1,6 +1,7 @@
 """Brute force against the compiled program, on made-up examples, before it serves."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,26 +10,75 @@ from numpy.typing import NDArray
 from services.attribution.domain.checkpoint import AnyFeature
 from services.attribution.domain.example import Examples
 from services.attribution.engine.device import array_of, computing_on, tensor_of
+from services.attribution.engine.double import in_double, widened
+from services.attribution.engine.graph import Graph
 from services.attribution.engine.program import AblationProgram
 
 _TOLERANCE = 5e-5
-"""Of float32 logits, relative to the largest of them (or to 1): brute force has no more."""
+"""Of float32 logits, relative to the largest of an example (or to 1)."""
+
+_ROUNDINGS = 8.0
+"""How far a delta may be off, in what float32 brute force errs by on the same example."""
 
 _FEATURES_AT_ONCE = 64
 
 
 def worst_error(program: AblationProgram, examples: Examples) -> float:
-    """Return the largest error of a delta over what float32 brute force can tell; 1 is too much."""
+    """Return the largest error of a delta over what float32 brute force can tell; 1 is too much.
+
+    Where an example's logits cancel out (the square of a sum less the sum of squares, of vectors
+    far longer than any feature's), float32 brute force itself is off by more than the tolerance.
+    By how much, it shows beside float64, which is computed for the examples that need it only.
+    """
     answer = program.ablate(examples)
-    before = _logits(program, examples)
-    ablated = np.concatenate([_logits(program, some) for some in _ablated(examples)])
-    changes = ablated.reshape(-1, examples.count).T - before[:, np.newaxis]
-    scale = max(1.0, float(np.abs(before).max()), float(np.abs(ablated).max()))
-    worst = max(
-        float(np.abs(answer.logits - before).max()),
-        float(np.abs(answer.dense() - changes).max()),
-    )
-    return worst / (scale * _TOLERANCE)
+    got = np.column_stack([answer.logits, answer.dense()])
+    plain = _BruteForce.of(program, program.graph, examples)
+    errors = plain.distance(got) / (_TOLERANCE * plain.scale)
+    far = np.flatnonzero(errors > 1)
+    if far.size:
+        precise = _against_double(program, examples.take(far), got[far], plain.take(far))
+        errors[far] = np.where(np.isfinite(precise), precise, errors[far])
+    return float(errors.max())
+
+
+@dataclass(frozen=True)
+class _BruteForce:
+    """Logits and, behind them, their changes by each feature's ablation: `[N, 1 + M]`."""
+
+    answers: NDArray[np.floating]
+    scale: NDArray[np.floating]
+    """The largest logit of each example, or 1; `[N]`."""
+
+    @classmethod
+    def of(cls, program: AblationProgram, graph: Graph, examples: Examples) -> "_BruteForce":
+        before = _logits(program, graph, examples)
+        ablated = np.concatenate([_logits(program, graph, some) for some in _ablated(examples)])
+        every = np.column_stack([before, ablated.reshape(-1, examples.count).T])
+        scale = np.maximum(1.0, np.abs(every).max(axis=1))
+        every[:, 1:] -= before[:, np.newaxis]
+        return cls(every, scale)
+
+    def take(self, rows: NDArray[np.intp]) -> "_BruteForce":
+        return _BruteForce(self.answers[rows], self.scale[rows])
+
+    def distance(self, others: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return how far the farthest of each example's answers is from another's, `[N]`."""
+        return np.asarray(np.abs(self.answers - others).max(axis=1))
+
+
+def _against_double(
+    program: AblationProgram, examples: Examples, got: NDArray[np.floating], plain: _BruteForce
+) -> NDArray[np.floating]:
+    """Return the errors over what they may be, `[N]`, by brute force in float64.
+
+    They are NaN if the program has an operator that does not compute in float64.
+    """
+    try:
+        exact = _BruteForce.of(program, in_double(program.graph), examples)
+    except (RuntimeError, TypeError):
+        return np.full(examples.count, np.nan)
+    allowed = _TOLERANCE * plain.scale + _ROUNDINGS * exact.distance(plain.answers)
+    return exact.distance(got) / allowed
 
 
 def _ablated(examples: Examples) -> Iterator[Examples]:
@@ -46,8 +96,9 @@ def _side_by_side(examples: Examples, features: tuple[AnyFeature, ...]) -> Examp
     return repeated
 
 
-def _logits(program: AblationProgram, examples: Examples) -> NDArray[np.float32]:
-    graph = program.graph
+def _logits(program: AblationProgram, graph: Graph, examples: Examples) -> NDArray[np.floating]:
+    is_double = graph is not program.graph
     with torch.inference_mode(), computing_on(program.device):
-        values = graph.run([tensor_of(a) for a in examples.arguments()])
+        arguments = [tensor_of(a) for a in examples.arguments()]
+        values = graph.run(widened(arguments) if is_double else arguments)
         return np.asarray(array_of(program.logits_of(values[graph.output])))

@@ -319,6 +319,29 @@ class DeepFm(Model):
         return answer
 
 
+class RawVectors(Vectors):
+    """Vectors that take decoded words as they come, up to the longest that float16 has."""
+
+    def _vector(self, feature: Feature, inputs: Mapping[str, Tensor]) -> Tensor:
+        if feature.kind is not FeatureKind.ENCODED_EMBEDDING:
+            return super()._vector(feature, inputs)
+        projection = self.projections[feature.name]
+        weight: Tensor = projection.weight  # type: ignore[assignment]
+        decoded = inputs[feature.input].view(torch.float16).to(weight.dtype)
+        longest = torch.finfo(torch.float16).max
+        finite = torch.nan_to_num(decoded, nan=0.0, posinf=longest, neginf=-longest)
+        vector: Tensor = projection(finite)
+        return vector
+
+
+class RawDeepFm(DeepFm):
+    """A factorisation machine whose sums cancel out in float32 where words are corrupted."""
+
+    def build(self) -> None:
+        self.vectors = RawVectors(self.vectors.schema, self.width)
+        super().build()
+
+
 class Attention(Model):
     """A candidate's id attends over the user's id list (softmax over masked scores)."""
 
