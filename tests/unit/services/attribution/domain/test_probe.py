@@ -9,7 +9,7 @@ from tests.checkpoints import SCHEMA
 
 def test_probes_have_no_feature_then_all_then_some() -> None:
     probes = probe_examples(SCHEMA, 32)
-    for feature in SCHEMA.features:
+    for feature in SCHEMA.columns:
         present = probes.present(feature)
         assert not present[0]
         assert present[1] or feature.kind is FeatureKind.CATEGORICAL  # may draw its baseline
