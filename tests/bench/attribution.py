@@ -75,7 +75,7 @@ class Subject:
 def main() -> None:
     """Measure every model and print one JSON object last."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="a quarter of the work, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the work")
     parser.add_argument("--when-told", action="store_true", help="wait for a line, then measure")
     parser.add_argument("models", nargs="*", default=list(MODELS))
     arguments = parser.parse_args()
