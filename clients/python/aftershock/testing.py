@@ -11,7 +11,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from aftershock._calls import report_outcomes
+from aftershock._aggregator_calls import report_outcomes
 from aftershock._encoding import count_examples, to_arrow
 from aftershock._log import ExampleLog, Examples, LogStats, OnFull, Population
 from aftershock._names import Interval, interval, model_name, timestamp

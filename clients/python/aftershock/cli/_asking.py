@@ -7,7 +7,9 @@ import typer
 from aftershock._client import Client
 from aftershock._errors import NotFound
 from aftershock._names import CONTROLS, ORDERS, model_name, short
-from aftershock.cli import _tables as tables
+from aftershock.cli import _checkpoint_tables as checkpoint_tables
+from aftershock.cli import _incident_tables as incident_tables
+from aftershock.cli import _window_tables as window_tables
 from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, checkpoint_app, client_of
 from aftershock.cli._output import show, show_json, waiting
@@ -30,10 +32,10 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         show_json({"models": models, "incidents": incidents, "pause": pause})
         return
     if models:
-        show(tables.models_table(models))
+        show(window_tables.models_table(models))
     else:
         show("No model has sent examples yet: 'aftershock doctor' says what is missing.")
-    show(tables.incidents_table(incidents) if incidents else "No open incident.")
+    show(incident_tables.incidents_table(incidents) if incidents else "No open incident.")
     if pause.paused:
         show(words.pause(pause))
 
@@ -51,7 +53,7 @@ def windows(
     if as_json:
         show_json({"windows": found})
     else:
-        show(tables.windows_table(found) if found else f"{model} has no windows yet.")
+        show(window_tables.windows_table(found) if found else f"{model} has no windows yet.")
 
 
 def _known_order(order: str) -> str:
@@ -89,7 +91,10 @@ def shifts(
     if as_json:
         show_json({"comparison": comparison})
     else:
-        show(*tables.comparison_lines(comparison), tables.shifts_table(comparison.shifts))
+        show(
+            *window_tables.comparison_lines(comparison),
+            window_tables.shifts_table(comparison.shifts),
+        )
 
 
 @app.command()
@@ -141,7 +146,10 @@ def sample_size(
     if as_json:
         show_json({"sample_size": found})
     else:
-        show(*tables.sample_size_lines(found, tolerance), tables.sample_sizes_table(found.features))
+        show(
+            *window_tables.sample_size_lines(found, tolerance),
+            window_tables.sample_sizes_table(found.features),
+        )
 
 
 @app.command()
@@ -157,7 +165,7 @@ def incidents(
     if as_json:
         show_json({"incidents": found})
     else:
-        show(tables.incidents_table(found) if found else "No incident.")
+        show(incident_tables.incidents_table(found) if found else "No incident.")
 
 
 @app.command()
@@ -173,11 +181,11 @@ def why(
     if as_json:
         show_json({"incident": found})
         return
-    show(_headline(found), *tables.comparison_lines(found.comparison))
-    show(tables.shifts_table(found.comparison.shifts[:top]))
+    show(_headline(found), *window_tables.comparison_lines(found.comparison))
+    show(window_tables.shifts_table(found.comparison.shifts[:top]))
     if found.mitigations:
-        show(tables.mitigations_table(found.mitigations))
-    show(tables.timeline_table(found.timeline))
+        show(incident_tables.mitigations_table(found.mitigations))
+    show(incident_tables.timeline_table(found.timeline))
     if found.advice:
         show(f"next: {found.advice}")
 
@@ -191,7 +199,7 @@ def checkpoints(context: typer.Context, as_json: AsJson = False) -> None:
         show_json({"checkpoints": found})
     else:
         show(
-            tables.checkpoints_table(found)
+            checkpoint_tables.checkpoints_table(found)
             if found
             else "No checkpoint is loaded: load one with 'aftershock load FOLDER'."
         )
@@ -211,10 +219,10 @@ def explain(
     if as_json:
         show_json({"explanation": found})
         return
-    show(*tables.explanation_lines(found), tables.routes_table(found.routes))
+    show(*checkpoint_tables.explanation_lines(found), checkpoint_tables.routes_table(found.routes))
     if any(route.fallbacks for route in found.routes):
-        show(tables.fallbacks_table(found.routes))
-    show(tables.costs_table(found.predicted_costs))
+        show(checkpoint_tables.fallbacks_table(found.routes))
+    show(checkpoint_tables.costs_table(found.predicted_costs))
 
 
 def _headline(incident: Incident) -> str:

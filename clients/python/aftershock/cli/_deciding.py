@@ -1,14 +1,17 @@
 """Commands that decide: approve, reject, revert, renew, release, load."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from aftershock._calls import EFFECTIVE, IN_FORCE, PROPOSED, States, pick_mitigation
 from aftershock._client import Client
-from aftershock.cli import _tables as tables
+from aftershock._runbook_calls import EFFECTIVE, IN_FORCE, PROPOSED, States, pick_mitigation
 from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, client_of
+from aftershock.cli._checkpoint_tables import checkpoints_table
+from aftershock.cli._incident_tables import mitigations_table
 from aftershock.cli._output import show, show_json, waiting
 from aftershock.v1.incident_pb2 import Mitigation
 
@@ -22,93 +25,85 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Kept in the timeline.")]
 
 
-@app.command()
-def approve(
-    context: typer.Context,
-    target: Target,
-    reason: Why = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Approve a proposed mitigation, as it is shown and not otherwise."""
-    client = client_of(context)
-    plan = _plan(client, target, PROPOSED)
-    _confirm(plan, "Approve?", yes)
-    with waiting("approving"):
-        approved = client.approve(plan, reason or "")
-    _show_result(approved, as_json)
+@dataclass(frozen=True)
+class _Decision:
+    """A command that decides about one mitigation, once it was shown and confirmed."""
+
+    name: str
+    explanation: str
+    states: States
+    question: str
+    doing: str
+    decide: Callable[[Client, Mitigation, str], Mitigation]
+    needs_reason: bool = True
 
 
-@app.command()
-def reject(
-    context: typer.Context,
-    target: Target,
-    reason: Why = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Reject a proposed mitigation, with a reason."""
-    client = client_of(context)
-    plan = _plan(client, target, PROPOSED)
-    _confirm(plan, "Reject?", yes)
-    said = _reason(reason)
-    with waiting("rejecting"):
-        rejected = client.reject(plan, said)
-    _show_result(rejected, as_json)
+_DECISIONS = (
+    _Decision(
+        "approve",
+        "Approve a proposed mitigation, as it is shown and not otherwise.",
+        PROPOSED,
+        "Approve?",
+        "approving",
+        Client.approve,
+        needs_reason=False,
+    ),
+    _Decision(
+        "reject",
+        "Reject a proposed mitigation, with a reason.",
+        PROPOSED,
+        "Reject?",
+        "rejecting",
+        Client.reject,
+    ),
+    _Decision(
+        "revert",
+        "Undo a mitigation that is in force, with a reason.",
+        IN_FORCE,
+        "Switch back?",
+        "reverting",
+        Client.revert,
+    ),
+    _Decision(
+        "renew",
+        "Extend the lease of a kill, or kill again what is being released; with a reason.",
+        IN_FORCE,
+        "Keep it switched off?",
+        "renewing",
+        Client.renew,
+    ),
+    _Decision(
+        "release",
+        "Serve an effective kill's features again by stages, with a reason.",
+        EFFECTIVE,
+        "Serve its features again, stage by stage?",
+        "releasing",
+        Client.release,
+    ),
+)
 
 
-@app.command()
-def revert(
-    context: typer.Context,
-    target: Target,
-    reason: Why = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Undo a mitigation that is in force, with a reason."""
-    client = client_of(context)
-    plan = _plan(client, target, IN_FORCE)
-    _confirm(plan, "Switch back?", yes)
-    said = _reason(reason)
-    with waiting("reverting"):
-        reverted = client.revert(plan, said)
-    _show_result(reverted, as_json)
+def _command(decision: _Decision) -> Callable[..., None]:
+    def decide(
+        context: typer.Context,
+        target: Target,
+        reason: Why = None,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        client = client_of(context)
+        plan = _plan(client, target, decision.states)
+        _confirm(plan, decision.question, yes)
+        said = reason or (str(typer.prompt("Reason", err=True)) if decision.needs_reason else "")
+        with waiting(decision.doing):
+            decided = decision.decide(client, plan, said)
+        _show_result(decided, as_json)
+
+    return decide
 
 
-@app.command()
-def renew(
-    context: typer.Context,
-    target: Target,
-    reason: Why = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Extend the lease of a kill, or kill again what is being released; with a reason."""
-    client = client_of(context)
-    plan = _plan(client, target, IN_FORCE)
-    _confirm(plan, "Keep it switched off?", yes)
-    said = _reason(reason)
-    with waiting("renewing"):
-        renewed = client.renew(plan, said)
-    _show_result(renewed, as_json)
-
-
-@app.command()
-def release(
-    context: typer.Context,
-    target: Target,
-    reason: Why = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Serve an effective kill's features again by stages, with a reason."""
-    client = client_of(context)
-    plan = _plan(client, target, EFFECTIVE)
-    _confirm(plan, "Serve its features again, stage by stage?", yes)
-    said = _reason(reason)
-    with waiting("releasing"):
-        released = client.release(plan, said)
-    _show_result(released, as_json)
+for _decision in _DECISIONS:
+    app.command(_decision.name, help=_decision.explanation)(_command(_decision))
 
 
 @app.command()
@@ -125,7 +120,7 @@ def load(
     if as_json:
         show_json({"checkpoint": checkpoint})
     else:
-        show(tables.checkpoints_table([checkpoint]))
+        show(checkpoints_table([checkpoint]))
 
 
 def _plan(client: Client, target: str, states: States) -> Mitigation:
@@ -147,12 +142,8 @@ def _confirm(plan: Mitigation, question: str, yes: bool) -> None:
         typer.confirm(question, abort=True, err=True)
 
 
-def _reason(given: str | None) -> str:
-    return given or str(typer.prompt("Reason", err=True))
-
-
 def _show_result(mitigation: Mitigation, as_json: bool) -> None:
     if as_json:
         show_json({"mitigation": mitigation})
     else:
-        show(tables.mitigations_table([mitigation]))
+        show(mitigations_table([mitigation]))

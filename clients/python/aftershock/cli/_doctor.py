@@ -1,10 +1,11 @@
 """The command that says, in one screen, whether examples arrive, are attributed and land."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
 import typer
+from rich.table import Table
 
 from aftershock._channel import is_plaintext
 from aftershock._client import Client
@@ -14,8 +15,7 @@ from aftershock._names import model_name
 from aftershock.cli import _checks as checks
 from aftershock.cli._app import AsJson, app, client_of, describe
 from aftershock.cli._checks import Check, Health
-from aftershock.cli._output import show, show_json, waiting
-from aftershock.cli._tables import checks_table
+from aftershock.cli._output import show, show_json, table_of, waiting
 from aftershock.v1.aggregator_service_pb2 import ModelSummary
 
 Item = TypeVar("Item")
@@ -36,7 +36,7 @@ def doctor(
     if as_json:
         show_json({"healthy": not broken, "checks": [asdict(check) for check in found]})
     else:
-        show(checks_table(found))
+        show(_checks_table(found))
     if broken:
         raise typer.Exit(1)
 
@@ -78,3 +78,11 @@ def _ask(
         return Check(service, Health.BROKEN, describe(error)), None
     security = "plaintext" if is_plaintext(address, Environment.read()) else "TLS"
     return Check(service, Health.OK, f"answers at {address} ({security})"), answer
+
+
+def _checks_table(checks: Iterable[Check]) -> Table:
+    """Return one row a check."""
+    table = table_of("what", "health", "found", "what to do")
+    for check in checks:
+        table.add_row(check.subject, check.health, check.found, check.advice)
+    return table

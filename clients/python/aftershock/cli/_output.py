@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 _PATIENCE_SECONDS = 1.0
 _PIPE_WIDTH = 160
@@ -42,6 +44,19 @@ def show(*parts: RenderableType, on_stderr: bool = False) -> None:
 def show_json(content: Mapping[str, object]) -> None:
     """Print JSON with the contract's field names; messages in it become objects."""
     typer.echo(json.dumps(_plain(content), indent=2))
+
+
+def table_of(*columns: str) -> Table:
+    """Return an empty table. `#` begins a column of numbers, `=` one of names, kept whole."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.lstrip("#="),
+            justify="right" if column.startswith("#") else "left",
+            overflow="fold",
+            no_wrap=column.startswith("="),
+        )
+    return table
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aftershock.cli import _tables as tables
+from aftershock.cli import _incident_tables as tables
 from aftershock.cli._app import AsJson, client_of, policy_app
 from aftershock.cli._output import show, show_json, waiting
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from aftershock.cli import _words as words
+from aftershock.cli._output import table_of
 from aftershock.v1.aggregator_service_pb2 import GetFeatureProfileResponse
 from aftershock.v1.importance_pb2 import HeavyHitter, Quantity, QuantityProfile
 
@@ -27,10 +27,7 @@ def profile_lines(found: GetFeatureProfileResponse) -> list[str]:
 
 def quantities_table(quantities: Iterable[QuantityProfile]) -> Table:
     """One row a quantity that is a number."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("quantity")
-    for level in (*_LEVELS, "MFC"):
-        table.add_column(level, justify="right")
+    table = table_of("quantity", *(f"#{level}" for level in (*_LEVELS, "MFC")))
     for each in quantities:
         if each.quantity == Quantity.QUANTITY_ID:
             continue
@@ -43,9 +40,7 @@ def quantities_table(quantities: Iterable[QuantityProfile]) -> Table:
 
 def hitters_table(hitters: Iterable[HeavyHitter]) -> Table:
     """One row a frequent id."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("id", justify="right")
-    table.add_column("an example", justify="right")
+    table = table_of("#id", "#an example")
     for hitter in hitters:
         table.add_row(str(hitter.id), f"{hitter.frequency:.2%}")
     return table

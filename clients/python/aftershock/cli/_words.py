@@ -18,6 +18,7 @@ from aftershock.v1.shift_pb2 import Comparison, ControlSelection, FeatureShift, 
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
 
 NOTHING = "-"
+DIGEST_LENGTH = 12
 _SPEAKING = 3
 _SIGNALS = {
     Signal.SIGNAL_GFI_SHIFT: "GFI",

@@ -77,8 +77,8 @@ def test_the_async_client_has_the_operations_of_the_sync_one() -> None:
     def operations(cls: type) -> dict[str, list[str]]:
         return {
             name: list(inspect.signature(value).parameters)
-            for name, value in vars(cls).items()
-            if inspect.isfunction(value) and not name.startswith("_")
+            for name, value in inspect.getmembers(cls, inspect.isfunction)
+            if not name.startswith("_")
         }
 
     assert operations(aftershock.Client) == operations(aftershock.aio.Client)

@@ -1,0 +1,76 @@
+"""Calls methods of the services and waits for their answers."""
+
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from aftershock._base import BaseClient
+from aftershock._calls import Call, Flow, Result
+from aftershock._channel import Channels, open_channel
+from aftershock._errors import error_of_call, pause_before_retry
+from aftershock._methods import Answer
+
+
+class Caller(BaseClient):
+    """Holds the connections and drives operations on them."""
+
+    @cached_property
+    def _channels(self) -> Channels[grpc.Channel]:
+        return Channels(self._endpoints, open_channel)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels.drain():
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[Result]) -> Result:
+        try:
+            call = next(flow)
+            while True:
+                call = flow.send(self._answer(call))
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    def _answer(self, call: Call[Any, Answer]) -> Answer:
+        method = call.method
+        deadline = time.monotonic() + max(self._timeout, method.least_timeout)
+        channel = self._channels.to(method.service)
+        stub = channel.unary_unary(method.path, method.serialize, method.answer.FromString)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return stub(call.request, timeout=left, metadata=self._metadata)
+            except grpc.RpcError as error:
+                failure = error_of_call(error, self._channels.describe(method.service))
+            pause = pause_before_retry(failure, deadline - time.monotonic())
+            if pause is None:
+                raise failure
+            time.sleep(pause)
+
+    def _stream(self, call: Call[Any, Answer]) -> Iterator[Answer]:
+        method = call.method
+        channel = self._channels.to(method.service)
+        stub = channel.unary_stream(method.path, method.serialize, method.answer.FromString)
+        stream = stub(call.request, metadata=self._metadata)
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise error_of_call(error, self._channels.describe(method.service)) from None
+        finally:
+            stream.cancel()

@@ -1,0 +1,114 @@
+"""What the client asks of the runbook."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aftershock import _methods as methods
+from aftershock import _runbook_calls as calls
+from aftershock._backoff import Backoff
+from aftershock._caller import Caller
+from aftershock._calls import Call
+from aftershock._errors import Unavailable
+from aftershock._log import logger
+from aftershock._news import IncidentNews
+from aftershock.v1.incident_pb2 import Incident, Mitigation
+from aftershock.v1.runbook_service_pb2 import (
+    CheckPolicyResponse,
+    Pause,
+    ReplayedIncident,
+    VerifyAuditResponse,
+    WatchIncidentsRequest,
+)
+
+
+class RunbookClient(Caller):
+    """Incidents, decisions, policies and the audit."""
+
+    def incidents(self, model: str | None = None, *, limit: int | None = None) -> list[Incident]:
+        """Return incidents of a model, or of all where neither call nor client names one."""
+        return self._run(calls.list_incidents(self._filter(model), limit))
+
+    def incident(self, name: str) -> Incident:
+        """Return an incident by its id or name."""
+        return self._run(calls.get_incident(name))
+
+    def watch_incidents(self, model: str | None = None) -> Iterator[Incident]:
+        """Yield each incident as it is now, then whenever it changes, without end.
+
+        A broken stream is opened again, and what was yielded before is not repeated.
+        """
+        call = Call(methods.WATCH_INCIDENTS, WatchIncidentsRequest(model=self._filter(model)))
+        news, backoff = IncidentNews(), Backoff()
+        while True:
+            try:
+                for answer in self._stream(call):
+                    backoff.reset()
+                    if news.is_news(answer.incident):
+                        yield answer.incident
+            except Unavailable as error:
+                logger.warning("%s; trying again", error)
+            time.sleep(backoff.pause())
+
+    def approve(self, mitigation: Mitigation | str, reason: str = "") -> Mitigation:
+        """Approve a proposed mitigation.
+
+        Args:
+            mitigation: as it was seen: the approval holds for that plan and no other. Or the name
+                of a mitigation, or of an incident that has one proposal: whatever it proposes now.
+            reason: kept in the incident's timeline.
+
+        Raises:
+            Conflict: the plan changed since, or the mitigation is not proposed any more.
+            NotAllowed: the caller is no approver.
+        """
+        return self._run(calls.approve(mitigation, reason))
+
+    def reject(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Reject a proposed mitigation, named as in `approve`."""
+        return self._run(calls.reject(mitigation, reason))
+
+    def revert(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Undo a mitigation in force: itself, its name, or an incident that has one."""
+        return self._run(calls.revert(mitigation, reason))
+
+    def renew(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Extend the lease of a kill: itself, its name, or an incident that has one in force.
+
+        One that is being released is put in force again.
+        """
+        return self._run(calls.renew(mitigation, reason))
+
+    def release(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
+        """Serve an effective kill's features again by stages, named as in `renew`."""
+        return self._run(calls.release(mitigation, reason))
+
+    def pause(self, reason: str) -> Pause:
+        """Stop all mitigations, of all models. Undoing stays possible."""
+        return self._run(calls.pause(reason))
+
+    def resume(self, reason: str) -> Pause:
+        """Let mitigations go on."""
+        return self._run(calls.resume(reason))
+
+    def pause_state(self) -> Pause:
+        """Return whether mitigations are stopped, by whom and why."""
+        return self._run(calls.get_pause())
+
+    def check_policy(self, file: str | Path) -> CheckPolicyResponse:
+        """Return what is wrong with a policy file of this machine, or what is in it."""
+        return self._run(calls.check_policy(file))
+
+    def replay_policy(
+        self, file: str | Path, model: str | None = None, *, limit: int = 100
+    ) -> list[ReplayedIncident]:
+        """Return the newest incidents with what a policy file would have done, and what was done.
+
+        Raises:
+            InvalidRequest: the runbook cannot follow the file.
+        """
+        return self._run(calls.replay_policy(file, self._filter(model), limit))
+
+    def verify_audit(self) -> VerifyAuditResponse:
+        """Have the runbook read its whole audit and say whether it is what was written."""
+        return self._run(calls.verify_audit())
