@@ -1,0 +1,46 @@
+"""What the use cases need from outside."""
+
+from services.runbook.ports.evidence import ImportanceSource, Previewer, ShiftFeed, Watermarks
+from services.runbook.ports.rules import Conditions, PolicySource, RuleReader
+from services.runbook.ports.store import (
+    Audit,
+    Catalogue,
+    Feeds,
+    Incidents,
+    Outbox,
+    Restraints,
+    Store,
+    UnitOfWork,
+)
+from services.runbook.ports.systems import (
+    Actuator,
+    Anchors,
+    Clock,
+    KilledFeatures,
+    Registry,
+    Releases,
+)
+
+__all__ = [
+    "Actuator",
+    "Anchors",
+    "Audit",
+    "Catalogue",
+    "Clock",
+    "Conditions",
+    "Feeds",
+    "ImportanceSource",
+    "Incidents",
+    "KilledFeatures",
+    "Outbox",
+    "PolicySource",
+    "Previewer",
+    "Registry",
+    "Releases",
+    "Restraints",
+    "RuleReader",
+    "ShiftFeed",
+    "Store",
+    "UnitOfWork",
+    "Watermarks",
+]

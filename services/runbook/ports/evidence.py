@@ -1,0 +1,45 @@
+"""Who says what happened to a model, and what would."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.preview import JointAblation
+
+
+class ShiftFeed(Protocol):
+    """Closed windows as the aggregator publishes them."""
+
+    def events(self, cursors: Mapping[str, str]) -> AsyncGenerator[ShiftEvent, None]:
+        """Yield events after the cursors, by model, without end; at least once each, in order.
+
+        An event counts as consumed when the next one is asked for.
+        """
+
+
+class Watermarks(Protocol):
+    """How far event time has come."""
+
+    async def latest(self, model: str) -> datetime | None:
+        """Return the event time of the model's newest example; None if nobody can say."""
+
+
+class ImportanceSource(Protocol):
+    """How much features matter in closed windows."""
+
+    async def gfi(self, window: str, features: Sequence[str]) -> Mapping[str, float]:
+        """Return the GFI of these features in a window; none where the window is not known.
+
+        Changes nothing. Raises ImportancesUnavailable: ask again.
+        """
+
+
+class Previewer(Protocol):
+    """Asks the model what a mitigation would do."""
+
+    async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
+        """Return mean predictions over the window's sample with each set ablated together.
+
+        Changes nothing. Raises PreviewUnavailable, which says why.
+        """
