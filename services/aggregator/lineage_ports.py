@@ -4,13 +4,14 @@ Every method can be repeated with the same arguments to the same effect. All rai
 DependencyUnavailable when the store cannot be reached, and its Overloaded when it has no room.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.aggregator.domain.lineage.facts import EventKind, LineageFacts, TimelineEvent
 from services.aggregator.domain.lineage.nodes import NodeId
+from services.aggregator.domain.lineage.schema import DatedSchema
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class EventQuery:
     kinds: Collection[EventKind] = ()
     """Empty: of all kinds."""
 
+    def holds(self, event: TimelineEvent) -> bool:
+        """Whether the event is asked for."""
+        return (
+            (self.nodes is None or event.node in self.nodes)
+            and (self.start is None or event.time >= self.start)
+            and (self.end is None or event.time < self.end)
+            and (not self.kinds or event.kind in self.kinds)
+        )
+
 
 class Timeline(Protocol):
     """What happened to nodes, for the retention."""
@@ -62,7 +72,17 @@ class Timeline(Protocol):
     async def events(
         self, query: EventQuery, limit: int, after: TimelineEvent | None = None
     ) -> Sequence[TimelineEvent]:
-        """Return events, the latest first and by id where times are the same.
+        """Return events, the latest first; of the same time, the greatest id first.
 
         `after`: those that come after this one in that order.
         """
+
+
+class SchemaStore(Protocol):
+    """The columns of each dataset when it was last told of, for the retention."""
+
+    async def latest(self, datasets: Collection[NodeId]) -> Mapping[NodeId, DatedSchema]:
+        """Return what is known of them; those of which nothing is are left out."""
+
+    async def keep(self, schemas: Mapping[NodeId, DatedSchema]) -> None:
+        """Keep the columns of each dataset, unless later ones of it are kept."""

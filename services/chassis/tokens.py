@@ -42,6 +42,27 @@ class Principal:
         return role in self.roles or Role.ADMIN in self.roles
 
 
+_LOCAL = Principal(name="local", roles=frozenset({Role.ADMIN}))
+
+
+def identify(public_key: bytes | None, authorization: str | None) -> Principal:
+    """Return who calls with this `authorization`, the metadata of a call or header of a request.
+
+    Without a public key everybody is the admin `local`; settings allow that on loopback only.
+
+    Raises:
+        Unauthenticated: there is no token, or it does not verify.
+    """
+    if public_key is None:
+        return _LOCAL
+    if authorization is None or not authorization.startswith("Bearer "):
+        raise Unauthenticated(
+            "no token: send 'authorization: Bearer <token>' along (clients read it from "
+            "AFTERSHOCK_TOKEN)"
+        )
+    return verify_token(public_key, authorization.removeprefix("Bearer "))
+
+
 def new_key_pair() -> tuple[bytes, bytes]:
     """Return a fresh Ed25519 key pair as PEM: (private, public)."""
     key = Ed25519PrivateKey.generate()

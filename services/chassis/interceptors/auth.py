@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from services.chassis.errors import Forbidden, Unauthenticated
+from services.chassis.errors import Forbidden
 from services.chassis.interceptors.around import AroundInterceptor, Call
-from services.chassis.tokens import Principal, Role, verify_token
+from services.chassis.tokens import Principal, Role, identify
 
 AccessTable = Mapping[str, Role]
 """The role that each method of a service demands, by full method name."""
 
-_LOCAL = Principal(name="local", roles=frozenset({Role.ADMIN}))
 _principal: ContextVar[Principal] = ContextVar("principal")
 
 
@@ -23,8 +22,7 @@ def current_principal() -> Principal:
 class AuthInterceptor(AroundInterceptor):
     """Identifies the caller by bearer token and checks the method's role.
 
-    Without a public key everybody is the admin `local`; settings allow that on loopback only. A
-    method of the contract that the table leaves out is refused to all.
+    A method of the contract that the table leaves out is refused to all.
     """
 
     def __init__(self, public_key: bytes | None, access: AccessTable) -> None:
@@ -48,12 +46,6 @@ class AuthInterceptor(AroundInterceptor):
         _principal.set(principal)
 
     def _identify(self, call: Call) -> Principal:
-        if self._public_key is None:
-            return _LOCAL
-        for key, value in call.context.invocation_metadata() or ():
-            if key == "authorization" and str(value).startswith("Bearer "):
-                return verify_token(self._public_key, str(value).removeprefix("Bearer "))
-        raise Unauthenticated(
-            "no token: send the metadata 'authorization: Bearer <token>' (clients read it from "
-            "AFTERSHOCK_TOKEN)"
-        )
+        metadata = call.context.invocation_metadata() or ()
+        sent = (str(value) for key, value in metadata if key == "authorization")
+        return identify(self._public_key, next(sent, None))

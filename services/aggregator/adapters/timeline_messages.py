@@ -1,0 +1,48 @@
+"""Events of the timeline between the contract and the domain."""
+
+from datetime import UTC
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aftershock.v1 import lineage_pb2 as pb
+from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
+from services.aggregator.domain.lineage.nodes import parse_node
+
+_PREFIX = "EVENT_KIND_"
+
+
+def event_of(message: pb.TimelineEvent, path: str) -> TimelineEvent:
+    """Return the event of a message that stands at `path` in the request.
+
+    Raises:
+        InvalidNode: it happened to nothing that can be a node.
+    """
+    return TimelineEvent(
+        event_id=message.event_id,
+        node=parse_node(message.node, f"{path}.node"),
+        kind=kind_of(message.kind),
+        time=message.time.ToDatetime(tzinfo=UTC),
+        summary=message.summary,
+        actor=message.actor,
+        details=message.details_json,
+    )
+
+
+def event_message(event: TimelineEvent) -> pb.TimelineEvent:
+    """Return the message of an event."""
+    time = Timestamp()
+    time.FromDatetime(event.time)
+    return pb.TimelineEvent(
+        event_id=event.event_id,
+        node=str(event.node),
+        kind=pb.EventKind.Value(_PREFIX + event.kind.name),
+        time=time,
+        summary=event.summary,
+        actor=event.actor,
+        details_json=event.details,
+    )
+
+
+def kind_of(kind: pb.EventKind.ValueType) -> EventKind:
+    """Return what an event was."""
+    return EventKind[pb.EventKind.Name(kind).removeprefix(_PREFIX)]
