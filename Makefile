@@ -37,7 +37,7 @@ check: setup
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/yamllint --strict deploy
 
-bench: setup
+bench: $(PEERS)
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 bench-attribution: setup

@@ -7,12 +7,17 @@ from pathlib import Path
 
 def main() -> None:
     """Run them one after the other and stop at the first that fails."""
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        if not file.name.startswith("_"):
-            print(f"== {file.stem}", flush=True)
-            subprocess.run(
-                [sys.executable, "-m", f"tests.bench.{file.stem}", *sys.argv[1:]], check=True
-            )
+    for name in benchmarks():
+        print(f"== {name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *sys.argv[1:]], check=True)
+
+
+def benchmarks() -> list[str]:
+    """Return what there is to run: modules and packages that are programs."""
+    here = Path(__file__).parent
+    programs = [*here.glob("[!_]*.py"), *here.glob("*/__main__.py")]
+    found = [p for p in programs if 'if __name__ == "__main__":' in p.read_text(encoding="utf-8")]
+    return sorted(p.parent.name if p.stem == "__main__" else p.stem for p in found)
 
 
 if __name__ == "__main__":

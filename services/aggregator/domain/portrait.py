@@ -128,7 +128,8 @@ def _portrait(frame: Frame, codes: NDArray[np.int64], summary: Summary) -> NDArr
     unknown = np.full(len(codes) + len(frame.proxy_owners), np.nan)
     values = [unknown] if profile is None else [_shares(frame, codes, profile)]
     if profile is not None:
-        values.append(profile.correlations.astype(np.float64))
+        # What never changes goes along with nothing: a feature that vanishes loses its correlation.
+        values.append(np.nan_to_num(profile.correlations.astype(np.float64)))
     return np.concatenate(
         [summary.gfi, summary.coverage, _quantile_functions(summary).ravel(), *values]
     ).astype(np.float32)

@@ -1,5 +1,8 @@
 """Which features break, and how: the paper's cases on random features, and harmless drifts.
 
+Beside the paper's eleven there are the drill's own cases, of which nothing was chosen by their
+outcome: how diagnosis does on faults that it was not made for.
+
 A case's features are drawn again while one of them hardly changes: a cube of zeros and ones, or
 a feature that is missing anyway, is no corruption.
 """
@@ -15,10 +18,14 @@ from numpy.typing import NDArray
 
 from clients.drill.columns import whole
 from clients.drill.corruptions import Corruption, Drop, LoseIds, Scale
-from clients.drill.paper_cases import TITLES, VICTIM_KINDS, paper_case
+from clients.drill.paper_cases import VICTIM_KINDS, paper_case
+from clients.drill.pipeline_cases import CASES, PAPER
 from clients.drill.schema import LISTS, Feature, FeatureKind, Schema
 
-CASES: Sequence[int] = tuple(TITLES)
+GROUPS: Mapping[str, Sequence[str]] = {
+    "paper": tuple(PAPER),
+    "pipeline": tuple(name for name in CASES if name not in PAPER),
+}
 DRIFTS = 10
 _LEAST_CHANGED = 0.01
 _MOST_DRAWS = 100
@@ -31,30 +38,37 @@ _DRIFT_SHARE, _DRIFT_FACTOR = 0.3, 1.25
 class Draw:
     """A corruption, and what drifts beside it without doing harm."""
 
-    case: int
     corruption: Corruption
     drifts: Corruption
 
 
 def draw(
-    case: int, schema: Schema, table: pa.Table, gfi: NDArray[np.float64], seed: Sequence[int]
+    case: str, schema: Schema, table: pa.Table, gfi: NDArray[np.float64], seed: Sequence[int]
 ) -> Draw:
     """Draw the case's features, and ten others of the lower half by importance that drift.
 
     gfi: [M] of the control. The same seed draws the same.
     """
-    rng = np.random.default_rng((*seed, case))
+    rng = np.random.default_rng((*seed, *case.encode()))
     for _ in range(_MOST_DRAWS):
-        corruption = paper_case(
-            case, schema, seed=int(rng.integers(1000)), victims=_victims(case, schema, gfi, rng)
-        )
+        corruption = _corruption(case, schema, gfi, rng)
         if changes_all(corruption, table):
             break
     names = np.array(schema.names())
     quiet = names[(gfi < np.median(gfi)) & ~np.isin(names, corruption.culprits)]
     drifting = rng.choice(quiet, min(DRIFTS, len(quiet)), replace=False)
     drifts = [_drift(schema.feature(str(name))) for name in drifting]
-    return Draw(case, corruption, reduce(and_, drifts))
+    return Draw(corruption, reduce(and_, drifts))
+
+
+def _corruption(
+    case: str, schema: Schema, gfi: NDArray[np.float64], rng: np.random.Generator
+) -> Corruption:
+    seed = int(rng.integers(1000))
+    if case not in PAPER:
+        return CASES[case].corruption(schema, seed, {})
+    number = int(case)
+    return paper_case(number, schema, seed, victims=_victims(number, schema, gfi, rng))
 
 
 def changes_all(corruption: Corruption, table: pa.Table) -> bool:

@@ -1,7 +1,7 @@
 """What others would rank features by, on the same windows."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,28 @@ from tests.bench.diagnosis.views import Series
 
 _BINS = 10
 _LEAST_SHARE = 1e-4
+
+Index = Callable[[Schema, Sequence[Series], Sequence[Series]], NDArray[np.float64]]
+"""How far each feature's values are apart, [M], from those of the control and of the anomaly."""
+
+
+def ks(control: Series, anomaly: Series) -> float:
+    """Return the Kolmogorov-Smirnov statistic, what is missing taken for the least of values.
+
+    Ids are taken for numbers. Of windows of one size, features have the same order by it as by its
+    p-value, which underflows.
+    """
+    sides = [np.sort(np.nan_to_num(side, nan=-np.inf)) for side in (control, anomaly)]
+    both = np.concatenate(sides)
+    shares = [np.searchsorted(side, both, side="right") / len(side) for side in sides]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def kss(
+    schema: Schema, control: Sequence[Series], anomaly: Sequence[Series]
+) -> NDArray[np.float64]:
+    """Return each feature's statistic, [M]."""
+    return np.array([ks(c, a) for c, a in zip(control, anomaly, strict=True)])
 
 
 def psi(control: Series, anomaly: Series, *, is_categorical: bool) -> float:
@@ -37,6 +59,9 @@ def psis(
             for f, c, a in zip(schema.features, control, anomaly, strict=True)
         ]
     )
+
+
+INDICES: Mapping[str, Index] = {"psi": psis, "ks": kss}
 
 
 def _deciles(control: Series) -> NDArray[np.float64]:
@@ -68,6 +93,13 @@ class Drift:
     """How far columns drifted by `evidently`, in multiples of its limit; by place."""
 
     excess: Mapping[int, float]
+
+
+def import_evidently() -> None:
+    """Import the package, which takes seconds, before it is asked."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import evidently.metrics  # noqa: F401
 
 
 def drifts_of(

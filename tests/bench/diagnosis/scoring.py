@@ -1,6 +1,5 @@
 """From logged examples to what the aggregator keeps of their window, by the services' own code."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from clients.drill.export import Release, export_checkpoint
+from clients.drill.subjects import movielens_checkpoint
 from clients.drill.world import World
 from services.aggregator.adapters.incoming import block_of
 from services.aggregator.adapters.packing import pack_summary, unpack_summary
@@ -22,14 +21,13 @@ from services.attribution.adapters.grpc_messages import block_message
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.block import Batch, LfiBlock, Population
 from services.attribution.domain.example import Examples
-from services.attribution.domain.lfi import LfiMethod, SparseLfi, attribute, joined
+from services.attribution.domain.lfi import LfiMethod, SparseLfi, attribute
 from services.attribution.domain.sketch import Sketcher
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import Limits
 from services.attribution.ports import Scorer
-from tests.bench.diagnosis.model import MODEL, train
 
-_BLOCK_ROWS = 256
+_WORKERS = 2
 _RESAMPLES = 50
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -55,13 +53,12 @@ class Scoring:
     @classmethod
     def of(cls, world: World, seed: int, cache: Path) -> "Scoring":
         """Train the seed's model, or read it from the cache."""
+        # On shared cores more threads are slower.
+        torch.set_num_threads(1)
         folder = cache / f"checkpoint-{seed}"
         if not (folder / "manifest.json").exists():
-            until = world.timestamps[world.train_rows - 1].astype("datetime64[s]").astype(datetime)
-            release = Release(MODEL, f"seed{seed}", until.replace(tzinfo=UTC))
-            export_checkpoint(train(world, seed), world.schema, release, folder)
-        programs = TorchPrograms(lambda p: compiled(p.program, p.checkpoint, Limits(workers=1)))
-        torch.set_num_threads(1)
+            movielens_checkpoint(world, folder, seed=seed)
+        programs = TorchPrograms(lambda p: compiled(p.program, p.checkpoint, Limits(_WORKERS)))
         return cls(FolderCheckpoints([cache], {".pt2": programs}).read(folder))
 
     @property
@@ -81,17 +78,15 @@ class Scoring:
         summary = summarise([block.pane], block.feature_count, "window", _RESAMPLES)
         return Seen(
             summary=unpack_summary(pack_summary(summary), "window"),
-            relative_gfi=_gfi(relative),
+            relative_gfi=gfi(relative),
             mean_prediction=float(lfi.predictions.mean(dtype=np.float64)),
         )
 
     def _explained(self, examples: Examples) -> tuple[SparseLfi, SparseLfi]:
         """Return LFIs by equation 1 and by equation 2, of one ablation."""
+        ablations = self.scorer.ablator.ablate(examples)
         threshold = self.scorer.checkpoint.threshold
-        parts = [self.scorer.ablator.ablate(part) for part in _parts(examples)]
-        pseudo_loss, relative = (
-            joined([attribute(part, method, threshold) for part in parts]) for method in LfiMethod
-        )
+        pseudo_loss, relative = (attribute(ablations, method, threshold) for method in LfiMethod)
         return pseudo_loss, relative
 
 
@@ -103,12 +98,7 @@ def examples_of(scorer: Scorer, table: pa.Table) -> Examples:
     return decode(sink.getvalue().to_pybytes(), scorer.checkpoint.schema, "examples")
 
 
-def _parts(examples: Examples) -> Iterator[Examples]:
-    for start in range(0, examples.count, _BLOCK_ROWS):
-        yield examples.part(start, start + _BLOCK_ROWS)
-
-
-def _gfi(lfi: SparseLfi) -> NDArray[np.float64]:
+def gfi(lfi: SparseLfi) -> NDArray[np.float64]:
     """Return equation 4, [M]."""
     count = len(lfi.predictions)
     columns = np.split(np.abs(lfi.values), lfi.offsets[1:-1].astype(np.intp))

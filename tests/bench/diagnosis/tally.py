@@ -44,11 +44,13 @@ class Score:
     detection: float
 
     def as_json(self) -> Mapping[str, float | None]:
-        """Return the figures by the keys of the last line."""
-        visible = self.at_least_one_visible
-        return {
-            "recall": round(self.recall.mean, 3) if self.recall else None,
-            "at_least_one_visible": round(visible.mean, 3) if visible else None,
+        """Return the figures by the keys of the last line, standard errors beside the means."""
+        means: dict[str, float | None] = {}
+        for name in ("recall", "at_least_one", "at_least_one_visible"):
+            figure: Figure | None = getattr(self, name)
+            means[name] = round(figure.mean, 3) if figure else None
+            means[f"{name}_error"] = round(figure.error, 3) if figure else None
+        return means | {
             "false_flags_per_clean_window": round(self.false_flags, 2),
             "detection_at_that": round(self.detection, 3),
         }

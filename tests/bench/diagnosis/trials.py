@@ -18,13 +18,23 @@ from services.aggregator.domain.diagnosis import History, diagnose
 from services.aggregator.domain.portrait import portraits
 from services.aggregator.domain.signals import shift_of_magnitudes
 from tests.bench.diagnosis.draws import draw
-from tests.bench.diagnosis.peers import Drift, drifts_of, psis
+from tests.bench.diagnosis.peers import INDICES, Drift, drifts_of
 from tests.bench.diagnosis.scoring import Seen
 from tests.bench.diagnosis.views import Series
 from tests.bench.diagnosis.windows import Windows
 
 CONTROLS = ("earlier_window", "same_rows", "distractors")
-METHODS = ("ours", "gfi", "mfc", "psi", "psi_history", "evidently")
+METHODS = (
+    "ours",
+    "gfi",
+    "captum_gfi",
+    "mfc",
+    "psi",
+    "psi_history",
+    "ks",
+    "ks_history",
+    "evidently",
+)
 VISIBLE = 0.01
 
 Floats = NDArray[np.float64]
@@ -54,7 +64,7 @@ class Scored:
 class Trial:
     """What became of one corruption."""
 
-    case: int
+    case: str
     culprits: Sequence[int]
     is_visible: bool
     """The mean prediction moved by one in a hundred or more."""
@@ -78,7 +88,7 @@ class Laboratory:
     pool: Executor
     """Where `evidently` works beside us."""
 
-    def trial(self, case: int, pick: int) -> Trial:
+    def trial(self, case: str, pick: int) -> Trial:
         """Break one draw of the case's features."""
         world, clean = self.windows.world, self.windows.clean(self.number)
         before, table = self.earlier, self.windows.table(self.number)
@@ -134,14 +144,15 @@ class Laboratory:
         ours, flags = self._diagnosed(control.seen, anomaly.seen)
         features = self.windows.scoring.features
         frame, rows = portraits(features, [control.seen.summary, anomaly.seen.summary])
-        index = psis(schema, control.series, anomaly.series)
         scores = {
             "ours": ours,
-            "gfi": np.abs(anomaly.seen.relative_gfi - control.seen.relative_gfi),
+            "gfi": np.abs(anomaly.seen.summary.gfi - control.seen.summary.gfi),
+            "captum_gfi": np.abs(anomaly.seen.relative_gfi - control.seen.relative_gfi),
             "mfc": np.nan_to_num(shift_of_magnitudes(frame, rows[0], rows[1]), nan=-1.0),
-            "psi": index,
-            "psi_history": index / self._psi_noise,
         }
+        for name, index in INDICES.items():
+            scores[name] = index(schema, control.series, anomaly.series)
+            scores[f"{name}_history"] = scores[name] / self._noise[name]
         if changed:
             drifts = [*drifts, self._submitted(control.series, anomaly.series, changed)]
         return Scored(scores, flags, drifts)
@@ -175,8 +186,11 @@ class Laboratory:
         )
 
     @cached_property
-    def _psi_noise(self) -> Floats:
-        """Return what the index usually is from one window to the next, kept from vanishing."""
-        seen = [self.windows.psis_since_before(n) for n in range(1, self.number)]
+    def _noise(self) -> Mapping[str, Floats]:
+        """Return what indices usually are from one window to the next, kept from vanishing."""
+        return {name: self._usual(name) for name in INDICES}
+
+    def _usual(self, index: str) -> Floats:
+        seen = [self.windows.since_before(index, n) for n in range(1, self.number)]
         noise = np.sqrt(np.mean(np.square(seen), axis=0))
         return np.asarray(noise + np.median(noise))

@@ -75,6 +75,19 @@ def test_the_papers_correlation_has_no_sign() -> None:
     assert of(changes(frame, rows[0], rows[1]), Signal.MFC_SHIFT).all()
 
 
+def test_a_feature_that_never_changes_goes_along_with_nothing() -> None:
+    values = np.random.default_rng(5).normal(2.0, 1.0, (4, 500))
+    gone = values.copy()
+    gone[0] = 0.0
+    cases = [with_values(WORLD.summary(1), each) for each in (values, gone, gone)]
+    frame, rows = portraits(FEATURES, cases)
+    usual = abs(rows[0][frame.correlations][0])
+    assert usual > 0
+    assert shift_of_magnitudes(frame, rows[0], rows[1])[0] == pytest.approx(usual)
+    assert of(changes(frame, rows[0], rows[1]), Signal.MFC_SHIFT)[0] == pytest.approx(usual)
+    assert of(changes(frame, rows[1], rows[2]), Signal.MFC_SHIFT)[0] == 0.0
+
+
 def test_the_mean_of_others_leaves_one_out() -> None:
     summaries = [WORLD.summary(seed) for seed in range(4)]
     summaries[2] = replace(summaries[2], profile=None)
