@@ -19,7 +19,8 @@ import pytest
 # and the server and its folder go with us.
 _SUPERVISED = '"$@" </dev/null >"$0/log" 2>&1 & read -r _; kill -QUIT $!; wait; rm -rf "$0"'
 _START_SECONDS = 20.0
-_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=16MB")
+_SMALL = ("listen_addresses=", "max_connections=200", "shared_buffers=16MB")
+_FAST = ("fsync=off", "full_page_writes=off")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ class PostgresServer:
 
 
 @contextmanager
-def start_postgres() -> Iterator[PostgresServer]:
-    """Run a server with a data folder of its own until the block is left."""
+def start_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server with a data folder of its own until the block is left.
+
+    `durable`: each commit waits for the disk, as in production.
+    """
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     user = _unprivileged_user()
     try:
@@ -75,7 +79,7 @@ def start_postgres() -> Iterator[PostgresServer]:
     except BaseException:
         shutil.rmtree(folder)
         raise
-    options = [f"-c{option}" for option in ("listen_addresses=", *_FAST)]
+    options = [f"-c{option}" for option in (*_SMALL, *(() if durable else _FAST))]
     server = [binaries / "postgres", "-D", data, "-k", folder, *options]
     process = subprocess.Popen(
         ["/bin/sh", "-c", _SUPERVISED, str(folder), *map(str, server)],

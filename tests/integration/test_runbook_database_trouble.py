@@ -162,21 +162,24 @@ async def test_a_database_that_is_held_up_is_waited_for(database: Database) -> N
 
 
 async def test_connections_that_are_cut_are_made_again(postgres_server: PostgresServer) -> None:
-    engine = open_engine(postgres_server.empty_database())
+    url = postgres_server.empty_database()
+    engine, another = open_engine(url), open_engine(url)
     upgrade(engine)
     runbook = Runbook(SqlStore(SqlTransactions(engine), ChangeSignal()))
     await runbook.see(window_event(1, BROKEN))
-    with engine.begin() as connection:
-        connection.execute(
+    with another.begin() as connection:
+        cut = connection.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
+        assert cut.all()
     await runbook.say_yes()
     await runbook.worker.drain()
     assert (await runbook.mitigation()).state is MitigationState.APPLIED
     engine.dispose()
+    another.dispose()
 
 
 @pytest.mark.parametrize("experts", [2, 6])

@@ -30,7 +30,7 @@ def open_engine(database_url: str) -> Engine:
         return _open_sqlite(url)
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    return create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+    return create_engine(url, isolation_level="SERIALIZABLE")
 
 
 def reading(engine: Engine) -> Engine:

@@ -1,11 +1,12 @@
 """Incidents in SQL: SQLite or PostgreSQL."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from services.runbook.adapters.sql_audit import SqlAudit
 from services.runbook.adapters.sql_codec import Codec
@@ -46,6 +47,8 @@ class SqlIncidents:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._loaded: dict[str, Incident] = {}
+        # A session forgets rows that nobody holds, and reads them again to change them.
+        self._rows: list[SQLModel] = []
 
     def get(self, incident_id: str) -> Incident:
         """Return an incident. Raises IncidentNotFound."""
@@ -119,10 +122,12 @@ class SqlIncidents:
         )
         row.state, row.advice, row.version = incident.state, incident.advice, row.version + 1
         row.new_checkpoint, row.merged_into = incident.new_checkpoint, incident.merged_into
-        row.comparison = _COMPARISON.dump(incident.comparison) if incident.comparison else None
+        if known is None or known.comparison is not incident.comparison:
+            row.comparison = _COMPARISON.dump(incident.comparison) if incident.comparison else None
         self._session.add(row)
-        # The others refer to it.
-        self._session.flush()
+        if known is None:
+            # The others refer to it.
+            self._session.flush()
         self._save_windows(number, incident.windows, known)
         self._save_timeline(number, incident.timeline, len(known.timeline) if known else 0)
         self._save_history(incident.name, incident.history, len(known.history) if known else 0)
@@ -205,12 +210,14 @@ class SqlIncidents:
             select(MitigationRow)
             .where(MitigationRow.incident == number)
             .order_by(col(MitigationRow.ordinal))
-        )
+        ).all()
         timeline = self._session.exec(
             select(TimelineRow)
             .where(TimelineRow.incident == number)
             .order_by(col(TimelineRow.ordinal))
         )
+        self._rows += [row, *mitigations]
+        histories = self._histories(f"incidents/{_id(number)}", mitigations)
         incident = Incident(
             id=_id(number),
             model=row.model,
@@ -218,38 +225,47 @@ class SqlIncidents:
             new_checkpoint=row.new_checkpoint,
             merged_into=row.merged_into,
             windows=tuple(_WINDOW.load(content) for content in windows),
-            history=self._history(f"incidents/{_id(number)}"),
-            mitigations=tuple(self._mitigation(m) for m in mitigations),
+            history=histories[f"incidents/{_id(number)}"],
+            mitigations=tuple(_mitigation(m, histories) for m in mitigations),
             timeline=tuple(TimelineEntry(t.time, t.actor, t.message) for t in timeline),
             advice=row.advice,
         )
         self._loaded[incident.id] = incident
         return incident
 
-    def _mitigation(self, row: MitigationRow) -> Mitigation:
-        plan = _PLAN.load(row.plan)
-        return Mitigation(
-            id=str(row.ordinal),
-            plan=plan,
-            preview=_PREVIEW.load(row.preview),
-            expire_time=row.expire_time,
-            history=self._history(f"incidents/{plan.incident}/mitigations/{row.ordinal}"),
-            change=_CHANGE.load(row.change) if row.change else None,
-            applied_after=row.applied_after,
-            verified_calibration=row.verified_calibration,
-            required_approvals=row.required_approvals,
-            escalated_to=_NAMES.load(row.escalated_to),
-            lease_expire_time=row.lease_expire_time,
-            stage=_STAGE.load(row.stage) if row.stage else None,
-        )
-
-    def _history(self, subject: str) -> tuple[Transition, ...]:
+    def _histories(
+        self, incident: str, mitigations: Sequence[MitigationRow]
+    ) -> Mapping[str, tuple[Transition, ...]]:
+        """Return the transitions of an incident and of its mitigations, by resource name."""
+        subjects = [incident, *(f"{incident}/mitigations/{m.ordinal}" for m in mitigations)]
         rows = self._session.exec(
-            select(AuditRow).where(AuditRow.subject == subject).order_by(col(AuditRow.ordinal))
+            select(AuditRow)
+            .where(col(AuditRow.subject).in_(subjects))
+            .order_by(col(AuditRow.ordinal))
         )
-        return tuple(
-            Transition(row.before, row.after, row.time, row.actor, row.reason) for row in rows
-        )
+        histories = defaultdict[str, tuple[Transition, ...]](tuple)
+        for row in rows:
+            step = Transition(row.before, row.after, row.time, row.actor, row.reason)
+            histories[row.subject] += (step,)
+        return histories
+
+
+def _mitigation(row: MitigationRow, histories: Mapping[str, tuple[Transition, ...]]) -> Mitigation:
+    plan = _PLAN.load(row.plan)
+    return Mitigation(
+        id=str(row.ordinal),
+        plan=plan,
+        preview=_PREVIEW.load(row.preview),
+        expire_time=row.expire_time,
+        history=histories[f"incidents/{plan.incident}/mitigations/{row.ordinal}"],
+        change=_CHANGE.load(row.change) if row.change else None,
+        applied_after=row.applied_after,
+        verified_calibration=row.verified_calibration,
+        required_approvals=row.required_approvals,
+        escalated_to=_NAMES.load(row.escalated_to),
+        lease_expire_time=row.lease_expire_time,
+        stage=_STAGE.load(row.stage) if row.stage else None,
+    )
 
 
 def _id(number: int) -> str:

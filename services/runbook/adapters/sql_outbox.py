@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from sqlalchemy import exists, or_
+from sqlalchemy import bindparam, exists, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from services.runbook.adapters.sql_tables import WorkRow
+from services.runbook.adapters.sql_tables import UtcDateTime, WorkRow
 from services.runbook.domain.errors import LeaseLost
 from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
+
+T = TypeVar("T")
 
 
 class SqlOutbox:
@@ -20,23 +23,24 @@ class SqlOutbox:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.asked: set[WorkKind] = set()
-        """Kinds of work that this transaction put."""
+        """Kinds of work that this transaction wants done at once."""
 
     def put(self, work: Work, due: datetime = AT_ONCE) -> None:
         """Ask for an effect, at some time or at once."""
-        self.asked.add(work.kind)
+        if due == AT_ONCE:
+            self.asked.add(work.kind)
         self._session.add(
             WorkRow(kind=work.kind, incident=work.incident, mitigation=work.mitigation, due=due)
         )
 
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         """Whether there is work of these kinds to claim."""
-        return self._session.exec(_claimable(select(WorkRow.id), kinds, time)).first() is not None
+        found = self._session.exec(_looking(kinds), params={"time": time})
+        return found.first() is not None
 
     def claim(self, kinds: Sequence[WorkKind], time: datetime, until: datetime) -> Claim | None:
         """Take the oldest due work of these kinds that nobody holds, until the lease ends."""
-        oldest = _claimable(select(WorkRow), kinds, time).with_for_update(skip_locked=True)
-        row = self._session.exec(oldest).one_or_none()
+        row = self._session.exec(_taking(kinds), params={"time": time}).one_or_none()
         if row is None or row.id is None:
             return None
         row.attempts += 1
@@ -62,10 +66,21 @@ class SqlOutbox:
         return row
 
 
-def _claimable(
-    query: SelectOfScalar[Any], kinds: Sequence[WorkKind], time: datetime
-) -> SelectOfScalar[Any]:
-    """Return the query of the oldest due work of these kinds that nobody holds."""
+# To put a query together takes longer than to run it.
+@lru_cache
+def _looking(kinds: Sequence[WorkKind]) -> SelectOfScalar[Any]:
+    return _claimable(select(WorkRow.id), kinds)
+
+
+@lru_cache
+def _taking(kinds: Sequence[WorkKind]) -> SelectOfScalar[WorkRow]:
+    return _claimable(select(WorkRow), kinds).with_for_update(skip_locked=True)
+
+
+def _claimable(query: SelectOfScalar[T], kinds: Sequence[WorkKind]) -> SelectOfScalar[T]:
+    """Return the query of the oldest work of these kinds that is due at `time` and that nobody
+    holds."""
+    time = bindparam("time", type_=UtcDateTime())
     earlier = aliased(WorkRow)
     waits_for_another = exists().where(
         col(earlier.incident) == col(WorkRow.incident),

@@ -45,7 +45,7 @@ class SqlStore:
         Args:
             transactions: on it.
             changes: rung after each commit.
-            bells: rung after a commit that asked for work of the kind.
+            bells: rung after a commit that wants work of the kind done at once.
         """
         self._transactions = transactions
         self._changes = changes

@@ -58,15 +58,27 @@ class SqlTransactions:
 def _run(engine: Engine, work: Callable[[Session], T]) -> T:
     lost: SQLAlchemyError | None = None
     for _ in range(_MOST_RACES):
+        done = False
         try:
             with Session(engine, expire_on_commit=False) as session, session.begin():
-                return work(session)
+                result = work(session)
+                session.flush()
+                done = True
+            return result
         except SQLAlchemyError as error:
             lost = error
-            if not _lost_race(error):
+            if not (_lost_race(error) or (_cut(error) and not done)):
                 break
     _log.error("the database refused a transaction", exc_info=lost)
     raise StoreUnavailable("the runbook's database cannot take this just now: try again") from lost
+
+
+def _cut(error: SQLAlchemyError) -> bool:
+    """Whether the connection was cut, perhaps while it idled: there are others.
+
+    Nobody knows what became of a commit that was cut.
+    """
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _lost_race(error: SQLAlchemyError) -> bool:

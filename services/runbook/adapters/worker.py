@@ -35,19 +35,23 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        called = False
         while True:
             seen = self.changes.count
-            if not await self._step():
+            if await self._step(called=called):
+                called = False
+            else:
                 await self.changes.wait(seen, _TICK_SECONDS)
+                called = self.changes.count != seen
 
     async def drain(self) -> None:
         """Carry out everything that is due, and return."""
         while await self._step():
             pass
 
-    async def _step(self) -> bool:
+    async def _step(self, *, called: bool = False) -> bool:
         try:
-            claim = await self._claim()
+            claim = await self._claim(called=called)
         except RunbookError as error:
             _log.warning("no work: %s", error)
             return False
@@ -64,11 +68,12 @@ class Worker:
             await self._postpone(claim)
         return True
 
-    async def _claim(self) -> Claim | None:
+    async def _claim(self, *, called: bool) -> Claim | None:
         now = self.clock.now()
         kinds = tuple(self.table)
-        # Looking is free; the right to write is not, so it is taken only where there is something.
-        if not await self.store.read(lambda unit: unit.outbox.due(kinds, now)):
+        # Looking is free; the right to write is not, so it is taken only where there is something,
+        # as there is when the bell rings.
+        if not called and not await self.store.read(lambda unit: unit.outbox.due(kinds, now)):
             return None
         return await self.store.transact(
             lambda unit: unit.outbox.claim(kinds, now, now + self.lease)
