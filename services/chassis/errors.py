@@ -49,6 +49,10 @@ class Forbidden(Exception):
     """The caller may not call this method."""
 
 
+class UnknownPerson(Exception):
+    """A delegate speaks for somebody whom the roster does not have."""
+
+
 class DependencyUnavailable(Exception):
     """Something that the service needs cannot be reached just now."""
 
@@ -74,6 +78,9 @@ COMMON_ERRORS: ErrorTable = {
     ),
     Unauthenticated: ErrorStatus(
         grpc.StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_UNAUTHENTICATED
+    ),
+    UnknownPerson: ErrorStatus(
+        grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_UNKNOWN_PERSON
     ),
     Forbidden: ErrorStatus(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_FORBIDDEN),
     DependencyUnavailable: ErrorStatus(

@@ -25,6 +25,7 @@ from services.chassis.interceptors.deadline import DeadlineInterceptor
 from services.chassis.interceptors.errors import ErrorInterceptor
 from services.chassis.interceptors.telemetry import TelemetryInterceptor
 from services.chassis.interceptors.validation import ValidationInterceptor
+from services.chassis.roster import Roster
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import serve_metrics
 from services.chassis.tls import server_credentials
@@ -89,12 +90,13 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
 def build_server(service: Service, settings: ServiceSettings) -> grpc.aio.Server:
     """Return a server with the interceptors and the service's servicers, not yet bound."""
     public_key = settings.token_public_key.read_bytes() if settings.token_public_key else None
+    roster = Roster(settings.roster) if settings.roster else None
     server = grpc.aio.server(
         interceptors=[
             TelemetryInterceptor(),
             ErrorInterceptor(service.errors),
             DeadlineInterceptor(),
-            AuthInterceptor(public_key, service.access),
+            AuthInterceptor(public_key, service.access, roster),
             ValidationInterceptor(),
         ],
         options=[*MESSAGE_OPTIONS, *_SERVER_OPTIONS],

@@ -53,6 +53,8 @@ class ServiceSettings(BaseSettings):
     """With it, callers must present a certificate that it signed."""
     token_public_key: Path | None = None
     """PEM of the Ed25519 key that callers' tokens are verified with."""
+    roster: Path | None = None
+    """TOML file of whom delegates, such as chat bots, may speak for. None: for nobody."""
     token: str | None = None
     """The token that this service presents to others."""
     allow_insecure: bool = False

@@ -27,6 +27,8 @@ class Role(StrEnum):
     READER = "reader"
     PROPOSER = "proposer"
     APPROVER = "approver"
+    DELEGATE = "delegate"
+    """A bot that calls in the name of people: what they may do is looked up, not what it may."""
     ADMIN = "admin"
 
 
@@ -36,6 +38,8 @@ class Principal:
 
     name: str
     roles: frozenset[Role]
+    surface: str = ""
+    """Through which a delegate spoke in this person's name, such as `slack`; empty: nobody did."""
 
     def holds(self, role: Role) -> bool:
         """Whether the caller holds the role, itself or as admin."""

@@ -43,17 +43,20 @@ from services.runbook.adapters.worker import Worker
 from services.runbook.adapters.yaml_policies import YamlPolicies, YamlRuleReader
 from services.runbook.anchor_audit import AnchorAudit
 from services.runbook.approve import Approve
+from services.runbook.claim_surface import ClaimSurface
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.expire import Expire
 from services.runbook.open import Open
 from services.runbook.pause import SetPause
 from services.runbook.ports import Anchors, PolicySource
+from services.runbook.record_surface import RecordSurface
 from services.runbook.reject import Reject
 from services.runbook.release import Release
 from services.runbook.renew import Renew
 from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.revert import Revert
 from services.runbook.settings import RunbookSettings
+from services.runbook.snooze import Snooze
 from services.runbook.verify_audit import VerifyAudit
 from services.runbook.wiring import Parts, bells, lanes
 
@@ -140,6 +143,9 @@ def _register(parts: Parts, server: grpc.aio.Server) -> None:
         renew=Renew(parts.store, parts.policies, parts.clock),
         release=Release(parts.store, parts.policies, parts.clock),
         set_pause=SetPause(parts.store, parts.clock),
+        snooze=Snooze(parts.store, parts.clock),
+        claim_surface=ClaimSurface(parts.store, parts.clock),
+        record_surface=RecordSurface(parts.store),
         reader=reader,
         replay_policy=ReplayPolicy(parts.store, reader),
         verify_audit=VerifyAudit(parts.store, parts.anchors),

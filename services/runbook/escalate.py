@@ -27,6 +27,10 @@ def _escalate(
 ) -> None:
     unit.outbox.finish(claim)
     incident = unit.incidents.get(claim.work.incident)
+    quiet = incident.snooze_expire_time
+    if quiet is not None and time < quiet:
+        unit.outbox.put(claim.work, quiet)
+        return
     after = escalated(incident, steps, time)
     if after is not incident:
         unit.incidents.save(after)

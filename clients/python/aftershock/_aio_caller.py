@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from copy import copy
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ import grpc.aio
 
 from aftershock._base import BaseClient
 from aftershock._calls import Call, Flow, Result
-from aftershock._channel import Channels, open_aio_channel, open_channel
+from aftershock._channel import Channels, on_behalf_of, open_aio_channel, open_channel
 from aftershock._errors import error_of_call, pause_before_retry
 from aftershock._methods import Answer
 
@@ -27,6 +28,13 @@ class AioCaller(BaseClient):
     @cached_property
     def _blocking_channels(self) -> Channels[grpc.Channel]:
         return Channels(self._endpoints, open_channel)
+
+    def acting_for(self, identity: str) -> Self:
+        """Return a client that speaks for somebody. See aftershock.Client.acting_for."""
+        acting = copy(self)
+        acting.__dict__["_channels"] = self._channels
+        acting._metadata = (*self._metadata, on_behalf_of(identity))
+        return acting
 
     async def close(self) -> None:
         """Close the connections."""

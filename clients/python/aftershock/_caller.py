@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ import grpc
 
 from aftershock._base import BaseClient
 from aftershock._calls import Call, Flow, Result
-from aftershock._channel import Channels, open_channel
+from aftershock._channel import Channels, on_behalf_of, open_channel
 from aftershock._errors import error_of_call, pause_before_retry
 from aftershock._methods import Answer
 
@@ -21,6 +22,20 @@ class Caller(BaseClient):
     @cached_property
     def _channels(self) -> Channels[grpc.Channel]:
         return Channels(self._endpoints, open_channel)
+
+    def acting_for(self, identity: str) -> Self:
+        """Return a client that speaks for somebody, over the same connections: close this one only.
+
+        The caller needs the role `delegate`; the service knows from its roster who that is and what
+        they may do.
+
+        Args:
+            identity: how a chat system knows them, `slack:T012AB/U034CD`.
+        """
+        acting = copy(self)
+        acting.__dict__["_channels"] = self._channels
+        acting._metadata = (*self._metadata, on_behalf_of(identity))
+        return acting
 
     def close(self) -> None:
         """Close the connections."""

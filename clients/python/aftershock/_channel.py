@@ -96,6 +96,11 @@ def call_metadata(environment: Environment) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {environment.token}"),)
 
 
+def on_behalf_of(identity: str) -> tuple[str, str]:
+    """Return the metadata that says whom a delegate speaks for."""
+    return ("aftershock-on-behalf-of", identity)
+
+
 def is_plaintext(address: str, environment: Environment) -> bool:
     """Whether to talk without TLS: on this machine, when no TLS file is named."""
     return not environment.has_tls and _is_loopback(address)

@@ -148,6 +148,18 @@ RESUME_MITIGATIONS = Method(
     runbook.ResumeMitigationsResponse,
 )
 GET_PAUSE = Method(Service.RUNBOOK, "GetPause", runbook.GetPauseRequest, runbook.GetPauseResponse)
+SNOOZE_INCIDENT = Method(
+    Service.RUNBOOK,
+    "SnoozeIncident",
+    runbook.SnoozeIncidentRequest,
+    runbook.SnoozeIncidentResponse,
+)
+CLAIM_SURFACE = Method(
+    Service.RUNBOOK, "ClaimSurface", runbook.ClaimSurfaceRequest, runbook.ClaimSurfaceResponse
+)
+RECORD_SURFACE = Method(
+    Service.RUNBOOK, "RecordSurface", runbook.RecordSurfaceRequest, runbook.RecordSurfaceResponse
+)
 CHECK_POLICY = Method(
     Service.RUNBOOK, "CheckPolicy", runbook.CheckPolicyRequest, runbook.CheckPolicyResponse
 )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from pathlib import Path
 
 from aftershock import _methods as methods
@@ -21,6 +22,7 @@ from aftershock.v1.runbook_service_pb2 import (
     VerifyAuditResponse,
     WatchIncidentsRequest,
 )
+from aftershock.v1.surface_pb2 import Surface
 
 
 class AioRunbookClient(AioCaller):
@@ -85,6 +87,18 @@ class AioRunbookClient(AioCaller):
     async def pause_state(self) -> Pause:
         """Return whether mitigations are stopped, by whom and why."""
         return await self._run(calls.get_pause())
+
+    async def snooze(self, incident: str, duration: timedelta, reason: str = "") -> Incident:
+        """Call nobody about an incident for a while. Its proposals expire as ever."""
+        return await self._run(calls.snooze(incident, duration, reason))
+
+    async def claim_surface(self, name: str, *, holder: str, lease: timedelta) -> Surface:
+        """Become the only bot that shows an incident. See aftershock.Client.claim_surface."""
+        return await self._run(calls.claim_surface(name, holder, lease))
+
+    async def record_surface(self, surface: Surface, *, release: bool = False) -> Surface:
+        """Keep where an incident's message is. See aftershock.Client.record_surface."""
+        return await self._run(calls.record_surface(surface, release=release))
 
     async def check_policy(self, file: str | Path) -> CheckPolicyResponse:
         """Return what is wrong with a policy file of this machine, or what is in it."""

@@ -1,5 +1,6 @@
 """The runbook's operations, without a channel."""
 
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from aftershock._errors import Conflict
 from aftershock._names import incident_name
 from aftershock.v1 import runbook_service_pb2 as runbook
 from aftershock.v1.incident_pb2 import Incident, Mitigation, MitigationState
+from aftershock.v1.surface_pb2 import Surface
 
 States = frozenset[MitigationState.ValueType]
 
@@ -96,6 +98,26 @@ def resume(reason: str) -> Flow[runbook.Pause]:
 def get_pause() -> Flow[runbook.Pause]:
     """Return whether mitigations are stopped."""
     return (yield from ask(methods.GET_PAUSE, runbook.GetPauseRequest())).pause
+
+
+def snooze(incident: str, duration: timedelta, reason: str) -> Flow[Incident]:
+    """Call nobody about an incident for a while."""
+    request = runbook.SnoozeIncidentRequest(name=incident_name(incident), reason=reason)
+    request.duration.FromTimedelta(duration)
+    return (yield from ask(methods.SNOOZE_INCIDENT, request)).incident
+
+
+def claim_surface(name: str, holder: str, lease: timedelta) -> Flow[Surface]:
+    """Claim where an incident is shown."""
+    request = runbook.ClaimSurfaceRequest(name=name, holder=holder)
+    request.lease.FromTimedelta(lease)
+    return (yield from ask(methods.CLAIM_SURFACE, request)).surface
+
+
+def record_surface(surface: Surface, *, release: bool) -> Flow[Surface]:
+    """Record where an incident is shown."""
+    request = runbook.RecordSurfaceRequest(surface=surface, release=release)
+    return (yield from ask(methods.RECORD_SURFACE, request)).surface
 
 
 def check_policy(file: str | Path) -> Flow[runbook.CheckPolicyResponse]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from aftershock import _methods as methods
@@ -20,6 +21,7 @@ from aftershock.v1.runbook_service_pb2 import (
     VerifyAuditResponse,
     WatchIncidentsRequest,
 )
+from aftershock.v1.surface_pb2 import Surface
 
 
 class RunbookClient(Caller):
@@ -94,6 +96,32 @@ class RunbookClient(Caller):
     def pause_state(self) -> Pause:
         """Return whether mitigations are stopped, by whom and why."""
         return self._run(calls.get_pause())
+
+    def snooze(self, incident: str, duration: timedelta, reason: str = "") -> Incident:
+        """Call nobody about an incident for a while. Its proposals expire as ever."""
+        return self._run(calls.snooze(incident, duration, reason))
+
+    def claim_surface(self, name: str, *, holder: str, lease: timedelta) -> Surface:
+        """Become the only bot that shows an incident in a room, for the length of a lease.
+
+        Args:
+            name: `incidents/{incident}/surfaces/{surface}`; the surface names the room.
+            holder: names this run of the bot; its own claim is extended.
+            lease: after which another bot may claim it.
+
+        Raises:
+            Conflict: another bot holds it, for `retry_after` seconds more.
+            NotAllowed: the caller is no delegate.
+        """
+        return self._run(calls.claim_surface(name, holder, lease))
+
+    def record_surface(self, surface: Surface, *, release: bool = False) -> Surface:
+        """Keep where an incident's message is, as its holder knows it, and perhaps end the claim.
+
+        Raises:
+            Conflict: somebody has claimed or recorded it since.
+        """
+        return self._run(calls.record_surface(surface, release=release))
 
     def check_policy(self, file: str | Path) -> CheckPolicyResponse:
         """Return what is wrong with a policy file of this machine, or what is in it."""

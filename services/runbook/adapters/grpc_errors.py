@@ -17,6 +17,8 @@ from services.runbook.domain.errors import (
     NotAnApprover,
     StalePlan,
     StoreUnavailable,
+    SurfaceBusy,
+    SurfaceChanged,
 )
 
 ERRORS: ErrorTable = {
@@ -50,6 +52,10 @@ ERRORS: ErrorTable = {
     GuardRailRefused: ErrorStatus(
         grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_GUARD_RAIL
     ),
+    SurfaceBusy: ErrorStatus(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_SURFACE_BUSY
+    ),
+    SurfaceChanged: ErrorStatus(grpc.StatusCode.ABORTED, ErrorReason.ERROR_REASON_SURFACE_CHANGED),
     AnchorsUnavailable: ErrorStatus(
         grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
     ),

@@ -20,17 +20,25 @@ from services.runbook.adapters.grpc_messages import (
     pause_message,
 )
 from services.runbook.adapters.grpc_policy_messages import policy_summary, replayed_message
+from services.runbook.adapters.grpc_surface_messages import (
+    surface_from,
+    surface_ids,
+    surface_message,
+)
 from services.runbook.approve import Approve
+from services.runbook.claim_surface import ClaimSurface
 from services.runbook.domain.approval import Answer, Expert, Recall, Wish
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.pause import PauseState
 from services.runbook.pause import SetPause
 from services.runbook.ports import RuleReader, Store
+from services.runbook.record_surface import RecordSurface
 from services.runbook.reject import Reject
 from services.runbook.release import Release
 from services.runbook.renew import Renew
 from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.revert import Revert
+from services.runbook.snooze import Snooze
 from services.runbook.verify_audit import VerifyAudit
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,6 +60,9 @@ class RunbookServicer(RunbookServiceServicer):
     renew: Renew
     release: Release
     set_pause: SetPause
+    snooze: Snooze
+    claim_surface: ClaimSurface
+    record_surface: RecordSurface
     reader: RuleReader
     replay_policy: ReplayPolicy
     verify_audit: VerifyAudit
@@ -95,7 +106,7 @@ class RunbookServicer(RunbookServiceServicer):
     ) -> pb.ApproveMitigationResponse:
         """Record a yes."""
         incident_id, mitigation_id = _ids(request.name)
-        answer = Answer(mitigation_id, _expert(), request.plan_hash, request.reason)
+        answer = Answer(mitigation_id, _expert(), request.plan_hash, _reason(request.reason))
         mitigation = await self.approve(incident_id, answer)
         return pb.ApproveMitigationResponse(mitigation=mitigation_message(mitigation))
 
@@ -104,7 +115,7 @@ class RunbookServicer(RunbookServiceServicer):
     ) -> pb.RejectMitigationResponse:
         """Record a no."""
         incident_id, mitigation_id = _ids(request.name)
-        answer = Answer(mitigation_id, _expert(), request.plan_hash, request.reason)
+        answer = Answer(mitigation_id, _expert(), request.plan_hash, _reason(request.reason))
         mitigation = await self.reject(incident_id, answer)
         return pb.RejectMitigationResponse(mitigation=mitigation_message(mitigation))
 
@@ -114,7 +125,7 @@ class RunbookServicer(RunbookServiceServicer):
         """Record that a mitigation is to be undone."""
         incident_id, mitigation_id = _ids(request.name)
         mitigation = await self.revert(
-            incident_id, Recall(mitigation_id, _expert(), request.reason)
+            incident_id, Recall(mitigation_id, _expert(), _reason(request.reason))
         )
         return pb.RevertMitigationResponse(mitigation=mitigation_message(mitigation))
 
@@ -123,7 +134,9 @@ class RunbookServicer(RunbookServiceServicer):
     ) -> pb.RenewMitigationResponse:
         """Begin a lease anew."""
         incident_id, mitigation_id = _ids(request.name)
-        mitigation = await self.renew(incident_id, Wish(mitigation_id, _expert(), request.reason))
+        mitigation = await self.renew(
+            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason))
+        )
         return pb.RenewMitigationResponse(mitigation=mitigation_message(mitigation))
 
     async def ReleaseMitigation(
@@ -131,27 +144,58 @@ class RunbookServicer(RunbookServiceServicer):
     ) -> pb.ReleaseMitigationResponse:
         """Record that a mitigation's features are to be served again by stages."""
         incident_id, mitigation_id = _ids(request.name)
-        mitigation = await self.release(incident_id, Wish(mitigation_id, _expert(), request.reason))
+        mitigation = await self.release(
+            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason))
+        )
         return pb.ReleaseMitigationResponse(mitigation=mitigation_message(mitigation))
 
     async def PauseMitigations(
         self, request: pb.PauseMitigationsRequest, context: _Context
     ) -> pb.PauseMitigationsResponse:
         """Stop all mitigations."""
-        pause = await self.set_pause(PauseState.PAUSED, _expert(), request.reason)
+        pause = await self.set_pause(PauseState.PAUSED, _expert(), _reason(request.reason))
         return pb.PauseMitigationsResponse(pause=pause_message(pause))
 
     async def ResumeMitigations(
         self, request: pb.ResumeMitigationsRequest, context: _Context
     ) -> pb.ResumeMitigationsResponse:
         """Let them go on."""
-        pause = await self.set_pause(PauseState.RUNNING, _expert(), request.reason)
+        pause = await self.set_pause(PauseState.RUNNING, _expert(), _reason(request.reason))
         return pb.ResumeMitigationsResponse(pause=pause_message(pause))
 
     async def GetPause(self, request: pb.GetPauseRequest, context: _Context) -> pb.GetPauseResponse:
         """Say whether mitigations are stopped."""
         pause = await self.store.read(lambda unit: unit.restraints.pause())
         return pb.GetPauseResponse(pause=pause_message(pause))
+
+    async def SnoozeIncident(
+        self, request: pb.SnoozeIncidentRequest, context: _Context
+    ) -> pb.SnoozeIncidentResponse:
+        """Call nobody about an incident for a while."""
+        incident = await self.snooze(
+            request.name.removeprefix("incidents/"),
+            _expert(),
+            request.duration.ToTimedelta(),
+            _reason(request.reason),
+        )
+        return pb.SnoozeIncidentResponse(incident=incident_message(incident))
+
+    async def ClaimSurface(
+        self, request: pb.ClaimSurfaceRequest, context: _Context
+    ) -> pb.ClaimSurfaceResponse:
+        """Let one bot bring a message up to date."""
+        incident_id, surface_id = surface_ids(request.name)
+        lease = request.lease.ToTimedelta()
+        surface = await self.claim_surface(incident_id, surface_id, request.holder, lease)
+        return pb.ClaimSurfaceResponse(surface=surface_message(surface))
+
+    async def RecordSurface(
+        self, request: pb.RecordSurfaceRequest, context: _Context
+    ) -> pb.RecordSurfaceResponse:
+        """Keep where a message is and what it shows."""
+        after = surface_from(request.surface)
+        surface = await self.record_surface(after, release=request.release)
+        return pb.RecordSurfaceResponse(surface=surface_message(surface))
 
     async def CheckPolicy(
         self, request: pb.CheckPolicyRequest, context: _Context
@@ -194,6 +238,14 @@ class RunbookServicer(RunbookServiceServicer):
 def _expert() -> Expert:
     principal = current_principal()
     return Expert(principal.name, may_approve=principal.holds(Role.APPROVER))
+
+
+def _reason(given: str) -> str:
+    """Return why the caller decided, with the surface that a delegate passed it on from."""
+    surface = current_principal().surface
+    if not surface:
+        return given
+    return f"{given} (through {surface})" if given else f"through {surface}"
 
 
 def _ids(name: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from services.runbook.domain.mitigation import (
     Transition,
 )
 from services.runbook.domain.pause import PAUSE_SUBJECT, Pause
+from services.runbook.domain.surface import Surface
 from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
 from services.runbook.ports import UnitOfWork
 
@@ -50,6 +51,7 @@ class _Tables:
     window_ends: dict[str, datetime] = field(default_factory=dict)
     checkpoints: dict[str, _Checkpoint] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    surfaces: dict[tuple[str, str], Surface] = field(default_factory=dict)
 
     def copy(self) -> "_Tables":
         """Return tables that can change apart; what they hold is immutable."""
@@ -63,6 +65,7 @@ class _Tables:
             dict(self.window_ends),
             dict(self.checkpoints),
             set(self.seen),
+            dict(self.surfaces),
         )
 
 
@@ -241,6 +244,18 @@ class _Restraints:
             _append(self._tables.audit, PAUSE_SUBJECT, ordinal, pause.last)
 
 
+class _Surfaces:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def get(self, incident_id: str, surface_id: str) -> Surface:
+        known = self._tables.surfaces.get((incident_id, surface_id))
+        return known or Surface(incident=incident_id, id=surface_id)
+
+    def save(self, surface: Surface) -> None:
+        self._tables.surfaces[surface.incident, surface.id] = surface
+
+
 class _Audit:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
@@ -264,6 +279,7 @@ class _UnitOfWork:
         self.outbox = _Outbox(tables)
         self.feeds = _Feeds(tables)
         self.restraints = _Restraints(tables)
+        self.surfaces = _Surfaces(tables)
         self.audit = _Audit(tables)
 
 

@@ -122,6 +122,7 @@ class SqlIncidents:
         )
         row.state, row.advice, row.version = incident.state, incident.advice, row.version + 1
         row.new_checkpoint, row.merged_into = incident.new_checkpoint, incident.merged_into
+        row.snooze_expire_time = incident.snooze_expire_time
         if known is None or known.comparison is not incident.comparison:
             row.comparison = _COMPARISON.dump(incident.comparison) if incident.comparison else None
         self._session.add(row)
@@ -224,6 +225,7 @@ class SqlIncidents:
             comparison=_COMPARISON.load(row.comparison) if row.comparison else None,
             new_checkpoint=row.new_checkpoint,
             merged_into=row.merged_into,
+            snooze_expire_time=row.snooze_expire_time,
             windows=tuple(_WINDOW.load(content) for content in windows),
             history=histories[f"incidents/{_id(number)}"],
             mitigations=tuple(_mitigation(m, histories) for m in mitigations),

@@ -11,6 +11,7 @@ from services.runbook.adapters.sql_feeds import SqlFeeds
 from services.runbook.adapters.sql_incidents import SqlIncidents
 from services.runbook.adapters.sql_outbox import SqlOutbox
 from services.runbook.adapters.sql_restraints import SqlRestraints
+from services.runbook.adapters.sql_surfaces import SqlSurfaces
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.domain.work import WorkKind
 from services.runbook.ports import UnitOfWork
@@ -28,6 +29,7 @@ class SqlUnitOfWork:
         self.outbox = SqlOutbox(session)
         self.feeds = SqlFeeds(session)
         self.restraints = SqlRestraints(session)
+        self.surfaces = SqlSurfaces(session)
         self.audit = SqlAudit(session)
 
 

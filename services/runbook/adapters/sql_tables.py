@@ -70,6 +70,7 @@ class IncidentRow(SQLModel, table=True):
     new_checkpoint: bool = False
     merged_into: str = ""
     """Id of the incident that this one turned out to be."""
+    snooze_expire_time: datetime | None = _time(nullable=True)
 
 
 class IncidentWindowRow(SQLModel, table=True):
@@ -177,6 +178,24 @@ class SeenWindowRow(SQLModel, table=True):
     __tablename__ = "seen_window"
 
     name: str = Field(primary_key=True)
+
+
+class SurfaceRow(SQLModel, table=True):
+    """Where an incident is shown in one chat room."""
+
+    __tablename__ = "surface"
+
+    incident: int = Field(primary_key=True, foreign_key="incident.number")
+    id: str = Field(primary_key=True)
+    message: str = _text()
+    shown: str
+    told_count: int
+    attachments: str = _text()
+    """JSON."""
+    holder: str
+    lease_expire_time: datetime | None = _time(nullable=True)
+    interrupted: bool
+    version: int
 
 
 class KilledFeatureRow(SQLModel, table=True):

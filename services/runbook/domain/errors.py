@@ -51,6 +51,18 @@ class GuardRailRefused(RunbookError):
     """A guard rail forbids the plan just now, whoever wants it."""
 
 
+class SurfaceBusy(RunbookError):
+    """Another bot brings the message up to date."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SurfaceChanged(RunbookError):
+    """What a bot knows of its message is out of date."""
+
+
 class InvalidPolicy(RunbookError):
     """A policy file that cannot be followed. The text names the file and the path inside it."""
 

@@ -55,6 +55,8 @@ class Incident:
     """Calibration broke soon after the model began to score with its checkpoint."""
     merged_into: str = ""
     """Id of the incident that this one turned out to be."""
+    snooze_expire_time: datetime | None = None
+    """Until when nobody is called about it. None: nobody snoozed it."""
 
     @property
     def name(self) -> str:

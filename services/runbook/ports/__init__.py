@@ -10,6 +10,7 @@ from services.runbook.ports.store import (
     Outbox,
     Restraints,
     Store,
+    Surfaces,
     UnitOfWork,
 )
 from services.runbook.ports.systems import (
@@ -41,6 +42,7 @@ __all__ = [
     "RuleReader",
     "ShiftFeed",
     "Store",
+    "Surfaces",
     "UnitOfWork",
     "Watermarks",
 ]

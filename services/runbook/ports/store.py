@@ -9,6 +9,7 @@ from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.pause import Pause
+from services.runbook.domain.surface import Surface
 from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
 
 T = TypeVar("T")
@@ -117,6 +118,16 @@ class Restraints(Protocol):
         """Write an audit record of a pause that was begun or ended."""
 
 
+class Surfaces(Protocol):
+    """Where bots show incidents."""
+
+    def get(self, incident_id: str, surface_id: str) -> Surface:
+        """Return a surface; version 0, and nothing known, if nobody ever claimed it."""
+
+    def save(self, surface: Surface) -> None:
+        """Write it as it is now. The incident does not change by it."""
+
+
 class UnitOfWork(Protocol):
     """One transaction: all of it happens, or none."""
 
@@ -139,6 +150,10 @@ class UnitOfWork(Protocol):
     @property
     def restraints(self) -> Restraints:
         """What guard rails look at."""
+
+    @property
+    def surfaces(self) -> Surfaces:
+        """Where incidents are shown."""
 
     @property
     def audit(self) -> Audit:

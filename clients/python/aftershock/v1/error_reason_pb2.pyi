@@ -68,6 +68,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Somebody has paused all mitigations."""
     ERROR_REASON_GUARD_RAIL: _ErrorReason.ValueType  # 86
     """A guard rail forbids the plan just now."""
+    ERROR_REASON_SURFACE_BUSY: _ErrorReason.ValueType  # 87
+    """Another bot holds the claim on a surface; google.rpc.RetryInfo says until when."""
+    ERROR_REASON_SURFACE_CHANGED: _ErrorReason.ValueType  # 88
+    """Somebody else has claimed or recorded a surface since."""
+    ERROR_REASON_UNKNOWN_PERSON: _ErrorReason.ValueType  # 89
+    """Nobody known acts under the identity that a delegate speaks for."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """google.rpc.ErrorInfo.reason of every error, in the domain "aftershock.v1"."""
@@ -118,4 +124,10 @@ ERROR_REASON_MITIGATIONS_PAUSED: ErrorReason.ValueType  # 85
 """Somebody has paused all mitigations."""
 ERROR_REASON_GUARD_RAIL: ErrorReason.ValueType  # 86
 """A guard rail forbids the plan just now."""
+ERROR_REASON_SURFACE_BUSY: ErrorReason.ValueType  # 87
+"""Another bot holds the claim on a surface; google.rpc.RetryInfo says until when."""
+ERROR_REASON_SURFACE_CHANGED: ErrorReason.ValueType  # 88
+"""Somebody else has claimed or recorded a surface since."""
+ERROR_REASON_UNKNOWN_PERSON: ErrorReason.ValueType  # 89
+"""Nobody known acts under the identity that a delegate speaks for."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -347,6 +347,7 @@ class Incident(google.protobuf.message.Message):
     VERDICT_FIELD_NUMBER: builtins.int
     WINDOWS_FIELD_NUMBER: builtins.int
     MERGED_INTO_FIELD_NUMBER: builtins.int
+    SNOOZE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}"""
     model: builtins.str
@@ -373,6 +374,10 @@ class Incident(google.protobuf.message.Message):
     def windows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.window_pb2.Window]:
         """Closed windows with known outcomes since it opened, oldest first."""
 
+    @property
+    def snooze_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Until when nobody is called about it. Absent where nobody snoozed it."""
+
     def __init__(
         self,
         *,
@@ -388,8 +393,9 @@ class Incident(google.protobuf.message.Message):
         verdict: Global___IncidentVerdict.ValueType = ...,
         windows: collections.abc.Iterable[aftershock.v1.window_pb2.Window] | None = ...,
         merged_into: builtins.str = ...,
+        snooze_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "merged_into", b"merged_into", "mitigations", b"mitigations", "model", b"model", "name", b"name", "state", b"state", "timeline", b"timeline", "verdict", b"verdict", "windows", b"windows"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "snooze_expire_time", b"snooze_expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "merged_into", b"merged_into", "mitigations", b"mitigations", "model", b"model", "name", b"name", "snooze_expire_time", b"snooze_expire_time", "state", b"state", "timeline", b"timeline", "verdict", b"verdict", "windows", b"windows"]) -> None: ...
 
 Global___Incident: typing_extensions.TypeAlias = Incident

@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 import aftershock.v1.incident_pb2
+import aftershock.v1.surface_pb2
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -432,6 +434,131 @@ class GetPauseResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["pause", b"pause"]) -> None: ...
 
 Global___GetPauseResponse: typing_extensions.TypeAlias = GetPauseResponse
+
+@typing.final
+class SnoozeIncidentRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DURATION_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """incidents/{incident}"""
+    reason: builtins.str
+    @property
+    def duration(self) -> google.protobuf.duration_pb2.Duration: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        duration: google.protobuf.duration_pb2.Duration | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["duration", b"duration"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["duration", b"duration", "name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___SnoozeIncidentRequest: typing_extensions.TypeAlias = SnoozeIncidentRequest
+
+@typing.final
+class SnoozeIncidentResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: builtins.int
+    @property
+    def incident(self) -> aftershock.v1.incident_pb2.Incident: ...
+    def __init__(
+        self,
+        *,
+        incident: aftershock.v1.incident_pb2.Incident | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["incident", b"incident"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["incident", b"incident"]) -> None: ...
+
+Global___SnoozeIncidentResponse: typing_extensions.TypeAlias = SnoozeIncidentResponse
+
+@typing.final
+class ClaimSurfaceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    HOLDER_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """incidents/{incident}/surfaces/{surface}"""
+    holder: builtins.str
+    """Names one run of one bot; its own claim is extended."""
+    @property
+    def lease(self) -> google.protobuf.duration_pb2.Duration:
+        """After which another holder may claim it."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        holder: builtins.str = ...,
+        lease: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["holder", b"holder", "lease", b"lease", "name", b"name"]) -> None: ...
+
+Global___ClaimSurfaceRequest: typing_extensions.TypeAlias = ClaimSurfaceRequest
+
+@typing.final
+class ClaimSurfaceResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SURFACE_FIELD_NUMBER: builtins.int
+    @property
+    def surface(self) -> aftershock.v1.surface_pb2.Surface: ...
+    def __init__(
+        self,
+        *,
+        surface: aftershock.v1.surface_pb2.Surface | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["surface", b"surface"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["surface", b"surface"]) -> None: ...
+
+Global___ClaimSurfaceResponse: typing_extensions.TypeAlias = ClaimSurfaceResponse
+
+@typing.final
+class RecordSurfaceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SURFACE_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    release: builtins.bool
+    """Ends the claim."""
+    @property
+    def surface(self) -> aftershock.v1.surface_pb2.Surface:
+        """As it is now, with the etag and the holder of what was claimed or recorded last."""
+
+    def __init__(
+        self,
+        *,
+        surface: aftershock.v1.surface_pb2.Surface | None = ...,
+        release: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["surface", b"surface"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["release", b"release", "surface", b"surface"]) -> None: ...
+
+Global___RecordSurfaceRequest: typing_extensions.TypeAlias = RecordSurfaceRequest
+
+@typing.final
+class RecordSurfaceResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SURFACE_FIELD_NUMBER: builtins.int
+    @property
+    def surface(self) -> aftershock.v1.surface_pb2.Surface: ...
+    def __init__(
+        self,
+        *,
+        surface: aftershock.v1.surface_pb2.Surface | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["surface", b"surface"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["surface", b"surface"]) -> None: ...
+
+Global___RecordSurfaceResponse: typing_extensions.TypeAlias = RecordSurfaceResponse
 
 @typing.final
 class CheckPolicyRequest(google.protobuf.message.Message):

@@ -90,6 +90,21 @@ class RunbookServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
                 _registered_method=True)
+        self.SnoozeIncident = channel.unary_unary(
+                '/aftershock.v1.RunbookService/SnoozeIncident',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentResponse.FromString,
+                _registered_method=True)
+        self.ClaimSurface = channel.unary_unary(
+                '/aftershock.v1.RunbookService/ClaimSurface',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceResponse.FromString,
+                _registered_method=True)
+        self.RecordSurface = channel.unary_unary(
+                '/aftershock.v1.RunbookService/RecordSurface',
+                request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceResponse.FromString,
+                _registered_method=True)
         self.CheckPolicy = channel.unary_unary(
                 '/aftershock.v1.RunbookService/CheckPolicy',
                 request_serializer=aftershock_dot_v1_dot_runbook__service__pb2.CheckPolicyRequest.SerializeToString,
@@ -185,6 +200,27 @@ class RunbookServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SnoozeIncident(self, request, context):
+        """Calls nobody about an incident for a while. What waits for an answer still expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimSurface(self, request, context):
+        """Makes one bot the only one that brings an incident's message up to date, for a while.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordSurface(self, request, context):
+        """Keeps where the message is and what it shows. Only for who holds the claim.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckPolicy(self, request, context):
         """Says whether the runbook could follow a policy file. Changes nothing.
         """
@@ -263,6 +299,21 @@ def add_RunbookServiceServicer_to_server(servicer, server):
                     servicer.GetPause,
                     request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.SerializeToString,
+            ),
+            'SnoozeIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnoozeIncident,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentResponse.SerializeToString,
+            ),
+            'ClaimSurface': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimSurface,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceResponse.SerializeToString,
+            ),
+            'RecordSurface': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSurface,
+                    request_deserializer=aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceResponse.SerializeToString,
             ),
             'CheckPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckPolicy,
@@ -578,6 +629,87 @@ class RunbookService(object):
             '/aftershock.v1.RunbookService/GetPause',
             aftershock_dot_v1_dot_runbook__service__pb2.GetPauseRequest.SerializeToString,
             aftershock_dot_v1_dot_runbook__service__pb2.GetPauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnoozeIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/SnoozeIncident',
+            aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.SnoozeIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimSurface(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/ClaimSurface',
+            aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.ClaimSurfaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSurface(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.RunbookService/RecordSurface',
+            aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceRequest.SerializeToString,
+            aftershock_dot_v1_dot_runbook__service__pb2.RecordSurfaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -201,6 +201,54 @@ _RunbookServiceGetPauseType = typing_extensions.TypeVar(
     ],
 )
 
+_RunbookServiceSnoozeIncidentType = typing_extensions.TypeVar(
+    '_RunbookServiceSnoozeIncidentType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+    ],
+)
+
+_RunbookServiceClaimSurfaceType = typing_extensions.TypeVar(
+    '_RunbookServiceClaimSurfaceType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+    ],
+)
+
+_RunbookServiceRecordSurfaceType = typing_extensions.TypeVar(
+    '_RunbookServiceRecordSurfaceType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
+    ],
+)
+
 _RunbookServiceCheckPolicyType = typing_extensions.TypeVar(
     '_RunbookServiceCheckPolicyType',
     grpc.UnaryUnaryMultiCallable[
@@ -249,7 +297,7 @@ _RunbookServiceVerifyAuditType = typing_extensions.TypeVar(
     ],
 )
 
-class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRenewMitigationType, _RunbookServiceReleaseMitigationType, _RunbookServiceRevertMitigationType, _RunbookServicePauseMitigationsType, _RunbookServiceResumeMitigationsType, _RunbookServiceGetPauseType, _RunbookServiceCheckPolicyType, _RunbookServiceReplayPolicyType, _RunbookServiceVerifyAuditType]):
+class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _RunbookServiceGetIncidentType, _RunbookServiceWatchIncidentsType, _RunbookServiceApproveMitigationType, _RunbookServiceRejectMitigationType, _RunbookServiceRenewMitigationType, _RunbookServiceReleaseMitigationType, _RunbookServiceRevertMitigationType, _RunbookServicePauseMitigationsType, _RunbookServiceResumeMitigationsType, _RunbookServiceGetPauseType, _RunbookServiceSnoozeIncidentType, _RunbookServiceClaimSurfaceType, _RunbookServiceRecordSurfaceType, _RunbookServiceCheckPolicyType, _RunbookServiceReplayPolicyType, _RunbookServiceVerifyAuditType]):
     """Owns incidents, proposes mitigations and carries out what experts approve."""
 
     @typing.overload
@@ -297,6 +345,18 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.GetPauseRequest,
             aftershock.v1.runbook_service_pb2.GetPauseResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+            aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+            aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+            aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
@@ -359,6 +419,18 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
             aftershock.v1.runbook_service_pb2.GetPauseResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+            aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+            aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+            aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
             aftershock.v1.runbook_service_pb2.CheckPolicyResponse,
         ],
@@ -401,6 +473,15 @@ class RunbookServiceStub(typing.Generic[_RunbookServiceListIncidentsType, _Runbo
     """Ends the pause."""
 
     GetPause: _RunbookServiceGetPauseType
+
+    SnoozeIncident: _RunbookServiceSnoozeIncidentType
+    """Calls nobody about an incident for a while. What waits for an answer still expires."""
+
+    ClaimSurface: _RunbookServiceClaimSurfaceType
+    """Makes one bot the only one that brings an incident's message up to date, for a while."""
+
+    RecordSurface: _RunbookServiceRecordSurfaceType
+    """Keeps where the message is and what it shows. Only for who holds the claim."""
 
     CheckPolicy: _RunbookServiceCheckPolicyType
     """Says whether the runbook could follow a policy file. Changes nothing."""
@@ -455,6 +536,18 @@ RunbookServiceAsyncStub: typing_extensions.TypeAlias = RunbookServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.GetPauseRequest,
         aftershock.v1.runbook_service_pb2.GetPauseResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+        aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+        aftershock.v1.runbook_service_pb2.RecordSurfaceResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.runbook_service_pb2.CheckPolicyRequest,
@@ -557,6 +650,30 @@ class RunbookServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.runbook_service_pb2.GetPauseRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.runbook_service_pb2.GetPauseResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.GetPauseResponse]]: ...
+
+    @abc.abstractmethod
+    def SnoozeIncident(
+        self,
+        request: aftershock.v1.runbook_service_pb2.SnoozeIncidentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.SnoozeIncidentResponse]]:
+        """Calls nobody about an incident for a while. What waits for an answer still expires."""
+
+    @abc.abstractmethod
+    def ClaimSurface(
+        self,
+        request: aftershock.v1.runbook_service_pb2.ClaimSurfaceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.ClaimSurfaceResponse]]:
+        """Makes one bot the only one that brings an incident's message up to date, for a while."""
+
+    @abc.abstractmethod
+    def RecordSurface(
+        self,
+        request: aftershock.v1.runbook_service_pb2.RecordSurfaceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.runbook_service_pb2.RecordSurfaceResponse, collections.abc.Awaitable[aftershock.v1.runbook_service_pb2.RecordSurfaceResponse]]:
+        """Keeps where the message is and what it shows. Only for who holds the claim."""
 
     @abc.abstractmethod
     def CheckPolicy(

@@ -1,0 +1,135 @@
+"""What broke: which features shifted, and by how much."""
+
+from aftershock.v1.incident_pb2 import Incident, IncidentVerdict
+from aftershock.v1.shift_pb2 import FeatureShift
+from aftershock.v1.window_pb2 import Calibration, Window
+from clients.chatbot.core import words
+from clients.chatbot.core.card import Section, section
+from clients.chatbot.core.text import Line, clean, name_of, quote, say, strong
+
+MOST_SUSPECTS = 3
+_CONTRIBUTORS = 30
+_VERDICTS = {
+    IncidentVerdict.INCIDENT_VERDICT_FEATURE_CORRUPTION: "some features shifted beyond their noise",
+    IncidentVerdict.INCIDENT_VERDICT_CHECKPOINT_REGRESSION: "it began with a new checkpoint",
+    IncidentVerdict.INCIDENT_VERDICT_LABEL_OR_CONCEPT_DRIFT: (
+        "no feature explains it: labels, the join of outcomes, or the world"
+    ),
+    IncidentVerdict.INCIDENT_VERDICT_INSUFFICIENT_DATA: "too little data to tell what broke",
+}
+
+
+def model_of(incident: Incident) -> str:
+    """Return the model's id, harmless."""
+    return clean(incident.model.removeprefix("models/"), 64)
+
+
+def broken_window(incident: Incident) -> Window:
+    """Return the window that stands for the incident; an empty one if there is none."""
+    if incident.HasField("comparison"):
+        return incident.comparison.anomaly
+    anomalous = [window for window in incident.windows if window.calibration.anomalous]
+    return anomalous[-1] if anomalous else Window()
+
+
+def newest_window(incident: Incident) -> Window:
+    """Return the newest window with known outcomes since the incident opened."""
+    return incident.windows[-1] if incident.windows else broken_window(incident)
+
+
+def direction(calibration: Calibration) -> str:
+    """Return which way predictions are off."""
+    return "over-predicts" if calibration.ratio > 1 else "under-predicts"
+
+
+def situation(incident: Incident) -> Section:
+    """Return calibration before and now, since when, and the verdict."""
+    return section(_calibration(incident), _verdict(incident))
+
+
+def _calibration(incident: Incident) -> Line:
+    control, broken = incident.comparison.control, broken_window(incident)
+    spans = [say("Calibration "), strong(words.ratio(broken.calibration.ratio))]
+    spans.append(say(f" ({words.between(broken.calibration.lower, broken.calibration.upper)})"))
+    if control.HasField("calibration"):
+        before = control.calibration
+        interval = words.between(before.lower, before.upper)
+        spans.append(say(f"; before: {words.ratio(before.ratio)} ({interval})"))
+    anomalies = [window for window in incident.windows if window.calibration.anomalous]
+    since = anomalies[0].start_time if anomalies else broken.start_time
+    spans.append(say(f". Since {words.clock(since)}"))
+    if anomalies:
+        spans.append(say(f", {words.count(len(anomalies), 'anomalous window')}"))
+    return (*spans, say("."))
+
+
+def _verdict(incident: Incident) -> Line:
+    said = _VERDICTS.get(incident.verdict)
+    return (say("Verdict: "), strong(said), say(".")) if said else ()
+
+
+def suspects(incident: Incident) -> Section:
+    """Return the features that shifted most, and how many are quiet."""
+    comparison = incident.comparison
+    loud = [shift for shift in comparison.shifts if shift.significant]
+    if not loud:
+        return section()
+    first, *others = loud[:MOST_SUSPECTS]
+    lines = [(strong("Most likely: "), *_suspect(first))]
+    lines += [(say("Next: "), *_suspect(shift)) for shift in others]
+    quiet = comparison.feature_count - comparison.significant_count
+    rest = comparison.significant_count - len(loud[:MOST_SUSPECTS])
+    also = f"{words.count(rest, 'more feature')} shifted; " if rest > 0 else ""
+    return section(*lines, (say(f"{also}{words.count(quiet, 'feature')} quiet."),))
+
+
+def _suspect(shift: FeatureShift) -> Line:
+    return (
+        name_of(shift.feature),
+        say(
+            f" · GFI {words.number(shift.control_gfi)} → {words.number(shift.anomaly_gfi)}"
+            f" (rank {shift.control_rank} → {shift.anomaly_rank})"
+            f" · shift {words.signed(shift.shift)}"
+            f" ({words.number(shift.lower)} to {words.number(shift.upper)})"
+            f" · coverage {words.percent(shift.control_coverage)}"
+            f" → {words.percent(shift.anomaly_coverage)}"
+        ),
+    )
+
+
+def details(incident: Incident) -> tuple[Section, ...]:
+    """Return everything that stands behind the message, for one reader."""
+    comparison = incident.comparison
+    ranked = [
+        (say(f"{shift.rank}. "), *_suspect(shift), say("" if shift.significant else " · quiet"))
+        for shift in comparison.shifts[:_CONTRIBUTORS]
+    ]
+    windows = section(
+        (say("Anomaly: "), quote(comparison.anomaly.name)) if comparison.anomaly.name else (),
+        (say("Control: "), quote(comparison.control.name)) if comparison.control.name else (),
+        (say("Checkpoint: "), quote(comparison.anomaly.checkpoint_digest[:12]))
+        if comparison.anomaly.checkpoint_digest
+        else (),
+        (say("Shift = GFI(anomaly) - GFI(control); GFI = coverage x median of non-zero |LFI|."),),
+    )
+    return (windows, section(*ranked), alternatives(incident))
+
+
+def alternatives(incident: Incident) -> Section:
+    """Return what calibration would be with other features switched off."""
+    if not incident.mitigations:
+        return section()
+    others = incident.mitigations[-1].preview.alternatives
+    return section(
+        *(
+            (
+                say("With "),
+                *(words.names(list(other.features)) or (say("nothing"),)),
+                say(
+                    f" off: calibration {words.ratio(other.calibration)}"
+                    f" ({words.between(other.lower, other.upper)})"
+                ),
+            )
+            for other in others
+        )
+    )
