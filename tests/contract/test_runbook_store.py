@@ -33,6 +33,7 @@ from services.runbook.domain.mitigation import Mitigation, MitigationState, Stag
 from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
+from services.runbook.domain.surface import Surface
 from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import Store, UnitOfWork
 from tests.postgres import PostgresServer
@@ -518,3 +519,42 @@ def _record(seen: ShiftEvent, unit: UnitOfWork) -> bool:
 
 def _url(database: str, folder: Path, server: PostgresServer) -> str:
     return server.empty_database() if database == "postgresql" else f"sqlite:///{folder}/r.sqlite"
+
+
+class TestSurfaces:
+    async def test_what_is_saved_is_what_is_read(self, store: Store) -> None:
+        await save(store, an_incident())
+        surface = Surface(
+            incident="INC-1",
+            id="slack.C1",
+            message="C1/12.34",
+            shown="abc",
+            told_count=3,
+            attachments=("gfi", "é"),
+            holder="one",
+            lease_expire_time=LEASE,
+            interrupted=True,
+            version=7,
+        )
+        for version in (surface, replace(surface, holder="", lease_expire_time=None, version=8)):
+            await store.transact(partial(_save_surface, version))
+            found = await store.read(lambda unit: unit.surfaces.get("INC-1", "slack.C1"))
+            assert found == version
+
+    async def test_unknown_ones_begin_with_nothing(self, store: Store) -> None:
+        found = await store.read(lambda unit: unit.surfaces.get("INC-1", "slack.C2"))
+        assert found == Surface(incident="INC-1", id="slack.C2")
+
+    async def test_an_incident_does_not_change_by_them(self, store: Store) -> None:
+        await save(store, an_incident())
+        before = await store.read(lambda unit: unit.catalogue.versions(None))
+        await store.transact(partial(_save_surface, Surface(incident="INC-1", id="slack.C1")))
+        assert await store.read(lambda unit: unit.catalogue.versions(None)) == before
+
+    async def test_a_snooze_is_kept(self, store: Store) -> None:
+        await save(store, replace(an_incident(), snooze_expire_time=LEASE))
+        assert (await get(store)).snooze_expire_time == LEASE
+
+
+def _save_surface(surface: Surface, unit: UnitOfWork) -> None:
+    unit.surfaces.save(surface)

@@ -28,29 +28,16 @@ from aftershock.v1.incident_pb2 import (
     Incident,
     Mitigation,
 )
-from aftershock.v1.runbook_service_pb2_grpc import (
-    RunbookServiceStub,
-    add_RunbookServiceServicer_to_server,
-)
-from services.chassis.server import Service, bind, build_server
-from services.chassis.settings import ServiceSettings
-from services.chassis.tokens import Role, issue_token, new_key_pair
-from services.runbook.adapters.cel_conditions import CelConditions
+from aftershock.v1.runbook_service_pb2_grpc import RunbookServiceStub
+from services.chassis.tokens import Role, issue_token
 from services.runbook.adapters.change_signal import ChangeSignal
-from services.runbook.adapters.grpc_access import ACCESS
-from services.runbook.adapters.grpc_errors import ERRORS
-from services.runbook.adapters.grpc_servicer import RunbookServicer
 from services.runbook.adapters.learned_entry import entry_of
-from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
-from services.runbook.adapters.yaml_policies import YamlRuleReader
 from services.runbook.domain.guardrail import GuardRails, Quorum
 from services.runbook.domain.learned import LearnedModel, Weight
-from services.runbook.replay_policy import ReplayPolicy
-from services.runbook.verify_audit import VerifyAudit
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
@@ -60,8 +47,8 @@ from tests.unit.services.runbook.builders import (
     event,
     rules,
 )
+from tests.unit.services.runbook.serving import PRIVATE, serve_runbook
 
-PRIVATE, PUBLIC = new_key_pair()
 NAME = "incidents/INC-1/mitigations/1"
 
 
@@ -143,38 +130,12 @@ async def served(
     store_and_changes: tuple[SqlStore, ChangeSignal], tmp_path: Path
 ) -> AsyncIterator[Served]:
     store, changes = store_and_changes
-    runbook = Runbook(store)
-    reader = YamlRuleReader(CelConditions())
-    servicer = RunbookServicer(
-        store=store,
-        changes=changes,
-        approve=runbook.approve,
-        reject=runbook.reject,
-        revert=runbook.revert,
-        renew=runbook.renew,
-        release=runbook.release,
-        set_pause=runbook.set_pause,
-        reader=reader,
-        replay_policy=ReplayPolicy(store, reader),
-        verify_audit=VerifyAudit(store, MemoryAnchors()),
-    )
-    public_key = tmp_path / "public.pem"
-    public_key.write_bytes(PUBLIC)
-    settings = ServiceSettings(token_public_key=public_key)
-    service = Service(
-        names=["aftershock.v1.RunbookService"],
-        register=lambda server: add_RunbookServiceServicer_to_server(servicer, server),
-        errors=ERRORS,
-        access=ACCESS,
-    )
-    server = build_server(service, settings)
-    address = bind(server, settings)
-    await server.start()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(server.stop, None)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        running = await stack.enter_async_context(serve_runbook(tmp_path, store, changes))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(running.address))
+        # Streams that wait for news end before the channel closes.
         stack.callback(changes.close)
-        yield Served(runbook, channel)
+        yield Served(running.runbook, channel)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.adapters.no_registry import NoRegistry
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.approve import Approve
+from services.runbook.claim_surface import ClaimSurface
 from services.runbook.domain.approval import Answer, Expert, Recall, Wish
 from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.errors import ImportancesUnavailable, PreviewUnavailable
@@ -53,10 +54,12 @@ from services.runbook.open import Open
 from services.runbook.pause import SetPause
 from services.runbook.ports import Actuator, Registry, Releases, Store
 from services.runbook.propose import Propose
+from services.runbook.record_surface import RecordSurface
 from services.runbook.reject import Reject
 from services.runbook.release import Release
 from services.runbook.renew import Renew
 from services.runbook.revert import Revert
+from services.runbook.snooze import Snooze
 from services.runbook.verify import Verify
 
 EVENT_TIME = datetime(1998, 3, 14, tzinfo=UTC)
@@ -320,6 +323,9 @@ class Runbook:
         self.renew = Renew(self.store, self.rules, self.clock)
         self.release = Release(self.store, self.rules, self.clock)
         self.set_pause = SetPause(self.store, self.clock)
+        self.snooze = Snooze(self.store, self.clock)
+        self.claim_surface = ClaimSurface(self.store, self.clock)
+        self.record_surface = RecordSurface(self.store)
         self.expire = Expire(self.store, self.clock)
         self.worker = self.new_worker()
 

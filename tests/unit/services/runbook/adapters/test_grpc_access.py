@@ -22,7 +22,13 @@ def test_only_approvers_decide() -> None:
         "ReleaseMitigation",
         "PauseMitigations",
         "ResumeMitigations",
+        "SnoozeIncident",
     }
+
+
+def test_only_delegates_say_where_messages_are() -> None:
+    bots = {name.rpartition("/")[2] for name, role in ACCESS.items() if role is Role.DELEGATE}
+    assert bots == {"ClaimSurface", "RecordSurface"}
 
 
 def test_what_callers_can_cause_has_a_status() -> None:

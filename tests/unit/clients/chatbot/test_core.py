@@ -1,0 +1,160 @@
+"""What a message says, whatever an incident is made of."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aftershock.v1.incident_pb2 import Incident, IncidentState, MitigationState
+from clients.chatbot.core.card import Card, Choice, Mood
+from clients.chatbot.core.decision import Target, UnknownButton
+from clients.chatbot.core.describe import card_of
+from clients.chatbot.core.evidence import details
+from clients.chatbot.core.text import NAME_LENGTH, clean, name_of, plain
+from clients.chatbot.core.thread import next_note, told_by
+from clients.chatbot.core.words import number
+from tests.unit.clients.chatbot.incidents import incident, incidents, mitigation, names
+
+_S = MitigationState
+FEATURES = ("user_embedding_v3", "user_embedding_v2")
+
+
+def text_of(card: Card) -> str:
+    lines = [plain(line) for section in card.sections for line in section.lines]
+    return "\n".join([card.headline, *lines])
+
+
+def choices(card: Card) -> list[Choice]:
+    return [button.choice for button in card.buttons]
+
+
+class TestWhatIsSaid:
+    def test_a_proposal_reads_as_in_the_journey(self) -> None:
+        card = card_of(incident(mitigation(FEATURES)))
+        assert text_of(card).splitlines() == [
+            "ads_ctr over-predicts: calibration 1.31",
+            "Calibration 1.31 (1.26 to 1.36); before: 1.00 (0.96 to 1.04). "
+            "Since 22 Nov 02:00 UTC, 2 anomalous windows.",
+            "Verdict: some features shifted beyond their noise.",
+            "Most likely: user_embedding_v3 · GFI 0.00800 → 1.18 (rank 212 → 1) · shift +1.17 "
+            "(1.10 to 1.25) · coverage 97 % → 97 %",
+            "Next: user_embedding_v2 · GFI 0.00800 → 1.18 (rank 212 → 2) · shift +1.17 "
+            "(1.10 to 1.25) · coverage 97 % → 97 %",
+            "212 features quiet.",
+            "Proposed: switch off 2 features: user_embedding_v3, user_embedding_v2.",
+            "Preview: calibration 1.31 → 1.03 (0.99 to 1.07). Doing nothing: 1.31.",
+            "Needs 1 approval · expires 22 Nov 03:42 UTC · touches 10,000 examples a window",
+            "Approve or reject: switch off 2 features. Expires at 03:42 UTC.",
+            "INC-42 · opened 22 Nov 03:10 UTC",
+        ]
+        assert choices(card) == [
+            Choice.APPROVE,
+            Choice.REJECT,
+            Choice.DETAILS,
+            Choice.SNOOZE,
+            Choice.PAUSE,
+        ]
+
+    @pytest.mark.parametrize(
+        ("state", "mood", "said"),
+        [
+            (_S.MITIGATION_STATE_APPROVED, Mood.ACTS, "Approved by ada: about to switch off"),
+            (_S.MITIGATION_STATE_VERIFYING, Mood.ACTS, "In force since 22 Nov 03:14 UTC"),
+            (_S.MITIGATION_STATE_EFFECTIVE, Mood.GOOD, "Effective: calibration 1.02, previewed"),
+            (_S.MITIGATION_STATE_REJECTED, Mood.ASKS, "Rejected: switch off 2 features"),
+            (_S.MITIGATION_STATE_EXPIRED, Mood.ASKS, "Expired, nobody answered"),
+            (_S.MITIGATION_STATE_REVERTED, Mood.BAD, "Taken back"),
+            (_S.MITIGATION_STATE_FAILED, Mood.BAD, "nobody knows what is in force"),
+            (_S.MITIGATION_STATE_CONFLICTED, Mood.BAD, "Not done"),
+            (_S.MITIGATION_STATE_RELEASED, Mood.GOOD, "Switched back on for good"),
+        ],
+    )
+    def test_every_state_is_told(
+        self, state: MitigationState.ValueType, mood: Mood, said: str
+    ) -> None:
+        card = card_of(incident(mitigation(FEATURES, state, approvers=["ada"])))
+        assert card.mood is mood
+        assert said in text_of(card)
+        assert choices(card) == []
+
+    def test_one_yes_of_two_still_asks(self) -> None:
+        half = mitigation(FEATURES, approvers=["ada"])
+        half.required_approvals = 2
+        card = card_of(incident(half))
+        assert "1 of 2 approvals, by ada" in text_of(card)
+        assert Choice.APPROVE in choices(card)
+
+    def test_without_a_proposal_nothing_can_be_approved(self) -> None:
+        assert choices(card_of(incident())) == [Choice.DETAILS, Choice.SNOOZE]
+
+    def test_a_closed_incident_is_quiet(self) -> None:
+        closed = incident(state=IncidentState.INCIDENT_STATE_CLOSED)
+        assert (card_of(closed).mood, choices(card_of(closed))) == (Mood.QUIET, [])
+
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [(0, "0"), (0.00812, "0.00812"), (1.234, "1.23"), (12345.6, "12,346"), (3e-9, "3.00e-09")],
+    )
+    def test_numbers_can_be_compared(self, value: float, said: str) -> None:
+        assert number(value) == said
+
+
+class TestHarmless:
+    @given(names, st.integers(8, 100))
+    def test_names_are_visible_on_one_line(self, name: str, length: int) -> None:
+        cleaned = clean(name, length)
+        assert cleaned
+        assert len(cleaned) <= max(length, len("(no name)")) + 2
+        inner = cleaned.strip("\u2068\u2069")
+        assert not {unicodedata.category(c) for c in inner} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl"}
+
+    @given(names)
+    def test_cleaning_twice_is_cleaning_once(self, name: str) -> None:
+        once = clean(name, NAME_LENGTH)
+        assert clean(once, NAME_LENGTH) == once
+
+    def test_right_to_left_text_turns_nothing_around_it(self) -> None:
+        assert name_of("ميزة").text == "\u2068ميزة\u2069"
+        assert "\u202e" not in name_of("\u202egnp.exe").text
+
+    def test_long_names_keep_both_ends(self) -> None:
+        shortened = name_of("begin" + "x" * 200 + "end").text
+        assert (len(shortened), shortened[:5], shortened[-3:]) == (NAME_LENGTH, "begin", "end")
+
+    @given(incidents())
+    def test_any_incident_makes_a_card(self, worst: Incident) -> None:
+        card = card_of(worst)
+        assert "\n" not in card.headline
+        every = [line for s in (*card.sections, *details(worst)) for line in s.lines]
+        assert all(span.text.isprintable() or "\u2068" in span.text for x in every for span in x)
+        assert card.digest == card_of(worst).digest
+
+
+class TestButtons:
+    @given(st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True), st.integers(1, 999))
+    def test_a_value_leads_back_to_its_plan(self, incident_id: str, ordinal: int) -> None:
+        name = f"incidents/{incident_id}"
+        about = Target(name, f"{name}/mitigations/{ordinal}", "0f" * 32)
+        assert Target.decode(about.encode()) == about
+        assert len(about.encode()) <= 150
+        assert Target.decode(Target(name).encode()) == Target(name)
+
+    @pytest.mark.parametrize("value", ["", "0.INC-1..", "1", "1.INC-1.1", "1...", "2.INC-1.1.ab"])
+    def test_a_button_of_another_version_is_told_apart(self, value: str) -> None:
+        with pytest.raises(UnknownButton):
+            Target.decode(value)
+
+
+class TestThread:
+    @given(st.integers(0, 60), st.integers(0, 60))
+    def test_the_thread_is_told_once_and_in_order(self, length: int, before: int) -> None:
+        known = incident(said=[f"entry {n}" for n in range(length)])
+        told, lines = min(before, length), []
+        while note := next_note(known, told):
+            lines += [plain(line).rpartition(": ")[2] for line in note.lines]
+            told = told_by(known, [note.key])
+        assert lines == [f"entry {n}" for n in range(min(before, length), length)]
+
+    def test_foreign_keys_tell_nothing(self) -> None:
+        assert told_by(incident(), ["INC-42/plots/gfi", "INC-4/timeline/3", "x"]) == 0
