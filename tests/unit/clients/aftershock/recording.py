@@ -24,6 +24,7 @@ from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 from aftershock.v1.importance_pb2 import FeatureImportance
 from aftershock.v1.incident_pb2 import Incident
 from aftershock.v1.shift_pb2 import Comparison
+from aftershock.v1.surface_pb2 import Surface
 from aftershock.v1.window_pb2 import Window
 from services.chassis.errors import ErrorTable, status_of
 
@@ -292,6 +293,25 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
     ) -> runbook.GetPauseResponse:
         self.note(request, context)
         return runbook.GetPauseResponse(pause=self.pause)
+
+    def SnoozeIncident(  # noqa: N802
+        self, request: runbook.SnoozeIncidentRequest, context: Any
+    ) -> runbook.SnoozeIncidentResponse:
+        self.note(request, context)
+        return runbook.SnoozeIncidentResponse(incident=Incident(name=request.name))
+
+    def ClaimSurface(  # noqa: N802
+        self, request: runbook.ClaimSurfaceRequest, context: Any
+    ) -> runbook.ClaimSurfaceResponse:
+        self.note(request, context)
+        surface = Surface(name=request.name, holder=request.holder, etag="1")
+        return runbook.ClaimSurfaceResponse(surface=surface)
+
+    def RecordSurface(  # noqa: N802
+        self, request: runbook.RecordSurfaceRequest, context: Any
+    ) -> runbook.RecordSurfaceResponse:
+        self.note(request, context)
+        return runbook.RecordSurfaceResponse(surface=request.surface)
 
     def VerifyAudit(  # noqa: N802
         self, request: runbook.VerifyAuditRequest, context: Any

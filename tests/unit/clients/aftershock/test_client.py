@@ -175,6 +175,19 @@ def test_an_incident_stands_for_its_single_mitigation(platform: Platform, client
     assert decisions[1].plan_hash == PLAN
 
 
+def test_who_speaks_for_somebody_says_so(platform: Platform, client: Client) -> None:
+    lease = timedelta(seconds=30)
+    acting = client.acting_for("slack:T1/U1")
+    acting.snooze("INC-42", timedelta(minutes=30), "on my way")
+    assert platform.runbook.metadata[-1]["aftershock-on-behalf-of"] == "slack:T1/U1"
+    assert platform.runbook.requests[-1].duration.ToTimedelta() == timedelta(minutes=30)
+    surface = client.claim_surface("incidents/INC-42/surfaces/x", holder="bot-1", lease=lease)
+    assert "aftershock-on-behalf-of" not in platform.runbook.metadata[-1]
+    surface.message = "C1/1.2"
+    assert client.record_surface(surface, release=True).message == "C1/1.2"
+    assert platform.runbook.requests[-1].release
+
+
 def test_a_pause_and_its_end(platform: Platform, client: Client) -> None:
     assert client.pause("the sale").paused
     assert client.pause_state().reason == "the sale"
