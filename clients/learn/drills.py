@@ -9,7 +9,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from aftershock.v1.shift_pb2 import Comparison
 from clients.learn.trial import CannotLearn, Trial, case_from
-from services.runbook.adapters.grpc_messages import comparison_from
+from services.runbook.adapters.grpc_evidence_messages import comparison_from
 
 
 def read_drills(files: Iterable[Path]) -> Sequence[Trial]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aftershock.v1.incident_pb2 import Incident, Mitigation, MitigationKind, MitigationState
 from clients.learn.trial import RECORDED, Trial, case_from
-from services.runbook.adapters.grpc_messages import comparison_from
+from services.runbook.adapters.grpc_evidence_messages import comparison_from
 
 _EFFECTIVE = frozenset(
     {

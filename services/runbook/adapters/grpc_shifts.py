@@ -9,7 +9,7 @@ import grpc
 
 from aftershock.v1.aggregator_service_pb2 import WatchShiftsRequest
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
-from services.runbook.adapters.grpc_messages import event_from
+from services.runbook.adapters.grpc_evidence_messages import event_from
 from services.runbook.domain.evidence import ShiftEvent
 
 _log = logging.getLogger(__name__)

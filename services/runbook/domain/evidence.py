@@ -56,6 +56,20 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """How strongly one signal speaks for a feature."""
+
+    signal: str
+    """As the contract names it, such as `VALUE_DISTANCE`."""
+    change: float
+    """From control to anomaly, in the signal's own unit."""
+    noise: float
+    """Of changes between healthy windows, in the same unit."""
+    strength: float
+    """The change in noises; of a feature that broke far above 1."""
+
+
+@dataclass(frozen=True)
 class FeatureShift:
     """Change of one feature's importance from control to anomaly."""
 
@@ -79,6 +93,8 @@ class FeatureShift:
     where nobody told."""
     shift_rank: int = 0
     """By absolute shift, the paper's ranking; 0 where nobody told."""
+    evidence: tuple[Evidence, ...] = ()
+    """The strongest first."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,8 @@ class Comparison:
     shifts: tuple[FeatureShift, ...]
     """By rank."""
     history_count: int
+    rank_by: str = "UNSPECIFIED"
+    """What the shifts are ranked by, as the contract names it."""
 
 
 @dataclass(frozen=True)

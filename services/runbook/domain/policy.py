@@ -40,7 +40,8 @@ FEATURES_FIELDS: Fields = {
     **WHEN_FIELDS,
     "shift": _fields_of(
         FeatureShift, "abs_shift", "abs_z", "share_of_top", "coverage_change", "rank_change"
-    ),
+    )
+    - {"evidence"},
 }
 PROPOSE_IF_FIELDS: Fields = {
     **WHEN_FIELDS,
@@ -218,8 +219,10 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
 
 def shift_facts(shift: FeatureShift, top: float) -> Mapping[str, Fact]:
     """Return what a `features` condition sees besides; `top` is the largest absolute shift."""
+    told = {each.name: getattr(shift, each.name) for each in fields(shift)}
+    del told["evidence"]
     return _known(
-        asdict(shift)
+        told
         | {
             "abs_shift": abs(shift.shift),
             "abs_z": abs(shift.z),

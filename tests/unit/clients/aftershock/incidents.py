@@ -31,6 +31,7 @@ from aftershock.v1.shift_pb2 import (
     ControlSelection,
     Evidence,
     FeatureShift,
+    RankBy,
     Signal,
     Verdict,
 )
@@ -158,6 +159,7 @@ def comparison() -> Comparison:
         feature_count=214,
         significant_count=1,
         shifts=[shift],
+        rank_by=RankBy.RANK_BY_EVIDENCE,
     )
 
 

@@ -23,6 +23,7 @@ from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import (
     Calibration,
     Comparison,
+    Evidence,
     FeatureShift,
     ShiftEvent,
     Verdict,
@@ -117,6 +118,12 @@ def shift(feature: str, rank: int, amount: float, *, z: float = 40.0) -> Feature
         upper=amount * 1.1,
         z=z,
         significant=abs(z) > 3,
+        score=abs(z) / 4,
+        shift_rank=rank,
+        evidence=(
+            Evidence("VALUE_DISTANCE", 0.9, 0.02, abs(z)),
+            Evidence("GFI_SHIFT", amount, 0.1, amount / 0.1),
+        ),
     )
 
 

@@ -5,12 +5,18 @@ from dataclasses import replace
 import pytest
 
 from aftershock.v1 import incident_pb2, shift_pb2, window_pb2
-from services.runbook.adapters.grpc_messages import event_from, incident_message
+from services.runbook.adapters.grpc_evidence_messages import (
+    comparison_from,
+    comparison_message,
+    event_from,
+)
+from services.runbook.adapters.grpc_messages import incident_message
 from services.runbook.domain.evidence import Verdict
 from services.runbook.domain.incident import opened
 from services.runbook.domain.mitigation import MitigationState, propose
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
+from tests.unit.clients.aftershock.incidents import comparison
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, MODEL, WALL_TIME, event
 from tests.unit.services.runbook.stand_ins import event_message
 
@@ -18,6 +24,15 @@ from tests.unit.services.runbook.stand_ins import event_message
 def test_there_and_back() -> None:
     seen = event(1, BROKEN)
     assert event_from(event_message(seen)) == seen
+
+
+def test_nothing_that_the_aggregator_says_of_a_feature_is_lost() -> None:
+    said = comparison()
+    told = {field.name for field, _ in said.shifts[0].ListFields()}
+    assert told == set(shift_pb2.FeatureShift.DESCRIPTOR.fields_by_name)
+    kept = comparison_message(comparison_from(said))
+    assert list(kept.shifts) == list(said.shifts)
+    assert kept.rank_by == said.rank_by != shift_pb2.RANK_BY_UNSPECIFIED
 
 
 def test_a_healthy_window_has_no_comparison() -> None:
