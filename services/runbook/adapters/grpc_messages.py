@@ -32,7 +32,7 @@ def incident_message(incident: Incident) -> incident_pb2.Incident:
         windows=[window_message(window) for window in incident.windows],
         merged_into=f"incidents/{incident.merged_into}" if incident.merged_into else "",
         snooze_expire_time=(
-            _time_message(incident.snooze_expire_time) if incident.snooze_expire_time else None
+            time_message(incident.snooze_expire_time) if incident.snooze_expire_time else None
         ),
     )
 
