@@ -80,6 +80,12 @@ class Dependencies:
         table = self.sets.members(max(features) + 1)[list(features)]
         return torch.from_numpy(table[:, labels[0].numpy()])
 
+    def reaches_all(self, index: int, features: Sequence[int]) -> bool:
+        """Return whether every element of a step depends on each of the features."""
+        distinct = np.unique(tensors_in(self.labels[index])[0].numpy())
+        wanted = sum(1 << j for j in features)
+        return all(self.sets.bits[int(label)] & wanted == wanted for label in distinct)
+
     def owners(self, index: int, among: int) -> NDArray[np.int64] | None:
         """Return the one feature (among those given as bits) of each element of a step's row.
 

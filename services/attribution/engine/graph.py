@@ -286,9 +286,9 @@ def _attribute(program: ExportedProgram, path: str) -> Any:
     return value
 
 
-def needed(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
-    """Return the steps that the output depends on."""
-    wanted = {output}
+def needed(steps: Sequence[Step], *outputs: int) -> tuple[Step, ...]:
+    """Return the steps that the outputs depend on, and these."""
+    wanted = set(outputs)
     for step in reversed(steps):
         if step.index in wanted:
             wanted.update(step.inputs)

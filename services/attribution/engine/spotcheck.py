@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import AnyFeature
 from services.attribution.domain.example import Examples
 from services.attribution.engine.device import array_of, computing_on, tensor_of
 from services.attribution.engine.double import in_double, widened
 from services.attribution.engine.graph import Graph
+from services.attribution.engine.pairs import presence
 from services.attribution.engine.program import AblationProgram
 
 _TOLERANCE = 5e-5
@@ -20,7 +20,9 @@ _TOLERANCE = 5e-5
 _ROUNDINGS = 8.0
 """How far a delta may be off, in what float32 brute force errs by on the same example."""
 
-_FEATURES_AT_ONCE = 64
+_PAIRS_AT_ONCE = 256
+
+_Positions = NDArray[np.intp]
 
 
 def worst_error(program: AblationProgram, examples: Examples) -> float:
@@ -52,13 +54,14 @@ class _BruteForce:
     @classmethod
     def of(cls, program: AblationProgram, graph: Graph, examples: Examples) -> "_BruteForce":
         before = _logits(program, graph, examples)
-        ablated = np.concatenate([_logits(program, graph, some) for some in _ablated(examples)])
-        every = np.column_stack([before, ablated.reshape(-1, examples.count).T])
+        every = np.repeat(before[:, np.newaxis], 1 + len(examples.schema.features), axis=1)
+        for features, rows, ablated in _ablated(examples):
+            every[rows, 1 + features] = _logits(program, graph, ablated)
         scale = np.maximum(1.0, np.abs(every).max(axis=1))
         every[:, 1:] -= before[:, np.newaxis]
         return cls(every, scale)
 
-    def take(self, rows: NDArray[np.intp]) -> "_BruteForce":
+    def take(self, rows: _Positions) -> "_BruteForce":
         return _BruteForce(self.answers[rows], self.scale[rows])
 
     def distance(self, others: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -81,19 +84,19 @@ def _against_double(
     return exact.distance(got) / allowed
 
 
-def _ablated(examples: Examples) -> Iterator[Examples]:
-    """Yield the examples with each feature ablated, those of many features in one batch."""
-    features = examples.schema.features
-    for start in range(0, len(features), _FEATURES_AT_ONCE):
-        yield _side_by_side(examples, features[start : start + _FEATURES_AT_ONCE])
+def _ablated(examples: Examples) -> Iterator[tuple[_Positions, _Positions, Examples]]:
+    """Yield features, examples (by position), and the examples with these features ablated.
 
-
-def _side_by_side(examples: Examples, features: tuple[AnyFeature, ...]) -> Examples:
-    rows = np.tile(np.arange(examples.count), len(features))
-    repeated = examples.take(rows)
-    for k, feature in enumerate(features):
-        repeated.ablate_rows(feature, slice(k * examples.count, (k + 1) * examples.count))
-    return repeated
+    A feature at its baseline already is no change to look at.
+    """
+    features, rows = np.nonzero(presence(examples))
+    for start in range(0, len(rows), _PAIRS_AT_ONCE):
+        some = slice(start, start + _PAIRS_AT_ONCE)
+        repeated = examples.take(rows[some])
+        for j in np.unique(features[some]):
+            first, end = np.searchsorted(features[some], [j, j + 1])
+            repeated.ablate_rows(examples.schema.features[j], slice(int(first), int(end)))
+        yield features[some], rows[some], repeated
 
 
 def _logits(program: AblationProgram, graph: Graph, examples: Examples) -> NDArray[np.floating]:

@@ -4,7 +4,7 @@ Neither alone is enough: a NaN does not show through `nan_to_num`, an ablation n
 happen to agree. Together with the conservative rules they find a rule that is wrong.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.domain.example import Examples
 from services.attribution.engine.dependencies import Dependencies
-from services.attribution.engine.graph import Graph, Value
+from services.attribution.engine.graph import Graph, Step, Value, needed
 
 _TOLERANCE = 1e-4
 _FEATURES_AT_ONCE = 64
@@ -51,15 +51,33 @@ def check_rows_apart(graph: Graph, examples: Examples) -> None:
 def contradictions(graph: Graph, dependencies: Dependencies, examples: Examples) -> list[str]:
     """Return the steps that a feature reaches although the analysis says it does not."""
     found: dict[str, None] = {}
-    features = examples.schema.features
-    for start in range(0, len(features), _FEATURES_AT_ONCE):
-        some = range(start, min(start + _FEATURES_AT_ONCE, len(features)))
-        repeated = examples.take(np.ones(len(some), dtype=np.intp))
-        before = _run(graph, repeated)
-        for changed in _changes(repeated, some):
-            after = _run(graph, changed)
-            found.update(_contradicted(graph, dependencies, some, before, after))
+    count = len(examples.schema.features)
+    groups = [
+        range(start, min(start + _FEATURES_AT_ONCE, count))
+        for start in range(0, count, _FEATURES_AT_ONCE)
+    ]
+    doubtful = [_doubtful(graph, dependencies, some) for some in groups]
+    repeated = examples.take(np.ones(_FEATURES_AT_ONCE, dtype=np.intp))
+    every = {step.index for steps in doubtful for step in steps}
+    before = _run(graph, repeated, every)
+    for some, steps in zip(groups, doubtful, strict=True):
+        wanted = {step.index for step in steps}
+        afters = [_run(graph, changed, wanted) for changed in _changes(repeated, some)]
+        for step in steps:
+            beyond = ~dependencies.reached(step.index, some)
+            values = [after[step.index] for after in afters]
+            if any(_differ(before[step.index], value, beyond) for value in values):
+                found[step.name] = None
     return list(found)
+
+
+def _doubtful(graph: Graph, dependencies: Dependencies, features: Sequence[int]) -> list[Step]:
+    """Return the steps with an element that, it is said, one of the features does not reach."""
+    return [
+        step
+        for step in graph.steps
+        if step.shape is not None and not dependencies.reaches_all(step.index, features)
+    ]
 
 
 def _changes(repeated: Examples, features: Sequence[int]) -> Iterator[Examples]:
@@ -78,28 +96,17 @@ def _changes(repeated: Examples, features: Sequence[int]) -> Iterator[Examples]:
         yield Examples(schema, arrays)
 
 
-def _run(graph: Graph, examples: Examples) -> Mapping[int, Value]:
-    values: Mapping[int, Value] = graph.run([torch.from_numpy(a) for a in examples.arguments()])
+def _run(graph: Graph, examples: Examples, wanted: Collection[int]) -> Mapping[int, Value]:
+    arguments = [torch.from_numpy(a) for a in examples.arguments()]
+    values: Mapping[int, Value] = graph.run(arguments, needed(graph.steps, *wanted))
     return values
 
 
-def _contradicted(
-    graph: Graph,
-    dependencies: Dependencies,
-    features: Sequence[int],
-    before: Mapping[int, Value],
-    after: Mapping[int, Value],
-) -> dict[str, None]:
-    found: dict[str, None] = {}
-    for step in graph.steps:
-        one, two = before[step.index], after[step.index]
-        if step.shape is None or not isinstance(one, Tensor):
-            continue
-        reached = dependencies.reached(step.index, features)
-        differs = ~((one == two) | (one.isnan() & two.isnan()))
-        if bool((differs & ~reached).any()):
-            found[step.name] = None
-    return found
+def _differ(one: Tensor, two: Tensor, where: Tensor) -> bool:
+    """Return whether values differ in any of the places, given for the first rows."""
+    one, two = one[: len(where)], two[: len(where)]
+    suspects = (one != two) & where
+    return bool(suspects.any()) and bool((suspects & ~(one.isnan() & two.isnan())).any())
 
 
 def _with_others(argument: Tensor, half: int) -> Tensor:
