@@ -234,7 +234,7 @@ async def test_a_second_experts_answer_is_refused_with_who_was_first(proposed: S
 
 async def test_two_answers_at_once_count_once(proposed: Served) -> None:
     experts = [proposed.caller(f"expert-{n}", Role.APPROVER) for n in range(6)]
-    plan_hash = (await proposed.runbook.mitigation()).plan.hash
+    plan_hash = (await proposed.runbook.mitigation()).plan_hash
     answers = await asyncio.gather(
         *(expert.approve(plan_hash) for expert in experts), return_exceptions=True
     )
@@ -284,7 +284,7 @@ async def test_nobody_decides_on_their_own_proposal(proposed: Served) -> None:
 
 async def test_an_expired_proposal_is_refused(proposed: Served) -> None:
     ada = proposed.caller("ada", Role.APPROVER)
-    plan_hash = (await proposed.runbook.mitigation()).plan.hash
+    plan_hash = (await proposed.runbook.mitigation()).plan_hash
     proposed.runbook.clock.advance(minutes=30)
     code, reason, text = await refusal(ada.approve(plan_hash))
     assert (code, reason) == ("FAILED_PRECONDITION", "INVALID_TRANSITION")
@@ -383,7 +383,7 @@ async def test_a_guard_rail_refuses_at_the_click(proposed: Served) -> None:
 async def test_a_quorum_is_shown_and_needs_two(proposed: Served) -> None:
     two = GuardRails(quorums=(Quorum(2, features=1),))
     proposed.runbook.rules.rules = rules(guard_rails=two)
-    plan_hash = (await proposed.runbook.mitigation()).plan.hash
+    plan_hash = (await proposed.runbook.mitigation()).plan_hash
     half = await proposed.caller("ada", Role.APPROVER).approve(plan_hash)
     assert half.state == MITIGATION_STATE_PROPOSED
     assert (list(half.approvers), half.required_approvals, half.approver) == (["ada"], 2, "")
@@ -395,7 +395,7 @@ async def test_a_quorum_is_shown_and_needs_two(proposed: Served) -> None:
 async def test_a_lease_is_renewed_and_released_by_stages(proposed: Served) -> None:
     runbook = proposed.runbook
     ada = proposed.caller("ada", Role.APPROVER, Role.READER)
-    await ada.approve((await runbook.mitigation()).plan.hash)
+    await ada.approve((await runbook.mitigation()).plan_hash)
     await runbook.worker.drain()
     until = (await ada.incident()).mitigations[0].lease_expire_time
     assert until.ToDatetime(UTC) == WALL_TIME + timedelta(hours=24)

@@ -48,7 +48,7 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         checkpoint=mitigation.plan.checkpoint,
         replaced_checkpoint=mitigation.plan.replaces,
         preview=preview_message(mitigation.preview),
-        plan_hash=mitigation.plan.hash,
+        plan_hash=mitigation.plan_hash,
         proposer=mitigation.proposer,
         approver=mitigation.approver or "",
         create_time=time_message(mitigation.history[0].time),

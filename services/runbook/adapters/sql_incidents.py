@@ -183,7 +183,7 @@ class SqlIncidents:
             ordinal=int(mitigation.id),
             state="",
             expire_time=mitigation.expire_time,
-            plan_hash=mitigation.plan.hash,
+            plan_hash=mitigation.plan_hash,
             escalated_to="",
             plan=_PLAN.dump(mitigation.plan),
             preview=_PREVIEW.dump(mitigation.preview),

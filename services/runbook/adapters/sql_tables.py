@@ -95,6 +95,7 @@ class MitigationRow(SQLModel, table=True):
     state: str = Field(index=True)
     expire_time: datetime = _time(index=True)
     plan_hash: str
+    """As it was proposed; what a decision is compared with is computed anew."""
     plan: str = _text()
     """JSON, as the next two."""
     preview: str = _text()

@@ -30,7 +30,7 @@ class Answer:
     """Its id within the incident."""
     expert: Expert
     plan_hash: str
-    """Of the plan that the expert saw."""
+    """Of the plan and the preview that the expert saw."""
     reason: str
 
 
@@ -65,15 +65,16 @@ def check_answer(mitigation: Mitigation, answer: Answer, time: datetime) -> None
 
     Raises:
         NotAnApprover: the expert lacks the role, or proposed it.
-        StalePlan: the expert saw another plan.
+        StalePlan: the expert saw another plan, or another preview of it.
         DecisionRefused: it is answered already, or has expired.
     """
     expert = answer.expert
     check_role(expert)
-    if answer.plan_hash != mitigation.plan.hash:
+    if answer.plan_hash != mitigation.plan_hash:
         raise StalePlan(
-            f"{mitigation.name} now plans to {mitigation.plan} (plan_hash {mitigation.plan.hash}): "
-            "look at it again and decide on that",
+            f"{mitigation.name} now plans to {mitigation.plan} with the preview "
+            f"{mitigation.preview} (plan_hash {mitigation.plan_hash}): look at it again and decide "
+            "on that",
             field="plan_hash",
         )
     if mitigation.state is not MitigationState.PROPOSED:
@@ -118,7 +119,7 @@ def repeats_recall(mitigation: Mitigation, recall: Recall) -> bool:
 
 
 def _repeats(given: Transition | None, mitigation: Mitigation, answer: Answer) -> bool:
-    same_plan = answer.plan_hash == mitigation.plan.hash
+    same_plan = answer.plan_hash == mitigation.plan_hash
     return given is not None and given.actor == answer.expert.name and same_plan
 
 

@@ -1,5 +1,6 @@
 """A reversible act and the state machine that it lives in."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -135,6 +136,12 @@ class Mitigation:
     def name(self) -> str:
         """`incidents/{incident}/mitigations/{mitigation}`"""
         return f"incidents/{self.plan.incident}/mitigations/{self.id}"
+
+    @property
+    def plan_hash(self) -> str:
+        """What a decision is bound to: SHA-256, in hexadecimal, of the plan and its preview."""
+        shown = f"{self.plan.hash}.{self.preview.digest}"
+        return hashlib.sha256(shown.encode()).hexdigest()
 
     @property
     def state(self) -> MitigationState:

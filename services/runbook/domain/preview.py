@@ -1,7 +1,10 @@
 """What calibration would be with a mitigation in force."""
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.evidence import Calibration
@@ -45,6 +48,11 @@ class Preview:
     alternatives: tuple[Alternative, ...] = ()
     """Other sets of the features that were selected, smallest first, beginning with none."""
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of all that it says."""
+        return _digest(asdict(self))
+
     def __str__(self) -> str:
         return f"{self.calibration:.2f} ({self.lower:.2f} to {self.upper:.2f})"
 
@@ -54,6 +62,11 @@ class MissingPreview:
     """There is no preview, and why."""
 
     reason: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of the reason."""
+        return _digest({"missing": self.reason})
 
     def __str__(self) -> str:
         return f"missing: {self.reason}"
@@ -98,3 +111,8 @@ def _log_error(calibration: Calibration) -> float:
     if not 0 < calibration.lower <= calibration.upper < math.inf:
         return 1 / math.sqrt(calibration.observed)
     return math.log(calibration.upper / calibration.lower) / (2 * _Z999)
+
+
+def _digest(told: Mapping[str, object]) -> str:
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -230,7 +230,7 @@ class Mitigation(google.protobuf.message.Message):
     kind: Global___MitigationKind.ValueType
     state: Global___MitigationState.ValueType
     plan_hash: builtins.str
-    """Digest of what would be done; an approval is bound to it."""
+    """Digest of what would be done and of its preview; a decision is bound to it."""
     proposer: builtins.str
     approver: builtins.str
     verified_calibration: builtins.float

@@ -391,14 +391,14 @@ class Runbook:
         """Approve the newest mitigation; work is left to do."""
         newest = await self.mitigation(incident_id)
         return await self.approve(
-            incident_id, Answer(newest.id, expert, newest.plan.hash, "plausible")
+            incident_id, Answer(newest.id, expert, newest.plan_hash, "plausible")
         )
 
     async def say_no(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:
         """Reject the newest mitigation."""
         newest = await self.mitigation(incident_id)
         return await self.reject(
-            incident_id, Answer(newest.id, expert, newest.plan.hash, "not this one")
+            incident_id, Answer(newest.id, expert, newest.plan_hash, "not this one")
         )
 
     async def take_back(self, expert: Expert = EXPERT, incident_id: str = "INC-1") -> Mitigation:

@@ -1,5 +1,8 @@
 """Who may say yes or no, about what, and until when."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from services.runbook.domain.approval import Answer, Expert, Recall
@@ -12,6 +15,7 @@ from services.runbook.domain.errors import (
     StalePlan,
 )
 from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.preview import Alternative, MissingPreview, Preview
 from tests.unit.services.runbook.builders import BROKEN, EXPERT, Runbook, event
 
 OTHER = Expert("grace", may_approve=True)
@@ -68,8 +72,30 @@ async def test_a_decision_about_another_plan_is_refused(runbook: Runbook, decide
     with pytest.raises(StalePlan) as refusal:
         await getattr(runbook, decide)("INC-1", Answer("1", EXPERT, "0" * 64, "why not"))
     assert refusal.value.field == "plan_hash"
-    assert (await runbook.mitigation()).plan.hash in str(refusal.value)
+    assert (await runbook.mitigation()).plan_hash in str(refusal.value)
     assert (await runbook.mitigation()).state is MitigationState.PROPOSED
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Preview(1.03, 0.99, 1.07, 2000),
+        Preview(1.02, 0.99, 1.07, 2000),
+        Preview(1.03, 0.99, 1.07, 2000, (Alternative((), 1.31, 1.2, 1.4),)),
+        MissingPreview("the sample has expired"),
+    ],
+)
+async def test_a_decision_under_other_figures_is_refused(
+    runbook: Runbook, shown: Preview | MissingPreview
+) -> None:
+    proposed = await runbook.mitigation()
+    before = replace(proposed, preview=shown)
+    answer = Answer(proposed.id, EXPERT, before.plan_hash, "as I saw it")
+    with pytest.raises(StalePlan, match=f"preview {re.escape(str(proposed.preview))}"):
+        await runbook.approve("INC-1", answer)
+    assert before.plan.hash == proposed.plan.hash
+    seen = Answer(proposed.id, EXPERT, proposed.plan_hash, "as it is")
+    assert (await runbook.approve("INC-1", seen)).state is MitigationState.APPROVED
 
 
 async def test_deciding_takes_the_role(runbook: Runbook) -> None:

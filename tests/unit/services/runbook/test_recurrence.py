@@ -94,7 +94,7 @@ async def test_what_was_decided_on_a_proposal_does_not_count_for_the_next() -> N
     first = (await runbook.incident()).mitigations[0]
     await runbook.see(event(8, BROKEN))
     second = await runbook.mitigation()
-    answer = Answer(second.id, EXPERT, first.plan.hash, "replayed")
+    answer = Answer(second.id, EXPERT, first.plan_hash, "replayed")
     assert second.name != first.name
     # The same act on the same evidence has the same hash; the approval names its proposal.
     await runbook.approve("INC-1", answer)

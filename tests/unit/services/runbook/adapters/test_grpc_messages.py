@@ -80,7 +80,7 @@ def test_a_mitigation_tells_its_story() -> None:
     assert proposed.state == incident_pb2.MITIGATION_STATE_PROPOSED
     assert proposed.kind == incident_pb2.MITIGATION_KIND_KILL_SWITCH
     assert proposed.preview.calibration == 1.03
-    assert proposed.plan_hash == mitigation.plan.hash
+    assert proposed.plan_hash == mitigation.plan_hash
     assert (proposed.proposer, proposed.approver) == ("policy:threshold", "")
     assert not proposed.HasField("apply_time")
     for state in (MitigationState.APPROVED, MitigationState.APPLYING, MitigationState.APPLIED):
