@@ -1,0 +1,97 @@
+"""All edges that ever were, one row for each stretch of time in which one was there."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.aggregator.domain.lineage.spans import Span
+
+NONE = -1
+ROW = np.dtype(
+    [
+        *((name, np.int32) for name in ("source", "target", "provenance", "transform")),
+        *((name, np.float32) for name in ("declared", "measured", "strength")),
+        *((name, np.int32) for name in ("same", "into", "out")),
+        *((name, np.int64) for name in ("start", "end", "last")),
+    ]
+)
+"""`same`, `into`, `out`: the next row of the same two nodes, the same target, the same source.
+Where nothing is declared or measured, there is NaN."""
+
+
+class EdgeTable:
+    """Rows that are only ever appended; times and strengths change in place.
+
+    Rows of one edge by one sender are apart in time and linked with those of other senders.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.rows: NDArray[np.void] = np.zeros(1024, ROW)
+        self._pairs: dict[int, int] = {}
+        self._into: dict[int, int] = {}
+        self._out: dict[int, int] = {}
+        self._name_columns()
+
+    def column(self, name: str) -> NDArray[np.generic]:
+        """Return one column of all rows, as a view."""
+        return self.rows[name][: self.count]
+
+    def between(self, source: int, target: int) -> list[int]:
+        """Return the rows of an edge, by all senders."""
+        return self._chain(self._pairs.get(_pair(source, target), NONE), self.same)
+
+    def into(self, target: int) -> list[int]:
+        """Return the rows of all edges into a node."""
+        return self._chain(self._into.get(target, NONE), self._next_into)
+
+    def out(self, source: int) -> list[int]:
+        """Return the rows of all edges from a node."""
+        return self._chain(self._out.get(source, NONE), self._next_out)
+
+    def append(self, source: int, target: int, provenance: int, span: Span) -> int:
+        """Add a row and return its number; transform and strength are still to be set."""
+        row = self.count
+        if row == len(self.rows):
+            self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
+            self._name_columns()
+        pair = _pair(source, target)
+        self.rows[row] = (
+            *(source, target, provenance, 0, np.nan, np.nan, np.nan),
+            *(self._pairs.get(pair, NONE), self._into.get(target, NONE)),
+            *(self._out.get(source, NONE), span.start, span.end, span.last),
+        )
+        self._pairs[pair] = self._into[target] = self._out[source] = row
+        self.count += 1
+        return row
+
+    def span(self, row: int) -> Span:
+        """Return when the edge of a row was there."""
+        return Span(int(self.start[row]), int(self.end[row]), int(self.last[row]))
+
+    def set_span(self, row: int, span: Span) -> None:
+        """Change when the edge of a row was there."""
+        self.start[row], self.end[row], self.last[row] = span.start, span.end, span.last
+
+    def _name_columns(self) -> None:
+        rows = self.rows
+        self.source, self.target, self.provenance = (
+            rows[name] for name in ("source", "target", "provenance")
+        )
+        self.transform, self.same = rows["transform"], rows["same"]
+        self._next_into, self._next_out = rows["into"], rows["out"]
+        self.declared, self.measured, self.strength = (
+            rows[name] for name in ("declared", "measured", "strength")
+        )
+        self.start, self.end, self.last = rows["start"], rows["end"], rows["last"]
+
+    @staticmethod
+    def _chain(row: int, following: NDArray[np.int32]) -> list[int]:
+        rows = []
+        while row != NONE:
+            rows.append(row)
+            row = int(following[row])
+        return rows
+
+
+def _pair(source: int, target: int) -> int:
+    return source << 32 | target

@@ -1,0 +1,187 @@
+"""How far, and how strongly, a shift can come from some nodes along the edges or against them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.aggregator.domain.lineage.view import Direction, GraphView, Steps, strongest
+
+_LOOKED_AT_ONCE = 1_000
+_NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much of the graph an answer may rest on."""
+
+    depth: int = 6
+    """Edges from the nodes that the question is about."""
+    fan_out: int = 100
+    """Edges that are followed from one node, the strongest first."""
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What was left out of an answer."""
+
+    depth: bool = False
+    """Nodes lie beyond the depth."""
+    fan_out: bool = False
+    """Nodes have more neighbours than were followed."""
+    size: bool = False
+    """More was found than is told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The nodes whose strongest path so far has as many edges as this level's number.
+
+    `nodes` int32 [L]; `strengths` float64 [L] of those paths; `parents` intp [L]: positions in the
+    level before.
+    """
+
+    nodes: NDArray[np.int32]
+    strengths: NDArray[np.float64]
+    parents: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """What was reached from some origins, by position in `nodes`; the origins come first.
+
+    `nodes` int32 [R] in the order in which they were first reached. `distances` int16 [R]: edges on
+    the shortest path. `strengths` float64 [R]: of the strongest path, the largest product of edge
+    strengths over all paths within the bounds. A path that comes back to a node of its own, where a
+    cycle amplifies, is not followed. `sources`, `targets` intp [E] and `edge_strengths` float64
+    [E]: the edges that were followed, away from the origins.
+    """
+
+    nodes: NDArray[np.int32]
+    distances: NDArray[np.int16]
+    strengths: NDArray[np.float64]
+    sources: NDArray[np.intp]
+    targets: NDArray[np.intp]
+    edge_strengths: NDArray[np.float64]
+    truncation: Truncation
+    levels: Sequence[Level]
+    places: NDArray[np.int32]
+    """[R, 2]: the level of a node's strongest path, and its place there."""
+
+    def path(self, position: int) -> list[int]:
+        """Return the nodes on the strongest path to the one at that position, its origin first."""
+        level, place = (int(number) for number in self.places[position])
+        nodes = []
+        while level >= 0:
+            nodes.append(int(self.levels[level].nodes[place]))
+            place, level = int(self.levels[level].parents[place]), level - 1
+        return nodes[::-1]
+
+
+def reach(
+    view: GraphView, origins: NDArray[np.int32], direction: Direction, bounds: Bounds
+) -> Reach:
+    """Follow the edges from the origins, level by level, as far as the bounds go."""
+    return _Search(view, origins, direction, bounds).run()
+
+
+class _Search:
+    """Bellman and Ford's relaxation of the largest product, only where the last round improved."""
+
+    def __init__(
+        self,
+        view: GraphView,
+        origins: NDArray[np.int32],
+        direction: Direction,
+        bounds: Bounds,
+    ) -> None:
+        self._view, self._direction, self._bounds = view, direction, bounds
+        count = len(view.nodes)
+        self._best = np.zeros(count)
+        self._position = np.full(count, _NOWHERE, np.int32)
+        self._place = np.zeros((count, 2), np.int32)
+        self._reached = [origins]
+        self._distances = [np.zeros(len(origins), np.int16)]
+        self._count = len(origins)
+        self._followed: list[tuple[NDArray[np.int32], Steps]] = []
+        self._levels = [Level(origins, np.ones(len(origins)), np.zeros(len(origins), np.intp))]
+        self._cut_fan_out = self._amplifies = False
+        self._best[origins] = 1.0
+        self._position[origins] = np.arange(len(origins))
+        self._place[origins, 1] = np.arange(len(origins))
+
+    def run(self) -> Reach:
+        for _ in range(self._bounds.depth):
+            if not len(self._levels[-1].nodes):
+                break
+            self._go_on()
+        nodes = np.concatenate(self._reached)
+        none = np.zeros(0, np.int32)
+        sources = np.concatenate([none, *(sources for sources, _ in self._followed)])
+        targets = np.concatenate([none, *(steps.nodes for _, steps in self._followed)])
+        return Reach(
+            nodes=nodes,
+            distances=np.concatenate(self._distances),
+            strengths=self._best[nodes],
+            sources=self._position[sources].astype(np.intp),
+            targets=self._position[targets].astype(np.intp),
+            edge_strengths=np.concatenate([[], *(steps.strengths for _, steps in self._followed)]),
+            truncation=Truncation(depth=self._goes_on(), fan_out=self._cut_fan_out),
+            levels=self._levels,
+            places=self._place[nodes],
+        )
+
+    def _go_on(self) -> None:
+        front = self._levels[-1]
+        steps, cut = strongest(self._view.steps(front.nodes, self._direction), self._bounds.fan_out)
+        self._cut_fan_out |= cut
+        self._followed.append((front.nodes[steps.places], steps))
+        strengths = front.strengths[steps.places] * steps.strengths
+        better = np.flatnonzero(strengths > self._best[steps.nodes])
+        better = self._simple(better, steps)
+        self._improve(steps.nodes[better], strengths[better], steps.places[better])
+
+    def _simple(self, better: NDArray[np.intp], steps: Steps) -> NDArray[np.intp]:
+        """Leave out steps that come back to a node of their own path."""
+        self._amplifies |= bool((steps.strengths > 1).any())
+        if not self._amplifies:
+            return better
+        nodes, places = steps.nodes[better], steps.places[better]
+        simple = np.ones(len(better), np.bool_)
+        for level in reversed(self._levels):
+            simple &= level.nodes[places] != nodes
+            places = level.parents[places]
+        return better[simple]
+
+    def _improve(
+        self,
+        nodes: NDArray[np.int32],
+        strengths: NDArray[np.float64],
+        parents: NDArray[np.intp],
+    ) -> None:
+        np.maximum.at(self._best, nodes, strengths)
+        won = np.flatnonzero(strengths == self._best[nodes])
+        # Of several equally strong paths to a node one is kept.
+        self._place[nodes[won], 1] = won
+        won = won[self._place[nodes[won], 1] == won]
+        nodes = nodes[won]
+        self._place[nodes, 0] = len(self._levels)
+        self._place[nodes, 1] = np.arange(len(nodes))
+        new = nodes[self._position[nodes] == _NOWHERE]
+        self._position[new] = np.arange(self._count, self._count + len(new))
+        self._count += len(new)
+        self._reached.append(new)
+        self._distances.append(np.full(len(new), len(self._levels), np.int16))
+        self._levels.append(Level(nodes, strengths[won], parents[won]))
+
+    def _goes_on(self) -> bool:
+        """Whether edges lead from the last level to nodes that were not reached."""
+        last = self._levels[-1].nodes
+        if len(self._levels) <= self._bounds.depth:
+            return False
+        for start in range(0, len(last), _LOOKED_AT_ONCE):
+            steps = self._view.steps(last[start : start + _LOOKED_AT_ONCE], self._direction)
+            if (self._position[steps.nodes] == _NOWHERE).any():
+                return True
+        return False
