@@ -6,12 +6,13 @@ DependencyUnavailable when the store cannot be reached, and its Overloaded when 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from services.aggregator.domain.lineage.facts import EventKind, LineageFacts, TimelineEvent
 from services.aggregator.domain.lineage.nodes import NodeId
 from services.aggregator.domain.lineage.schema import DatedSchema
+from services.aggregator.domain.lineage.state import GraphState
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,26 @@ class LineageLog(Protocol):
     async def record(self, facts: LineageFacts) -> bool:
         """Append the facts; False if facts of this key were recorded before."""
 
-    async def read(self, cursor: str, wait: timedelta) -> FactsReading:
-        """Return facts after the cursor (empty: from the first on).
-
-        Waits at most `wait` for the first one.
+    async def read(self, cursor: str) -> FactsReading:
+        """Return facts after the cursor (empty: from the first on), none if there are none.
 
         Raises:
-            InvalidPosition: the cursor is not one of this log's.
+            LogForgotten: facts after the cursor are kept in a snapshot only.
         """
+
+
+class GraphSnapshots(Protocol):
+    """The latest state of the graph that was kept, so that the log need not be kept for ever."""
+
+    async def load(self) -> tuple[GraphState, str] | None:
+        """Return the state and the log's cursor that it goes up to; None if none was saved.
+
+        Raises:
+            CorruptValue: it does not match its checksums.
+        """
+
+    async def save(self, state: GraphState, cursor: str) -> bool:
+        """Keep the state and let the log go up to the cursor; False if a later one is kept."""
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,28 @@
 """What stops or changes if something is switched off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.lineage.nodes import NodeKind
+from services.aggregator.domain.lineage.nodes import NodeId, NodeKind
+from services.aggregator.domain.lineage.paths import LineagePath
 from services.aggregator.domain.lineage.reach import Bounds, Reach, Truncation, reach
 from services.aggregator.domain.lineage.view import Direction, GraphView
 
 
 @dataclass(frozen=True)
 class AffectedModel:
-    """A model that would notice, by number."""
+    """A model that would notice."""
 
-    model: int
+    model: NodeId
     change: float
     """Of the logarithm of its mean prediction, at most, whatever its sign."""
-    features: Sequence[int]
+    features: Sequence[NodeId]
     """Through which it would notice, the strongest first."""
-    path: Sequence[int]
+    path: LineagePath
     """The strongest, from what is switched off."""
-    path_strength: float
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,24 @@ class BlastRadius:
 
     models: Sequence[AffectedModel]
     """The most affected first."""
+    model_count: int
+    """Of all, told or not."""
     feature_count: int
     node_count: int
     truncation: Truncation
 
 
 def blast_radius(
-    view: GraphView, origins: NDArray[np.int32], model: int | None, bounds: Bounds
+    view: GraphView,
+    origins: NDArray[np.int32],
+    model: int | None,
+    bounds: Bounds,
+    limit: int = 100,
 ) -> BlastRadius:
     """Return which models change if the origins, int32 [O], are switched off together.
 
-    With `model`, features are switched off in that model only: whom else they feed does not notice.
+    At most `limit` are told. With `model`, features are switched off in that model only: whom else
+    they feed does not notice.
 
     A switched-off node counts as a shift of 1, which for a feature is the loss of all its
     importance. A node's shift is the sum of its parents' shifts times the strengths of their edges,
@@ -60,23 +67,24 @@ def blast_radius(
     is_model = view.nodes.are(NodeKind.MODEL, below.nodes) & (shifts > 0)
     positions = np.flatnonzero(is_model)
     positions = positions[np.argsort(-shifts[positions], kind="stable")]
+    ids = view.nodes.ids
     features = view.nodes.are(NodeKind.FEATURE, below.nodes)
     return BlastRadius(
         models=[
             AffectedModel(
-                model=int(below.nodes[position]),
+                model=view.nodes.id(int(below.nodes[position])),
                 change=float(shifts[position]),
-                features=own
-                if position == 0 and own
-                else _through(below, shifts, position, features),
-                path=below.path(position),
-                path_strength=float(below.strengths[position]),
+                features=ids(
+                    own if own and not position else _through(below, shifts, position, features)
+                ),
+                path=LineagePath(ids(below.path(position)), float(below.strengths[position])),
             )
-            for position in positions.tolist()
+            for position in positions[:limit].tolist()
         ],
+        model_count=len(positions),
         feature_count=int(np.count_nonzero(features)) + len(own),
         node_count=len(below.nodes) - len(starts),
-        truncation=below.truncation,
+        truncation=replace(below.truncation, size=len(positions) > limit),
     )
 
 

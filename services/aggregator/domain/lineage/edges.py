@@ -64,6 +64,20 @@ class EdgeTable:
         self.count += 1
         return row
 
+    def load(self, rows: NDArray[np.void]) -> None:
+        """Take over rows, of which the links are made anew, into an empty table."""
+        self.count = len(rows)
+        self.rows = np.zeros(max(1024, len(rows)), ROW)
+        self.rows[: len(rows)] = rows
+        self._name_columns()
+        sources, targets = rows["source"].tolist(), rows["target"].tolist()
+        for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
+            pair = _pair(source, target)
+            self.same[row] = self._pairs.get(pair, NONE)
+            self._next_into[row] = self._into.get(target, NONE)
+            self._next_out[row] = self._out.get(source, NONE)
+            self._pairs[pair] = self._into[target] = self._out[source] = row
+
     def span(self, row: int) -> Span:
         """Return when the edge of a row was there."""
         return Span(int(self.start[row]), int(self.end[row]), int(self.last[row]))

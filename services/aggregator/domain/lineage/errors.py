@@ -20,3 +20,10 @@ class NodeNotFound(AggregatorError):
             "`aftershock lineage show` on a neighbour",
             field=field,
         )
+
+
+class LogForgotten(AggregatorError):
+    """The log of facts no longer reaches back as far: a snapshot holds what came before."""
+
+    def __init__(self) -> None:
+        super().__init__("the log of lineage has moved on: begin with its snapshot")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from services.aggregator.domain.lineage.index import Index
 from services.aggregator.domain.lineage.nodes import feature_node, model_node
 from services.aggregator.domain.lineage.registry import NodeRegistry
 from services.aggregator.domain.lineage.spans import Span, finish, micros, tell
+from services.aggregator.domain.lineage.state import GraphState
 from services.aggregator.domain.lineage.strength import LEAST, assumed_strength
 from services.aggregator.domain.lineage.view import GraphView
 
@@ -68,6 +69,33 @@ class LineageGraph:
         for edge, strength in zip(edges, gfi, strict=True):
             for row in table.between(self.nodes.number(edge.source), number):
                 table.measured[row] = table.strength[row] = max(strength, LEAST)
+
+    def state(self, ended_before: datetime) -> GraphState:
+        """Return all there is to keep; without edges that ended before that time."""
+        rows = self.edges.rows[: self.edges.count]
+        return GraphState(
+            nodes=list(self.nodes.described()),
+            provenances=list(self.provenances),
+            transforms=list(self.transforms),
+            rows=rows[rows["end"] >= micros(ended_before)].copy(),
+            restated=dict(self.restated),
+        )
+
+    @classmethod
+    def of(cls, state: GraphState) -> Self:
+        """Return the graph of a state that was kept."""
+        graph = cls()
+        for node in state.nodes:
+            graph.nodes.describe(node)
+        graph.provenances, graph.transforms = list(state.provenances), list(state.transforms)
+        graph._numbers = {
+            **{name: number for number, name in enumerate(state.provenances)},
+            **{transform: number for number, transform in enumerate(state.transforms)},
+        }
+        graph.edges.load(state.rows)
+        graph.restated = dict(state.restated)
+        graph.adopt(graph.index())
+        return graph
 
     def at(self, time: datetime) -> GraphView:
         """Return the graph as it was then. It is good until facts are applied."""

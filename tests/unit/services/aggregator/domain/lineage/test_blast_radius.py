@@ -14,7 +14,6 @@ from services.aggregator.domain.lineage.nodes import (
     output_node,
 )
 from services.aggregator.domain.lineage.reach import Bounds
-from services.aggregator.domain.lineage.view import GraphView
 from tests.unit.services.aggregator.domain.lineage.worlds import (
     DAY,
     HOUR,
@@ -41,35 +40,35 @@ _EDGES = [
 
 def radius(
     origins: Sequence[NodeId], model: NodeId | None = None
-) -> tuple[dict[NodeId, float], BlastRadius, GraphView]:
+) -> tuple[dict[NodeId, float], BlastRadius]:
     view = graph_of(told(_EDGES)).at(DAY + HOUR)
     numbers = np.array([view.number(node) for node in origins], np.int32)
     found = blast_radius(view, numbers, None if model is None else view.number(model), Bounds())
-    changes = {view.nodes.id(affected.model): affected.change for affected in found.models}
-    return changes, found, view
+    changes = {affected.model: affected.change for affected in found.models}
+    return changes, found
 
 
 def test_all_models_downstream_are_told_the_most_affected_first() -> None:
-    changes, found, view = radius([_B])
+    changes, found = radius([_B])
     assert changes == pytest.approx({_ADS: 0.25, _LONE: 0.125, _FEED: 0.125})
     assert next(iter(changes)) == _ADS
-    feed = next(affected for affected in found.models if view.nodes.id(affected.model) == _FEED)
-    assert [view.nodes.id(node) for node in feed.features] == [_SCORE]
-    assert view.nodes.id(feed.path[0]) == _B
-    assert feed.path_strength == pytest.approx(0.125)
+    feed = next(affected for affected in found.models if affected.model == _FEED)
+    assert feed.features == [_SCORE]
+    assert feed.path.nodes[0] == _B
+    assert feed.path.strength == pytest.approx(0.125)
     assert (found.feature_count, found.node_count) == (2, 5)
 
 
 def test_importances_of_features_that_go_together_add_up() -> None:
-    changes, found, view = radius([_JOB])
+    changes, found = radius([_JOB])
     assert changes == pytest.approx({_ADS: 0.75, _LONE: 0.125, _FEED: 0.375})
-    assert [view.nodes.id(node) for node in found.models[0].features] == [_A, _B]
+    assert found.models[0].features == [_A, _B]
 
 
 def test_a_kill_switch_in_one_model_leaves_others_that_share_the_feature_alone() -> None:
-    changes, found, view = radius([_A, _B], model=_ADS)
+    changes, found = radius([_A, _B], model=_ADS)
     assert changes == pytest.approx({_ADS: 0.75, _FEED: 0.375})
-    assert [view.nodes.id(node) for node in found.models[0].features] == [_A, _B]
+    assert found.models[0].features == [_A, _B]
 
 
 def test_of_a_feature_no_more_than_all_can_be_lost() -> None:
@@ -77,7 +76,7 @@ def test_of_a_feature_no_more_than_all_can_be_lost() -> None:
     edges += [Edge(NodeId(NodeKind.COLUMN, "x", "t", f"c{n}"), _A) for n in range(9)]
     view = graph_of(told(edges)).at(DAY + HOUR)
     found = blast_radius(view, np.array([view.number(_JOB)], np.int32), None, Bounds())
-    changes = {view.nodes.id(affected.model): affected.change for affected in found.models}
+    changes = {affected.model: affected.change for affected in found.models}
     assert changes[_ADS] == pytest.approx(0.75)
 
 
@@ -91,7 +90,7 @@ def test_a_cycle_ends_where_the_depth_does() -> None:
     edges = [*_EDGES, Edge(_FEED, _SCORE, strength=1.0)]
     view = graph_of(told(edges)).at(DAY + HOUR)
     found = blast_radius(view, np.array([view.number(_A)], np.int32), None, Bounds(depth=50))
-    changes = {view.nodes.id(affected.model): affected.change for affected in found.models}
+    changes = {affected.model: affected.change for affected in found.models}
     assert changes[_ADS] == pytest.approx(0.5)
     assert changes[_FEED] == pytest.approx(0.5)
 
@@ -102,3 +101,11 @@ def test_more_that_is_switched_off_affects_as_many_nodes_or_more(world: World) -
     one = blast_radius(view, np.array([0], np.int32), None, Bounds())
     two = blast_radius(view, np.array([0, 1], np.int32), None, Bounds())
     assert two.node_count >= one.node_count - 1
+
+
+def test_all_affected_models_are_counted_and_the_most_affected_told() -> None:
+    view = graph_of(told(_EDGES)).at(DAY + HOUR)
+    found = blast_radius(view, np.array([view.number(_JOB)], np.int32), None, Bounds(), limit=1)
+    assert [affected.model for affected in found.models] == [_ADS]
+    assert found.model_count == 3
+    assert found.truncation.size
