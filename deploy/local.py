@@ -29,14 +29,17 @@ class Addresses:
     attribution: str
     aggregator: str
     runbook: str
+    audit: str | None = None
+    """None: it was not asked for."""
 
 
 class Platform:
     """Valkey, SQLite and the three services, from `start` to `stop`.
 
     `data` keeps windows, incidents, keys and logs between runs. With `port`, the services listen on
-    it and the two above; without, on free ones. `settings` are extra environment variables for the
-    services.
+    it and the two above; without, on free ones. With `snapshots`, the audit service reads what lies
+    under that folder, and listens on the third port above. `settings` are extra environment
+    variables for the services.
     """
 
     addresses: Addresses
@@ -47,11 +50,13 @@ class Platform:
         *,
         checkpoints: Sequence[Path] = (),
         port: int | None = None,
+        snapshots: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data.resolve()
         self._checkpoints = [path.resolve() for path in checkpoints]
         self._port = port
+        self._snapshots = snapshots
         self._settings = dict(settings or {})
         self._keys = Keys(self.data / "keys")
         self._stack = ExitStack()
@@ -75,12 +80,14 @@ class Platform:
 
     def environment(self, token: str) -> dict[str, str]:
         """Return what a client needs in its environment to call the platform."""
-        return {
+        variables = {
             "AFTERSHOCK_ATTRIBUTION_ADDRESS": self.addresses.attribution,
             "AFTERSHOCK_AGGREGATOR_ADDRESS": self.addresses.aggregator,
             "AFTERSHOCK_RUNBOOK_ADDRESS": self.addresses.runbook,
+            "AFTERSHOCK_AUDIT_ADDRESS": self.addresses.audit or "",
             "AFTERSHOCK_TOKEN": token,
         }
+        return {name: value for name, value in variables.items() if value}
 
     def check(self) -> None:
         """Raise ChildFailed if a part of the platform has ended."""
@@ -112,7 +119,14 @@ class Platform:
                 "POLICIES": str(_POLICY),
             },
         )
-        self.addresses = Addresses(attribution, aggregator, runbook)
+        self.addresses = Addresses(attribution, aggregator, runbook, self._audit())
+
+    def _audit(self) -> str | None:
+        """Serve audits if there is something to audit, and return the address."""
+        if self._snapshots is None:
+            return None
+        roots = json.dumps([str(self._snapshots.resolve())])
+        return self._serve("audit", 3, {"DATA": str(self.data / "audits"), "SNAPSHOT_ROOTS": roots})
 
     def _serve(self, service: str, offset: int, settings: Mapping[str, str]) -> str:
         address_file = self.data / f"{service}.address"
@@ -161,12 +175,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default / "platform")
     parser.add_argument("--port", type=int, default=8461, help="and the two ports above")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
+    parser.add_argument("--snapshots", type=Path, help="serve audits of what lies in this folder")
     arguments = parser.parse_args()
     _stop_on_sigterm()
     print("starting Valkey, aggregator, attribution and runbook ...", flush=True)
     try:
         with Platform(
-            arguments.data, checkpoints=arguments.checkpoint, port=arguments.port
+            arguments.data,
+            checkpoints=arguments.checkpoint,
+            port=arguments.port,
+            snapshots=arguments.snapshots,
         ) as platform:
             file = write_environment(platform)
             print(f"ready: attribution {platform.addresses.attribution}, ", end="")

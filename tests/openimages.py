@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from services.audit.domain.parameters import (
+    Centrality,
+    IndependentSetMethod,
+    Measure,
+    PathLength,
+    SubsetParameters,
+)
 from services.audit.engine.candidates import find_candidates
-from services.audit.engine.centrality import Centrality, Measure, PathLength
 from services.audit.engine.graph import CooccurrenceGraph
-from services.audit.engine.independent_set import IndependentSetMethod
-from services.audit.engine.poisonable import SubsetParameters
 
 FOLDER = Path(__file__).parent / "data" / "openimages"
 MIN_OVERLAPS = 15

@@ -29,11 +29,17 @@ from clients.drill.scenes.networks import ARCHITECTURES, Convolutional
 from clients.drill.scenes.planted import draw_snapshot
 from clients.drill.scenes.rendering import CELL, SIZE, paint
 from clients.drill.scenes.world import draw_scenes
+from services.audit.domain.parameters import (
+    Centrality,
+    IndependentSetMethod,
+    Measure,
+    PathLength,
+    SubsetParameters,
+)
 from services.audit.domain.rows import LabelRows
-from services.audit.engine.centrality import Centrality, Measure, PathLength, centrality
+from services.audit.engine.centrality import centrality
 from services.audit.engine.concentration import concentrations
-from services.audit.engine.independent_set import IndependentSetMethod, independent_set
-from services.audit.engine.poisonable import SubsetParameters
+from services.audit.engine.independent_set import independent_set
 from services.audit.engine.saliency import SaliencyFigures, saliency_figures
 from tests import openimages
 

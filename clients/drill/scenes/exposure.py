@@ -17,10 +17,11 @@ from torch import nn
 
 from clients.drill.scenes.rendering import paint
 from services.audit.domain.errors import InvalidParameters
+from services.audit.domain.parameters import Centrality, Measure, SubsetParameters
 from services.audit.domain.rows import LabelRows
-from services.audit.engine.centrality import Centrality, Measure, centrality, most_central
+from services.audit.engine.centrality import centrality, most_central
 from services.audit.engine.graph import CooccurrenceGraph
-from services.audit.engine.poisonable import SubsetParameters, poisonable_subset
+from services.audit.engine.poisonable import poisonable_subset
 
 
 class Selection(Enum):

@@ -31,3 +31,27 @@ class TooLargeForExact(AuditError):
 
 class InvalidParameters(AuditError):
     """Parameters of an audit that contradict each other or the data."""
+
+
+class SnapshotRefused(AuditError):
+    """A file that lies outside of the allowed roots, cannot be read, or lacks a column."""
+
+
+class AuditNotFound(AuditError):
+    """No audit has that name."""
+
+
+class AuditNotDone(AuditError):
+    """The audit has no report, or none yet."""
+
+
+class NoRoom(AuditError):
+    """As many audits wait as are taken on. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PartnerFailed(AuditError):
+    """A service that the audit asks refused, or could not be reached."""

@@ -3,13 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from services.audit.engine.centrality import Measure, centrality, most_central
+from services.audit.domain.parameters import Measure, SubsetParameters
+from services.audit.engine.centrality import centrality, most_central
 from services.audit.engine.graph import CooccurrenceGraph
-from services.audit.engine.poisonable import (
-    PoisonableSubset,
-    SubsetParameters,
-    poisonable_subset,
-)
+from services.audit.engine.poisonable import PoisonableSubset, poisonable_subset
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,5 @@
 """Which labels meet many others: four centralities, each unweighted and weighted (section E.2)."""
 
-from dataclasses import dataclass
-from enum import Enum
-
 import networkx
 import numpy as np
 import rustworkx
@@ -12,47 +9,13 @@ from scipy.sparse.csgraph import shortest_path
 from scipy.sparse.linalg import eigsh
 
 from services.audit.domain.errors import TooLargeForExact
+from services.audit.domain.parameters import Centrality, Measure, PathLength
 from services.audit.engine.graph import CooccurrenceGraph
 
 _EXACT_STEPS = 2e9
 """Vertices times edges up to which weighted betweenness takes minutes at most."""
 _DENSE = 64
 """Vertices below which Lanczos iterations do not pay."""
-
-
-class Centrality(Enum):
-    """What makes a vertex central."""
-
-    DEGREE = "DEGREE"
-    """Its neighbours, or the sum of its edges: the paper's "vertex centrality"."""
-    BETWEENNESS = "BETWEENNESS"
-    """Shortest paths that pass through it."""
-    CLOSENESS = "CLOSENESS"
-    """Short paths to all others."""
-    EIGENVECTOR = "EIGENVECTOR"
-    """Neighbours that are central themselves."""
-
-
-class PathLength(Enum):
-    """How the strength of an edge counts in a weighted path."""
-
-    INVERSE_STRENGTH = "INVERSE_STRENGTH"
-    """Labels that meet often are near: 1 / count."""
-    STRENGTH = "STRENGTH"
-    """The paper's reading: labels that meet often are *far*. For reproduction."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One way to rank vertices."""
-
-    centrality: Centrality
-    is_weighted: bool
-    path_length: PathLength = PathLength.INVERSE_STRENGTH
-    pivots: int | None = None
-    """Weighted betweenness from so many sources only: approximate. None: exact."""
-    seed: int = 0
-    """Draws the pivots."""
 
 
 def centrality(graph: CooccurrenceGraph, measure: Measure) -> NDArray[np.float64]:
@@ -78,6 +41,22 @@ def centrality(graph: CooccurrenceGraph, measure: Measure) -> NDArray[np.float64
             return _closeness(graph, measure)
         case Centrality.BETWEENNESS:
             return _betweenness(graph, measure)
+
+
+def check_size(graph: CooccurrenceGraph, measure: Measure) -> None:
+    """Check that a graph is small enough for an exact answer, where one is asked for.
+
+    Raises:
+        TooLargeForExact: exact weighted betweenness of a graph that large; ask for pivots.
+    """
+    is_hard = measure.centrality is Centrality.BETWEENNESS and measure.is_weighted
+    count = len(graph.names)
+    if is_hard and measure.pivots is None and count * graph.edges.nnz > _EXACT_STEPS:
+        raise TooLargeForExact(
+            f"exact weighted betweenness of {count} labels and {graph.edges.nnz // 2} edges would "
+            "take hours: give a number of pivots for an approximation, or raise min_overlaps",
+            field="pivots",
+        )
 
 
 def most_central(
@@ -129,12 +108,7 @@ def _betweenness(graph: CooccurrenceGraph, measure: Measure) -> NDArray[np.float
         unweighted.add_edges_from_no_data(_pairs(graph.edges))
         found = rustworkx.betweenness_centrality(unweighted, normalized=True)
         return np.array([found[vertex] for vertex in range(count)])
-    if measure.pivots is None and count * graph.edges.nnz > _EXACT_STEPS:
-        raise TooLargeForExact(
-            f"exact weighted betweenness of {count} labels and {graph.edges.nnz // 2} edges would "
-            "take hours: give a number of pivots for an approximation, or raise min_overlaps",
-            field="pivots",
-        )
+    check_size(graph, measure)
     pivots = None if measure.pivots is None else min(measure.pivots, count)
     between = networkx.betweenness_centrality(
         networkx.from_scipy_sparse_array(_lengths(graph, measure), edge_attribute="length"),

@@ -1,27 +1,15 @@
 """Large sets of labels that do not meet each other: maximum independent sets (section E.3)."""
 
-from enum import Enum
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from services.audit.domain.errors import TooLargeForExact
+from services.audit.domain.parameters import IndependentSetMethod
 
 _EXACT_SECONDS = 60.0
 _OPTIMAL = 0
-
-
-class IndependentSetMethod(Enum):
-    """How a maximum independent set is sought; it is NP-hard in general."""
-
-    RANDOM_RESTARTS = "RANDOM_RESTARTS"
-    """The paper's: the largest of several random maximal independent sets."""
-    MINIMUM_DEGREE = "MINIMUM_DEGREE"
-    """The largest of several greedy ones that take a vertex of least remaining degree."""
-    EXACT = "EXACT"
-    """An integer program; for neighbourhoods that allow it."""
 
 
 def independent_set(

@@ -1,43 +1,15 @@
 """What a trigger could poison: classes that meet it often and each other seldom (section E.3)."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.audit.domain.errors import InvalidParameters, UnknownLabel
+from services.audit.domain.parameters import SubsetParameters, Usability
 from services.audit.engine.graph import CooccurrenceGraph
-from services.audit.engine.independent_set import IndependentSetMethod, independent_set
-
-
-@dataclass(frozen=True)
-class Usability:
-    """What a set of classes needs before a model could learn a trigger from it (section 5.2)."""
-
-    min_classes: int = 5
-    min_clean_rows: int = 200
-    """Rows of a class without the trigger."""
-    min_trigger_rows: int = 50
-    """Rows of a class with it."""
-
-
-@dataclass(frozen=True)
-class SubsetParameters:
-    """Which classes are sought.
-
-    The paper calls two things `trig`: the fewest rows that a class shares with the trigger, and the
-    most that two classes may share. They are two parameters here.
-    """
-
-    min_trigger_overlaps: int = 15
-    """A class shares at least so many rows with the trigger."""
-    tolerated_class_overlaps: int | None = None
-    """Two classes may share so many rows. None: fewer than make an edge of the graph."""
-    method: IndependentSetMethod = IndependentSetMethod.MINIMUM_DEGREE
-    restarts: int = 20
-    seed: int = 0
-    usability: Usability = field(default_factory=Usability)
+from services.audit.engine.independent_set import independent_set
 
 
 @dataclass(frozen=True, eq=False)

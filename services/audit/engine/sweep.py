@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audit.domain.parameters import SubsetParameters
 from services.audit.engine.graph import CooccurrenceGraph
-from services.audit.engine.poisonable import SubsetParameters, poisonable_subset
+from services.audit.engine.poisonable import poisonable_subset
 
 
 @dataclass(frozen=True)

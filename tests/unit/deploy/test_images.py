@@ -8,7 +8,7 @@ import yaml
 
 _ROOT = Path(__file__).parents[3]
 _COMPOSE = yaml.safe_load((_ROOT / "deploy" / "compose.yaml").read_text())
-_SERVICES = ("attribution", "aggregator", "runbook")
+_SERVICES = ("attribution", "aggregator", "runbook", "audit")
 
 
 def test_every_service_is_composed_and_hardened() -> None:

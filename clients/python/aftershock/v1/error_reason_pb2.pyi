@@ -51,6 +51,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Checkpoints"""
     ERROR_REASON_CHECKPOINT_REFUSED: _ErrorReason.ValueType  # 41
     ERROR_REASON_CHECKPOINT_MISMATCH: _ErrorReason.ValueType  # 42
+    ERROR_REASON_UNKNOWN_LAYER: _ErrorReason.ValueType  # 43
+    ERROR_REASON_NO_SALIENCY: _ErrorReason.ValueType  # 44
+    """The checkpoint's program has no gradients, or its layer no image."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 60
     """Windows"""
     ERROR_REASON_WINDOW_NOT_FOUND: _ErrorReason.ValueType  # 61
@@ -74,6 +77,16 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Somebody else has claimed or recorded a surface since."""
     ERROR_REASON_UNKNOWN_PERSON: _ErrorReason.ValueType  # 89
     """Nobody known acts under the identity that a delegate speaks for."""
+    ERROR_REASON_AUDIT_NOT_FOUND: _ErrorReason.ValueType  # 140
+    """Audits"""
+    ERROR_REASON_SNAPSHOT_REFUSED: _ErrorReason.ValueType  # 141
+    """The file lies outside of the snapshot roots, cannot be read, or lacks a column."""
+    ERROR_REASON_MALFORMED_LABELS: _ErrorReason.ValueType  # 142
+    ERROR_REASON_NO_MULTI_LABEL_ROWS: _ErrorReason.ValueType  # 143
+    ERROR_REASON_MALFORMED_COUNTS: _ErrorReason.ValueType  # 144
+    ERROR_REASON_UNKNOWN_LABEL: _ErrorReason.ValueType  # 145
+    ERROR_REASON_TOO_LARGE_FOR_EXACT: _ErrorReason.ValueType  # 146
+    ERROR_REASON_AUDIT_NOT_DONE: _ErrorReason.ValueType  # 147
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """google.rpc.ErrorInfo.reason of every error, in the domain "aftershock.v1"."""
@@ -107,6 +120,9 @@ ERROR_REASON_CHECKPOINT_NOT_FOUND: ErrorReason.ValueType  # 40
 """Checkpoints"""
 ERROR_REASON_CHECKPOINT_REFUSED: ErrorReason.ValueType  # 41
 ERROR_REASON_CHECKPOINT_MISMATCH: ErrorReason.ValueType  # 42
+ERROR_REASON_UNKNOWN_LAYER: ErrorReason.ValueType  # 43
+ERROR_REASON_NO_SALIENCY: ErrorReason.ValueType  # 44
+"""The checkpoint's program has no gradients, or its layer no image."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 60
 """Windows"""
 ERROR_REASON_WINDOW_NOT_FOUND: ErrorReason.ValueType  # 61
@@ -130,4 +146,14 @@ ERROR_REASON_SURFACE_CHANGED: ErrorReason.ValueType  # 88
 """Somebody else has claimed or recorded a surface since."""
 ERROR_REASON_UNKNOWN_PERSON: ErrorReason.ValueType  # 89
 """Nobody known acts under the identity that a delegate speaks for."""
+ERROR_REASON_AUDIT_NOT_FOUND: ErrorReason.ValueType  # 140
+"""Audits"""
+ERROR_REASON_SNAPSHOT_REFUSED: ErrorReason.ValueType  # 141
+"""The file lies outside of the snapshot roots, cannot be read, or lacks a column."""
+ERROR_REASON_MALFORMED_LABELS: ErrorReason.ValueType  # 142
+ERROR_REASON_NO_MULTI_LABEL_ROWS: ErrorReason.ValueType  # 143
+ERROR_REASON_MALFORMED_COUNTS: ErrorReason.ValueType  # 144
+ERROR_REASON_UNKNOWN_LABEL: ErrorReason.ValueType  # 145
+ERROR_REASON_TOO_LARGE_FOR_EXACT: ErrorReason.ValueType  # 146
+ERROR_REASON_AUDIT_NOT_DONE: ErrorReason.ValueType  # 147
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -6,14 +6,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from services.audit.domain.errors import TooLargeForExact
+from services.audit.domain.parameters import Centrality, Measure, PathLength
 from services.audit.engine import centrality as centrality_module
-from services.audit.engine.centrality import (
-    Centrality,
-    Measure,
-    PathLength,
-    centrality,
-    most_central,
-)
+from services.audit.engine.centrality import centrality, most_central
 from services.audit.engine.graph import CooccurrenceGraph
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.audit.engine.independent_set import IndependentSetMethod, independent_set
+from services.audit.domain.parameters import IndependentSetMethod
+from services.audit.engine.independent_set import independent_set
 
 
 def random_conflicts(seed: int, vertices: int, density: float) -> NDArray[np.bool_]:

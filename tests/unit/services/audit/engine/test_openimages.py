@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from services.audit.engine.centrality import PathLength
-from services.audit.engine.poisonable import SubsetParameters, poisonable_subset
+from services.audit.domain.parameters import PathLength, SubsetParameters
+from services.audit.engine.poisonable import poisonable_subset
 from tests import openimages
 
 ALWAYS = {"wheel", "chair", "glasses", "jeans", "dress", "sunglasses", "tire"}

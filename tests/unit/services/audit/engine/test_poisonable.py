@@ -2,16 +2,12 @@ import numpy as np
 import pytest
 
 from services.audit.domain.errors import InvalidParameters, UnknownLabel
+from services.audit.domain.parameters import SubsetParameters, Usability
 from services.audit.domain.rows import LabelRows
 from services.audit.engine.graph import CooccurrenceGraph
 from services.audit.engine.larger_sets import from_independent_set, from_random_classes
 from services.audit.engine.overlaps import trigger_overlaps
-from services.audit.engine.poisonable import (
-    SubsetParameters,
-    Usability,
-    excluded_labels,
-    poisonable_subset,
-)
+from services.audit.engine.poisonable import excluded_labels, poisonable_subset
 from services.audit.engine.sweep import sweep_edge_threshold
 
 NAMES = ("trigger", "a", "b", "c", "d", "e", "loner", "everywhere")

@@ -1,0 +1,91 @@
+"""Starts the audit service; with the argument `analyse`, analyses one snapshot and ends."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from aftershock.v1 import audit_service_pb2 as pb
+from aftershock.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from services.audit.adapters.file_audits import FileAudits
+from services.audit.adapters.grpc_access import ACCESS
+from services.audit.adapters.grpc_errors import ERRORS
+from services.audit.adapters.grpc_servicer import AuditServicer
+from services.audit.adapters.no_checkpoints import NoCheckpoints
+from services.audit.adapters.parquet_snapshots import ParquetSnapshots
+from services.audit.adapters.process_analyst import ProcessAnalyst, analysis_command, converse
+from services.audit.adapters.task_queue import TaskQueue
+from services.audit.adapters.unknown_lineage import UnknownLineage
+from services.audit.analyse import Analyse
+from services.audit.ask_checkpoints import AskCheckpoints
+from services.audit.cancel import Cancel
+from services.audit.compare import Compare
+from services.audit.interrupt import Interrupt
+from services.audit.run import Run
+from services.audit.start import Start
+from services.chassis.server import Service, prepare_process, serve
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
+
+
+class AuditSettings(ServiceSettings):
+    """Settings, from the environment with the prefix AFTERSHOCK_AUDIT_."""
+
+    model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_AUDIT_", extra="forbid")
+
+    data: Path = Path(".aftershock/audits")
+    """Folder that keeps audits and reports, of one process."""
+    snapshot_roots: list[Path] = Field(default_factory=list)
+    """Folders under which snapshots may be read from."""
+    audits_at_once: int = Field(default=1, ge=1, le=64)
+    """Audits that run at a time, each in a process of its own."""
+    audits_waiting: int = Field(default=16, ge=0, le=4096)
+    """Audits that wait; further ones are told to come back."""
+    most_kept: int = Field(default=1000, ge=1)
+    """Audits that are kept; of those that have ended, the oldest go first."""
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, or analyse what standard input asks for."""
+    settings = AuditSettings()
+    configure_logging(settings)
+    if sys.argv[1:] == ["analyse"]:
+        prepare_process(settings.model_copy(update={"exit_with_parent": True}))
+        converse(
+            Analyse(ParquetSnapshots(settings.snapshot_roots)), sys.stdin.buffer, sys.stdout.buffer
+        )
+    else:
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: AuditSettings) -> None:
+    audits = FileAudits(settings.data, settings.most_kept)
+    if interrupted := await Interrupt(audits)():
+        _log.warning("audits were interrupted", extra={"count": interrupted})
+    source = ParquetSnapshots(settings.snapshot_roots)
+    checkpoints = AskCheckpoints(source, NoCheckpoints())
+    run = Run(audits, ProcessAnalyst(analysis_command()), checkpoints, UnknownLineage())
+    queue = TaskQueue(run, at_once=settings.audits_at_once, most_waiting=settings.audits_waiting)
+    servicer = AuditServicer(
+        audits=audits,
+        start=Start(audits, source, queue),
+        cancel=Cancel(audits, queue),
+        compare=Compare(audits),
+    )
+    service = Service(
+        names=[pb.DESCRIPTOR.services_by_name["AuditService"].full_name],
+        register=lambda server: add_AuditServiceServicer_to_server(servicer, server),
+        errors=ERRORS,
+        access=ACCESS,
+        background=[queue.drain],
+    )
+    await serve(service, settings)
+
+
+if __name__ == "__main__":
+    main()

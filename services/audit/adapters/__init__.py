@@ -1,0 +1,1 @@
+"""What connects the audit to the world, one technology a file."""

@@ -1,0 +1,175 @@
+"""From the domain's report to the contract's."""
+
+import numpy as np
+
+from aftershock.v1 import audit_pb2 as pb
+from services.audit.adapters.grpc_messages import measure_message
+from services.audit.domain.difference import Change
+from services.audit.domain.report import (
+    AuditReport,
+    Finding,
+    Insertion,
+    LabelSweep,
+    LargerClassSet,
+    OutcomeLean,
+    Overlay,
+    PointingFigures,
+    SaliencyReport,
+    ThresholdReport,
+)
+
+
+def report_message(report: AuditReport) -> pb.AuditReport:
+    """Return what an audit found."""
+    return pb.AuditReport(
+        row_count=report.row_count,
+        label_count=report.label_count,
+        edge_count=report.edge_count,
+        findings=[_finding(finding) for finding in report.findings],
+        overlaps=[
+            pb.FindingOverlap(label=overlap.label, other=overlap.other, classes=overlap.classes)
+            for overlap in report.overlaps
+        ],
+        sweeps=[_sweep(sweep) for sweep in report.sweeps],
+        larger_sets=[_larger_set(larger) for larger in report.larger_sets],
+        neighbourhood=[
+            pb.CooccurrenceEdge(label=edge.label, other=edge.other, rows=edge.rows)
+            for edge in report.neighbourhood
+        ],
+        saliency=_saliency(report.saliency) if report.saliency else None,
+        thresholds=_thresholds(report.thresholds) if report.thresholds else None,
+        model_count=report.model_count,
+        notes=report.notes,
+    )
+
+
+def change_message(change: Change) -> pb.AuditChange:
+    """Return what became of a label between two audits."""
+    return pb.AuditChange(
+        label=change.label,
+        appeared=change.has_appeared,
+        usable_class_count_before=change.usable_class_count_before,
+        usable_class_count=change.usable_class_count,
+        exposure_before=change.exposure_before,
+        exposure=change.exposure,
+        concentration_appeared=change.has_concentration_appeared,
+        concentration=_lean(change.concentration) if change.concentration else None,
+    )
+
+
+def _lean(lean: OutcomeLean) -> pb.LabelConcentration:
+    """Return how far a label's rows lean to an outcome."""
+    return pb.LabelConcentration(
+        outcome=lean.outcome,
+        row_count=lean.row_count,
+        share=lean.share,
+        expected_share=lean.expected_share,
+        z=lean.z,
+        p_value=lean.p_value,
+        significant=lean.is_significant,
+    )
+
+
+def _finding(finding: Finding) -> pb.AuditFinding:
+    return pb.AuditFinding(
+        label=finding.label,
+        neighbour_count=finding.neighbour_count,
+        row_count=finding.row_count,
+        rankings=[
+            pb.CentralityRanking(
+                measure=measure_message(place.measure), rank=place.rank, value=place.value
+            )
+            for place in finding.rankings
+        ],
+        classes=[
+            pb.PoisonableClass(
+                label=found.label,
+                trigger_rows=found.trigger_rows,
+                clean_rows=found.clean_rows,
+                usable=found.is_usable,
+            )
+            for found in finding.classes
+        ],
+        usable=finding.is_usable,
+        concentration=_lean(finding.concentration) if finding.concentration else None,
+        insertion=_insertion(finding.insertion) if finding.insertion else None,
+        exposure=finding.exposure,
+        evidence=finding.evidence,
+        severity=finding.severity,
+    )
+
+
+def _insertion(insertion: Insertion) -> pb.InsertionResult:
+    return pb.InsertionResult(
+        example_count=insertion.example_count,
+        skipped_count=insertion.skipped_count,
+        flipped_up=insertion.flipped_up,
+        flipped_down=insertion.flipped_down,
+        mean_prediction=insertion.mean_prediction,
+        inserted_mean_prediction=insertion.inserted_mean_prediction,
+        mean_logit_change_below=insertion.mean_logit_change_below,
+        mean_logit_change_above=insertion.mean_logit_change_above,
+    )
+
+
+def _sweep(sweep: LabelSweep) -> pb.LabelSweep:
+    points = [
+        pb.SweepPoint(
+            min_overlaps=point.min_overlaps,
+            class_count=point.class_count,
+            usable_class_count=point.usable_class_count,
+            dilution=point.dilution,
+        )
+        for point in sweep.points
+    ]
+    return pb.LabelSweep(label=sweep.label, points=points)
+
+
+def _larger_set(larger: LargerClassSet) -> pb.LargerClassSet:
+    return pb.LargerClassSet(
+        label=larger.label,
+        poisoned=larger.poisoned,
+        added=larger.added,
+        from_independent_set=larger.is_from_independent_set,
+        row_count=larger.row_count,
+    )
+
+
+def _saliency(saliency: SaliencyReport) -> pb.SaliencyReport:
+    return pb.SaliencyReport(
+        example_count=saliency.example_count,
+        figures=_figures(saliency.figures),
+        clean=_figures(saliency.clean) if saliency.clean else None,
+        overlays=[_overlay(overlay) for overlay in saliency.overlays],
+    )
+
+
+def _figures(figures: PointingFigures) -> pb.SaliencyFigures:
+    return pb.SaliencyFigures(
+        any_overlap=figures.any_overlap,
+        any_overlap_elsewhere=figures.any_overlap_elsewhere,
+        pointing=figures.pointing,
+        pointing_elsewhere=figures.pointing_elsewhere,
+    )
+
+
+def _overlay(overlay: Overlay) -> pb.SaliencyOverlay:
+    return pb.SaliencyOverlay(
+        row=overlay.row,
+        height=overlay.height,
+        width=overlay.width,
+        map=np.array(overlay.map, "<f4").tobytes(),
+        mask=bytes(overlay.mask),
+    )
+
+
+def _thresholds(thresholds: ThresholdReport) -> pb.ThresholdReport:
+    points = [
+        pb.ThresholdPoint(
+            threshold=point.threshold,
+            false_positives=point.false_positives,
+            false_negatives=point.false_negatives,
+        )
+        for point in thresholds.points
+    ]
+    return pb.ThresholdReport(points=points, chosen=thresholds.chosen)

@@ -1,0 +1,100 @@
+"""Analyses each snapshot in a process of its own, which can be stopped at any moment.
+
+The process reads an audit as JSON from standard input and writes lines of JSON to standard output:
+progress, then the report or a failure. Nothing is pickled.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, Any
+
+from services.audit.adapters.json_codec import AUDIT, FAILURE, REPORT
+from services.audit.analyse import Analyse
+from services.audit.domain import errors
+from services.audit.domain.audit import Audit, Failure
+from services.audit.domain.errors import AuditError
+from services.audit.domain.report import AuditReport
+
+_LONGEST_LINE = 256 * 1024 * 1024
+
+
+class ProcessAnalyst:
+    """An Analyst that starts `command` for each audit."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    async def analyse(
+        self, audit: Audit, progress: Callable[[float, str], Awaitable[None]]
+    ) -> AuditReport:
+        """Return the report of the snapshot itself."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+        )
+        try:
+            return await _conversation(process, audit, progress)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _conversation(
+    process: asyncio.subprocess.Process,
+    audit: Audit,
+    progress: Callable[[float, str], Awaitable[None]],
+) -> AuditReport:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process has no pipes")
+    # A process that ends at once says why on standard error; its end is seen below.
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(AUDIT.dump_json(audit))
+        await process.stdin.drain()
+        process.stdin.close()
+    async for line in process.stdout:
+        match json.loads(line):
+            case {"report": report}:
+                return REPORT.validate_python(report)
+            case {"failure": failure}:
+                raise error_of(FAILURE.validate_python(failure))
+            case {"progress": share, "stage": stage}:
+                await progress(share, stage)
+    raise AuditError(
+        f"the analysis ended without a report (exit code {await process.wait()}): the service's "
+        "log has the details; was there memory enough?"
+    )
+
+
+def error_of(failure: Failure) -> AuditError:
+    """Return the error that a failure was made of."""
+    cls: type[AuditError] = getattr(errors, failure.kind, AuditError)
+    error = cls.__new__(cls)
+    AuditError.__init__(error, failure.message, failure.field)
+    return error
+
+
+def converse(analyse: Analyse, questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Read an audit, analyse, and write lines: the other end of the conversation."""
+
+    def say(content: dict[str, Any]) -> None:
+        answers.write(json.dumps(content).encode() + b"\n")
+        answers.flush()
+
+    audit = AUDIT.validate_json(questions.read())
+    try:
+        report = analyse(audit, lambda share, stage: say({"progress": share, "stage": stage}))
+    except AuditError as error:
+        say({"failure": FAILURE.dump_python(Failure.of(error), mode="json")})
+    else:
+        say({"report": REPORT.dump_python(report, mode="json")})
+
+
+def analysis_command() -> list[str]:
+    """Return the command that this service answers with `converse`."""
+    return [sys.executable, "-m", "services.audit", "analyse"]

@@ -1,0 +1,94 @@
+"""The audit service as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from aftershock.v1 import audit_pb2, audit_service_pb2
+from aftershock.v1.audit_service_pb2_grpc import AuditServiceStub
+from tests.audits import request_of
+from tests.snapshots import write_scenes
+
+REPOSITORY = Path(__file__).parents[2]
+PREFIX = "AFTERSHOCK_AUDIT_"
+
+
+@contextmanager
+def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve audits of what lies in a folder, and keep them there; yields the address too."""
+    file = folder / "address"
+    file.unlink(missing_ok=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AFTERSHOCK_")}
+    environment |= {
+        f"{PREFIX}ADDRESS_FILE": str(file),
+        f"{PREFIX}DATA": str(folder / "audits"),
+        f"{PREFIX}SNAPSHOT_ROOTS": json.dumps([str(folder)]),
+        f"{PREFIX}EXIT_WITH_PARENT": "true",
+    }
+    command = [sys.executable, "-m", "services.audit"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as started:
+        try:
+            while not file.exists():
+                assert started.poll() is None, "the service ended"
+                time.sleep(0.05)
+            yield started, file.read_text()
+        finally:
+            started.kill()
+
+
+def _get(stub: AuditServiceStub, name: str) -> audit_service_pb2.GetAuditResponse:
+    return stub.GetAudit(audit_service_pb2.GetAuditRequest(name=name), timeout=10)
+
+
+def _until(
+    stub: AuditServiceStub, name: str, state: audit_pb2.AuditState.ValueType
+) -> audit_service_pb2.GetAuditResponse:
+    while (found := _get(stub, name)).audit.state != state:
+        assert found.audit.state in (
+            audit_pb2.AUDIT_STATE_QUEUED,
+            audit_pb2.AUDIT_STATE_RUNNING,
+        ), found.audit
+        time.sleep(0.05)
+    return found
+
+
+def test_it_audits_in_a_process_and_stops_when_asked(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "rows.parquet", 1500)
+    with process(tmp_path) as (started, address), grpc.insecure_channel(address) as channel:
+        stub = AuditServiceStub(channel)
+        health = health_pb2.HealthCheckRequest(service="aftershock.v1.AuditService")
+        check = HealthStub(channel).Check  # type: ignore[attr-defined]
+        assert check(health, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+        name = stub.StartAudit(request_of(tmp_path / "rows.parquet"), timeout=10).audit.name
+        found = _until(stub, name, audit_pb2.AUDIT_STATE_DONE)
+        assert found.report.row_count == 1500
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_audit_that_ran_when_it_died_is_interrupted(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    write_scenes(tmp_path / "rows.parquet", 60_000)
+    with process(tmp_path) as (started, address), grpc.insecure_channel(address) as channel:
+        stub = AuditServiceStub(channel)
+        name = stub.StartAudit(request_of(tmp_path / "rows.parquet"), timeout=10).audit.name
+        _until(stub, name, audit_pb2.AUDIT_STATE_RUNNING)
+        started.send_signal(number)
+        started.wait(timeout=30)
+    with process(tmp_path) as (_, address), grpc.insecure_channel(address) as channel:
+        found = _get(AuditServiceStub(channel), name)
+    assert found.audit.state == audit_pb2.AUDIT_STATE_INTERRUPTED
+    assert not found.HasField("report")
