@@ -1,7 +1,7 @@
 """What a message about an incident says, for any chat system to render."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,16 @@ class Mood(StrEnum):
     """What was done did not help, or cannot be undone."""
     QUIET = "quiet"
     """Nothing is left to do here."""
+
+
+MARKS: Mapping[Mood, str] = {
+    Mood.ASKS: "🔴",
+    Mood.ACTS: "🟡",
+    Mood.GOOD: "🟢",
+    Mood.BAD: "⛔",
+    Mood.QUIET: "⚪",
+}
+"""Beside a headline that says the same in words."""
 
 
 class Choice(StrEnum):
@@ -83,7 +93,7 @@ class Picture:
     """A plot."""
 
     name: str
-    """Unique in its incident, a file's stem."""
+    """Unique in its incident: letters, digits and dashes."""
     title: str
     alt_text: str
     """What it shows, for who cannot see it."""

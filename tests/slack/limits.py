@@ -1,0 +1,39 @@
+"""What Slack takes, in characters and pieces, as its documentation has it."""
+
+BLOCKS_IN_MESSAGE = 50
+BLOCKS_IN_VIEW = 100
+CHARACTERS_IN_BLOCKS = 13_200
+"""Over all blocks of a message, about: beyond it `msg_blocks_too_long`."""
+TEXT = 40_000
+UPDATED_TEXT = 4_000
+"""chat.update takes less than chat.postMessage."""
+HEADER = 150
+SECTION_TEXT = 3_000
+SECTION_FIELDS = 10
+SECTION_FIELD = 2_000
+ACTIONS = 25
+CONTEXT = 10
+BUTTON_TEXT = 75
+BUTTON_VALUE = 2_000
+URL = 3_000
+ID = 255
+CONFIRM_TITLE = 100
+CONFIRM_TEXT = 300
+CONFIRM_BUTTON = 30
+ALT_TEXT = 2_000
+IMAGE_TITLE = 2_000
+LABEL = 2_000
+PLACEHOLDER = 150
+INPUT = 3_000
+VIEW_TITLE = 24
+PRIVATE_METADATA = 3_000
+COMMAND_TEXT = 2_000
+
+ACK_SECONDS = 3.0
+TRIGGER_SECONDS = 3.0
+RESPONSE_URL_USES = 5
+RESPONSE_URL_SECONDS = 30 * 60.0
+SIGNATURE_SECONDS = 5 * 60
+POSTS_A_SECOND = 1.0
+POST_BURST = 15
+"""Messages that one channel takes in short order before 429."""
