@@ -112,9 +112,9 @@ class WebApi:
         thread_ts = arguments.get("thread_ts")
         if thread_ts and not self.world.find(channel, thread_ts):
             raise ApiError("thread_not_found")
+        metadata = self._metadata(arguments)
         message = self.world.post(channel, self.now(), text, blocks)
-        message.thread_ts = thread_ts
-        message.metadata = self._metadata(arguments)
+        message.thread_ts, message.metadata = thread_ts, metadata
         return {
             "channel": channel,
             "ts": message.ts,
