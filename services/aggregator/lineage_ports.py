@@ -7,7 +7,7 @@ DependencyUnavailable when the store cannot be reached, and its Overloaded when 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from services.aggregator.domain.lineage.facts import EventKind, LineageFacts, TimelineEvent
 from services.aggregator.domain.lineage.nodes import NodeId
@@ -76,6 +76,19 @@ class EventQuery:
         )
 
 
+@dataclass(frozen=True, order=True)
+class EventPosition:
+    """Where an event stands in the timeline."""
+
+    time: datetime
+    event_id: str
+
+    @classmethod
+    def of(cls, event: TimelineEvent) -> Self:
+        """Return where the event stands."""
+        return cls(event.time, event.event_id)
+
+
 class Timeline(Protocol):
     """What happened to nodes, for the retention."""
 
@@ -83,11 +96,11 @@ class Timeline(Protocol):
         """Keep the events, each once by its id; return how many were new."""
 
     async def events(
-        self, query: EventQuery, limit: int, after: TimelineEvent | None = None
+        self, query: EventQuery, limit: int, after: EventPosition | None = None
     ) -> Sequence[TimelineEvent]:
         """Return events, the latest first; of the same time, the greatest id first.
 
-        `after`: those that come after this one in that order.
+        `after`: those that come after this position in that order.
         """
 
 
@@ -99,3 +112,15 @@ class SchemaStore(Protocol):
 
     async def keep(self, schemas: Mapping[NodeId, DatedSchema]) -> None:
         """Keep the columns of each dataset, unless later ones of it are kept."""
+
+
+class Upstream(Protocol):
+    """What feeds what."""
+
+    async def __call__(
+        self, nodes: Collection[NodeId], depth: int, as_of: datetime
+    ) -> Mapping[NodeId, int]:
+        """Return all nodes at most `depth` edges upstream of these, with the fewest edges to them.
+
+        These are among them, at 0, whether anybody knows them or not.
+        """

@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
-from services.aggregator.domain.errors import AheadOfTime
+from services.aggregator.domain.horizon import Horizon
 from services.aggregator.domain.lineage.facts import LineageFacts, TimelineEvent
 from services.aggregator.domain.lineage.nodes import NodeId, NodeKind
 from services.aggregator.domain.lineage.schema import (
@@ -23,9 +22,7 @@ class Observe:
     schemas: SchemaStore
     record: Callable[[LineageFacts], Awaitable[bool]]
     """Records facts; False if those of this key were recorded before."""
-    furthest_ahead: timedelta
-    """How far ahead of the clock an observation may lie."""
-    now: Callable[[], datetime]
+    horizon: Horizon
 
     async def __call__(self, observation: Observation) -> bool:
         """Record it; False if it was recorded before.
@@ -34,12 +31,7 @@ class Observe:
             AheadOfTime: it has yet to happen.
         """
         facts, schemas = observation.facts, observation.schemas
-        if facts.time > self.now() + self.furthest_ahead:
-            raise AheadOfTime(
-                f"{facts.time.isoformat()} lies more than {self.furthest_ahead} ahead: is the "
-                "sender's clock right?",
-                field="eventTime",
-            )
+        self.horizon.check(facts.time, "eventTime")
         known = await self.schemas.latest(schemas.keys())
         is_new = await self.record(_with_changes(facts, schemas, known))
         # Last: if this process dies before, the sender tries again, and the change is seen again.

@@ -13,7 +13,7 @@ from services.aggregator.adapters.redis_client import connect
 from services.aggregator.adapters.redis_timeline import RedisTimeline
 from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
 from services.aggregator.domain.lineage.nodes import feature_node, parse_node
-from services.aggregator.lineage_ports import EventQuery, Timeline
+from services.aggregator.lineage_ports import EventPosition, EventQuery, Timeline
 from tests.valkey import ValkeyServer
 from tests.valkey_cluster import ValkeyCluster
 
@@ -129,8 +129,10 @@ async def test_pages_follow_each_other(timeline: Timeline, clock: Clock) -> None
         whole = await timeline.events(query, 100)
         assert {e.event_id for e in whole} == {e.event_id for e in told if query.holds(e)}
         paged: list[TimelineEvent] = []
-        while page := await timeline.events(query, 4, paged[-1] if paged else None):
+        reached = None
+        while page := await timeline.events(query, 4, reached):
             paged.extend(page)
+            reached = EventPosition.of(page[-1])
         assert paged == whole
 
 

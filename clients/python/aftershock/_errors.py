@@ -3,6 +3,7 @@
 AftershockError
 ├── ConfigurationError      an address, a file or an extra is missing; nothing was sent
 ├── InvalidExamples         a batch cannot be encoded; nothing of it was sent
+├── InvalidLineageFile      a lineage file cannot be followed; nothing of it was sent
 └── ServiceError            a service refused, failed or could not be reached
     ├── InvalidRequest      a field breaks a rule; `violations` names it
     │   └── SchemaMismatch  the examples do not fit the checkpoint's schema
@@ -38,6 +39,15 @@ class ConfigurationError(AftershockError):
 
 class InvalidExamples(AftershockError, ValueError):
     """A batch cannot be encoded. Nothing of it was sent."""
+
+
+class InvalidLineageFile(AftershockError, ValueError):
+    """A lineage file cannot be followed. Nothing of it was sent."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        """File, line, path and what is wrong there, each."""
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from google.protobuf.message import Message
 from aftershock._environment import Service
 from aftershock.v1 import aggregator_service_pb2 as aggregator
 from aftershock.v1 import attribution_service_pb2 as attribution
+from aftershock.v1 import lineage_service_pb2 as lineage
 from aftershock.v1 import runbook_service_pb2 as runbook
 
+_LINEAGE = "Lineage"
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
 
@@ -24,11 +26,13 @@ class Method(Generic[Request, Answer]):
     answer: type[Answer]
     least_timeout: float = 0.0
     """Seconds that it may well take, whatever the client's timeout."""
+    interface: str = ""
+    """Of the service's interfaces the one that has it; empty: the one of the service's name."""
 
     @property
     def path(self) -> str:
         """Full method name, as gRPC takes it."""
-        return f"/aftershock.v1.{self.service.title()}Service/{self.name}"
+        return f"/aftershock.v1.{self.interface or self.service.title()}Service/{self.name}"
 
     @staticmethod
     def serialize(message: Message) -> bytes:
@@ -176,4 +180,25 @@ VERIFY_AUDIT = Method(
     runbook.VerifyAuditRequest,
     runbook.VerifyAuditResponse,
     least_timeout=60.0,
+)
+REGISTER_LINEAGE = Method(
+    Service.AGGREGATOR,
+    "RegisterLineage",
+    lineage.RegisterLineageRequest,
+    lineage.RegisterLineageResponse,
+    interface=_LINEAGE,
+)
+RECORD_EVENT = Method(
+    Service.AGGREGATOR,
+    "RecordEvent",
+    lineage.RecordEventRequest,
+    lineage.RecordEventResponse,
+    interface=_LINEAGE,
+)
+LIST_EVENTS = Method(
+    Service.AGGREGATOR,
+    "ListEvents",
+    lineage.ListEventsRequest,
+    lineage.ListEventsResponse,
+    interface=_LINEAGE,
 )

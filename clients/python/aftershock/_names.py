@@ -5,6 +5,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock._errors import ConfigurationError
+from aftershock.v1.lineage_pb2 import EventKind
 from aftershock.v1.shift_pb2 import ControlSelection, RankBy
 from aftershock.v1.window_pb2 import Window
 
@@ -27,6 +28,19 @@ ORDERS = {
     "value-distance": RankBy.RANK_BY_VALUE_DISTANCE,
 }
 """What features can be ranked by, by the names that people use."""
+
+EVENTS = {
+    "deploy": EventKind.EVENT_KIND_DEPLOY,
+    "pipeline-run": EventKind.EVENT_KIND_PIPELINE_RUN,
+    "failed-run": EventKind.EVENT_KIND_FAILED_RUN,
+    "schema-change": EventKind.EVENT_KIND_SCHEMA_CHANGE,
+    "checkpoint-publish": EventKind.EVENT_KIND_CHECKPOINT_PUBLISH,
+    "flag-flip": EventKind.EVENT_KIND_FLAG_FLIP,
+    "incident": EventKind.EVENT_KIND_INCIDENT,
+    "lifecycle-change": EventKind.EVENT_KIND_LIFECYCLE_CHANGE,
+    "rollback": EventKind.EVENT_KIND_ROLLBACK,
+}
+"""What can happen to a node, by the names that people use."""
 
 
 def model_name(model: str | None) -> str:
@@ -58,6 +72,17 @@ def rank_by_of(order: str | None) -> RankBy.ValueType:
     if order not in ORDERS:
         raise ValueError(f"rank_by={order!r}: choose one of {', '.join(ORDERS)}")
     return ORDERS[order]
+
+
+def event_kind_of(kind: str) -> EventKind.ValueType:
+    """Return what happened.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind not in EVENTS:
+        raise ValueError(f"kind={kind!r}: choose one of {', '.join(EVENTS)}")
+    return EVENTS[kind]
 
 
 def incident_name(incident: str) -> str:

@@ -15,6 +15,7 @@ from typing import Self
 from aftershock._aggregator_aio import AioAggregatorClient
 from aftershock._attribution_aio import AioAttributionClient
 from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT
+from aftershock._lineage_aio import AioLineageClient
 from aftershock._log import ExampleLog as BlockingLog
 from aftershock._log import Examples, LogStats, OnFull, Population
 from aftershock._runbook_aio import AioRunbookClient
@@ -55,7 +56,7 @@ class ExampleLog:
         await asyncio.to_thread(self._log.__exit__, kind, error, traceback)
 
 
-class Client(AioAttributionClient, AioAggregatorClient, AioRunbookClient):
+class Client(AioAttributionClient, AioAggregatorClient, AioLineageClient, AioRunbookClient):
     """Talks to Aftershock from an event loop. Its operations are those of aftershock.Client."""
 
     def examples(

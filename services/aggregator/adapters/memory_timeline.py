@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from services.aggregator.domain.lineage.facts import TimelineEvent
-from services.aggregator.lineage_ports import EventQuery
+from services.aggregator.lineage_ports import EventPosition, EventQuery
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MemoryTimeline:
         return len(self.kept) - before
 
     async def events(
-        self, query: EventQuery, limit: int, after: TimelineEvent | None = None
+        self, query: EventQuery, limit: int, after: EventPosition | None = None
     ) -> Sequence[TimelineEvent]:
         """Return events, the latest first."""
         oldest = self.now() - self.retention
@@ -35,10 +35,6 @@ class MemoryTimeline:
             for event in self.kept.values()
             if event.time > oldest
             and query.holds(event)
-            and (after is None or _position(event) < _position(after))
+            and (after is None or EventPosition.of(event) < after)
         )
-        return sorted(wanted, key=_position, reverse=True)[:limit]
-
-
-def _position(event: TimelineEvent) -> tuple[datetime, str]:
-    return event.time, event.event_id
+        return sorted(wanted, key=EventPosition.of, reverse=True)[:limit]

@@ -13,3 +13,6 @@ WAITING_BYTES = Gauge("aftershock_waiting_bytes", "Bytes of blocks that wait for
 KEPT_WINDOWS = Gauge("aftershock_kept_windows", "Windows that the store keeps.", ["model"])
 STATE_BYTES = Gauge("aftershock_state_bytes", "What a model takes in the store.", ["model", "kind"])
 SWEEP_SECONDS = Histogram("aftershock_sweep_seconds", "Time to bring one model up to date.")
+OPENLINEAGE_EVENTS = Counter(
+    "aftershock_openlineage_events_total", "OpenLineage events by what became of them.", ["result"]
+)

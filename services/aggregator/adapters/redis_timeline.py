@@ -22,7 +22,7 @@ from services.aggregator.adapters.timeline_messages import event_message, event_
 from services.aggregator.domain.errors import CorruptValue
 from services.aggregator.domain.lineage.facts import TimelineEvent
 from services.aggregator.domain.lineage.nodes import NodeId
-from services.aggregator.lineage_ports import EventQuery
+from services.aggregator.lineage_ports import EventPosition, EventQuery
 
 _log = logging.getLogger(__name__)
 _record = Script("record_events")
@@ -54,7 +54,7 @@ class RedisTimeline:
         return recorded
 
     async def events(
-        self, query: EventQuery, limit: int, after: TimelineEvent | None = None
+        self, query: EventQuery, limit: int, after: EventPosition | None = None
     ) -> Sequence[TimelineEvent]:
         """Return events, the latest first."""
         reached = (micros(after.time), after.event_id.encode()) if after else None

@@ -6,9 +6,11 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _backfilling,
     _deciding,
     _doctor,
+    _lineage_file,
     _pausing,
     _policy,
     _rules,
+    _timeline,
 )
 from aftershock.cli._app import app
 

@@ -115,6 +115,9 @@ app.add_typer(audit_app, name="audit", help="Look into the record of who did wha
 policy_app = typer.Typer(cls=_PolicyCommands, no_args_is_help=True)
 app.add_typer(policy_app, name="policy", help="Try policies before they decide.")
 
+lineage_app = typer.Typer(no_args_is_help=True)
+app.add_typer(lineage_app, name="lineage", help="What feeds what, and what shifts spread along.")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the contract's JSON, not tables.")]
 
 

@@ -1,7 +1,7 @@
 """Numbers, times and states as people read them."""
 
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +13,7 @@ from aftershock.v1.incident_pb2 import (
     MitigationState,
     Preview,
 )
+from aftershock.v1.lineage_pb2 import EventKind
 from aftershock.v1.runbook_service_pb2 import Pause
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection, FeatureShift, Signal, Verdict
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
@@ -52,6 +53,21 @@ def moment(stamp: Timestamp) -> str:
     if not stamp.seconds:
         return NOTHING
     return f"{stamp.ToDatetime(UTC):%Y-%m-%d %H:%M}"
+
+
+def since(moment: datetime, break_time: datetime | None) -> str:
+    """Return how long after a break something happened, or before it with a minus."""
+    if break_time is None:
+        return NOTHING
+    minutes = round((moment - break_time).total_seconds() / 60)
+    sign = "-" if minutes < 0 else "+"
+    hours, minutes = divmod(abs(minutes), 60)
+    return f"{sign}{hours} h {minutes:02} min" if hours else f"{sign}{minutes} min"
+
+
+def event_kind(value: EventKind.ValueType) -> str:
+    """Return what happened."""
+    return _plain(EventKind.Name(value), "EVENT_KIND_")
 
 
 def change(before: str, after: str) -> str:

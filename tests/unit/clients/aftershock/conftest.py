@@ -8,6 +8,7 @@ import pytest
 
 from aftershock import Client
 from tests.unit.clients.aftershock.recording import Aggregator, Attribution, Runbook, Served
+from tests.unit.clients.aftershock.recording_lineage import Lineage
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +20,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Platform:
-    """Three recording services behind one address."""
+    """Recording services behind one address."""
 
     attribution: Attribution
     aggregator: Aggregator
+    lineage: Lineage
     runbook: Runbook
     served: Served
 
@@ -33,9 +35,10 @@ class Platform:
 
 @pytest.fixture
 def platform() -> Iterator[Platform]:
-    attribution, aggregator, runbook = Attribution(), Aggregator(), Runbook()
-    served = Served(attribution, aggregator, runbook)
-    yield Platform(attribution, aggregator, runbook, served)
+    attribution, aggregator, lineage = Attribution(), Aggregator(), Lineage()
+    runbook = Runbook()
+    served = Served(attribution, aggregator, lineage, runbook)
+    yield Platform(attribution, aggregator, lineage, runbook, served)
     attribution.answering.set()
     served.kill()
 

@@ -16,6 +16,7 @@ from aftershock.v1 import aggregator_service_pb2 as aggregator
 from aftershock.v1 import aggregator_service_pb2_grpc as aggregator_grpc
 from aftershock.v1 import attribution_service_pb2 as attribution
 from aftershock.v1 import attribution_service_pb2_grpc as attribution_grpc
+from aftershock.v1 import lineage_service_pb2_grpc as lineage_grpc
 from aftershock.v1 import runbook_service_pb2 as runbook
 from aftershock.v1 import runbook_service_pb2_grpc as runbook_grpc
 from aftershock.v1.checkpoint_pb2 import Checkpoint
@@ -411,3 +412,5 @@ def _register(servicer: Any, server: grpc.Server) -> None:
             runbook_grpc.add_RunbookServiceServicer_to_server(servicer, server)
         case FlagSync():
             server.add_generic_rpc_handlers((servicer.handler(),))
+        case lineage_grpc.LineageServiceServicer():
+            lineage_grpc.add_LineageServiceServicer_to_server(servicer, server)

@@ -13,9 +13,19 @@ import aftershock.aio
 import aftershock.serving
 import aftershock.testing
 from aftershock import _errors, _methods
-from aftershock.v1 import aggregator_service_pb2, attribution_service_pb2, runbook_service_pb2
+from aftershock.v1 import (
+    aggregator_service_pb2,
+    attribution_service_pb2,
+    lineage_service_pb2,
+    runbook_service_pb2,
+)
 
-_SERVICES = (aggregator_service_pb2, attribution_service_pb2, runbook_service_pb2)
+_SERVICES = (
+    aggregator_service_pb2,
+    attribution_service_pb2,
+    lineage_service_pb2,
+    runbook_service_pb2,
+)
 
 
 def test_all_is_exactly_the_public_names() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from services.aggregator.adapters.memory_schemas import MemorySchemas
 from services.aggregator.domain.errors import AheadOfTime
+from services.aggregator.domain.horizon import Horizon
 from services.aggregator.domain.lineage.facts import EventKind, LineageFacts, TimelineEvent
 from services.aggregator.domain.lineage.nodes import parse_node
 from services.aggregator.domain.lineage.schema import Observation, Schema, SchemaChange
@@ -43,7 +44,8 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def observe(recorder: Recorder) -> Observe:
-    return Observe(MemorySchemas(), recorder, timedelta(days=1), lambda: NOON + 12 * HOUR)
+    horizon = Horizon(timedelta(days=1), lambda: NOON + 12 * HOUR)
+    return Observe(MemorySchemas(), recorder, horizon)
 
 
 def seen(key: str, hours: float, **columns: str) -> Observation:
