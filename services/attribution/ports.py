@@ -53,6 +53,25 @@ class Ablator(Protocol):
         """
 
 
+class Gradients(Protocol):
+    """Follows a prediction back to a layer. Pure."""
+
+    def saliency(
+        self, examples: Examples, layer: str, size: tuple[int, int] | None
+    ) -> NDArray[np.float32]:
+        """Return the Grad-CAM map of each example, [N, height, width], at least 0.
+
+        Args:
+            examples: N.
+            layer: path of a two-dimensional convolution in the model.
+            size: height and width to which the layer's maps are interpolated; None: their own.
+
+        Raises:
+            UnknownLayer: the program has no such convolution.
+            NoSaliency: no gradient comes back to it.
+        """
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A checkpoint in memory, ready to score and to ablate."""
@@ -61,6 +80,8 @@ class Scorer:
     ablator: Ablator
     size_bytes: int = 0
     """Memory that it takes, estimated."""
+    gradients: Gradients | None = None
+    """None: the program's format has none."""
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -11,6 +11,8 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/ListCheckpoints": Role.READER,
     f"{_SERVICE}/GetCheckpoint": Role.READER,
     f"{_SERVICE}/ExplainCheckpoint": Role.READER,
+    f"{_SERVICE}/ComputeSaliency": Role.READER,
+    f"{_SERVICE}/TestInsertion": Role.READER,
     f"{_SERVICE}/LoadCheckpoint": Role.ADMIN,
     f"{_SERVICE}/UnloadCheckpoint": Role.ADMIN,
 }

@@ -29,6 +29,8 @@ ERRORS: ErrorTable = {
     errors.CheckpointRefused: ErrorStatus(
         _PRECONDITION, ErrorReason.ERROR_REASON_CHECKPOINT_REFUSED
     ),
+    errors.UnknownLayer: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_LAYER),
+    errors.NoSaliency: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_NO_SALIENCY),
     errors.NoRoom: ErrorStatus(
         grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED
     ),

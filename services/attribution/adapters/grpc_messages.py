@@ -1,5 +1,6 @@
 """Between the domain's nouns and the contract's messages."""
 
+from dataclasses import asdict
 from datetime import UTC
 
 import numpy as np
@@ -13,6 +14,7 @@ from services.attribution.domain.checkpoint import Checkpoint, Group
 from services.attribution.domain.compilation import Explanation, Route
 from services.attribution.domain.lfi import LfiMethod
 from services.attribution.domain.sketch import ValueSketch
+from services.attribution.insert import InsertionOutcome
 from services.chassis.errors import InvalidRequest
 
 _POPULATIONS = {
@@ -125,10 +127,10 @@ def block_message(block: LfiBlock, *, with_examples: bool) -> importance_pb2.Lfi
         population=example_pb2.Population.Value(f"POPULATION_{batch.population.value}"),
         event_time=event_time,
         example_count=len(lfi.predictions),
-        feature_offsets=_tensor(lfi.offsets),
-        example_indices=_tensor(lfi.example_indices),
-        values=_tensor(lfi.values),
-        predictions=_tensor(lfi.predictions),
+        feature_offsets=tensor_message(lfi.offsets),
+        example_indices=tensor_message(lfi.example_indices),
+        values=tensor_message(lfi.values),
+        predictions=tensor_message(lfi.predictions),
         arrow_stream=batch.arrow_stream if with_examples else b"",
         value_sketch=_sketch_message(block.sketch),
     )
@@ -136,18 +138,24 @@ def block_message(block: LfiBlock, *, with_examples: bool) -> importance_pb2.Lfi
 
 def _sketch_message(sketch: ValueSketch) -> importance_pb2.ValueSketch:
     return importance_pb2.ValueSketch(
-        baseline_counts=_tensor(sketch.baseline_counts),
-        bucket_offsets=_tensor(sketch.buckets.offsets),
-        buckets=_tensor(sketch.buckets.keys),
-        bucket_counts=_tensor(sketch.buckets.counts),
-        hitter_offsets=_tensor(sketch.hitters.offsets),
-        hitter_ids=_tensor(sketch.hitters.keys),
-        hitter_counts=_tensor(sketch.hitters.counts),
-        moments=_tensor(sketch.moments),
+        baseline_counts=tensor_message(sketch.baseline_counts),
+        bucket_offsets=tensor_message(sketch.buckets.offsets),
+        buckets=tensor_message(sketch.buckets.keys),
+        bucket_counts=tensor_message(sketch.buckets.counts),
+        hitter_offsets=tensor_message(sketch.hitters.offsets),
+        hitter_ids=tensor_message(sketch.hitters.keys),
+        hitter_counts=tensor_message(sketch.hitters.counts),
+        moments=tensor_message(sketch.moments),
     )
 
 
-def _tensor(array: NDArray[np.generic]) -> importance_pb2.Tensor:
+def insertion_message(outcome: InsertionOutcome) -> pb.InsertionOutcome:
+    """Return what one id did."""
+    return pb.InsertionOutcome(**asdict(outcome))
+
+
+def tensor_message(array: NDArray[np.generic]) -> importance_pb2.Tensor:
+    """Return an array as little-endian bytes with its type and shape."""
     return importance_pb2.Tensor(
         data_type=_DATA_TYPES[array.dtype.name],
         shape=array.shape,

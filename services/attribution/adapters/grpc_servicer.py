@@ -4,9 +4,10 @@ import asyncio
 import base64
 import binascii
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from services.attribution.adapters.grpc_lfi_stream import LfiStream, in_order
 from services.attribution.adapters.grpc_messages import (
     checkpoint_message,
     explanation_message,
+    insertion_message,
     method_of,
+    tensor_message,
 )
 from services.attribution.adapters.grpc_race_stream import RaceStream, racing_of
 from services.attribution.adapters.inference import Inference
@@ -28,6 +31,8 @@ from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
 from services.attribution.domain.racing import Race
 from services.attribution.explain import Explain
+from services.attribution.highlight import Highlight
+from services.attribution.insert import Insert
 from services.attribution.load import Load
 from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
 from services.attribution.predict import Predict
@@ -85,7 +90,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         with self.checkpoints.using(request.checkpoint) as scorer:
             preview = Preview(Predict(scorer.predictor, self.block_examples))
             result = await self.inference.run(
-                lambda: _samples(request, scorer.checkpoint.schema),
+                lambda: _samples(request.arrow_streams, scorer.checkpoint.schema),
                 lambda samples: preview(samples, request.features),
             )
         return pb.PreviewMitigationResponse(
@@ -151,6 +156,48 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         scorer = self.checkpoints.get(request.name)
         return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
+    async def ComputeSaliency(  # noqa: N802
+        self,
+        request: pb.ComputeSaliencyRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.ComputeSaliencyResponse:
+        """Say where in images a checkpoint looks."""
+        size = (request.height, request.width) if request.height and request.width else None
+        with self.checkpoints.using(request.checkpoint) as scorer:
+            schema, highlight = scorer.checkpoint.schema, Highlight(scorer)
+            maps = await self.inference.run(
+                lambda: decode(request.arrow_stream, schema, "arrow_stream"),
+                lambda examples: highlight(examples, request.layer, size),
+            )
+        digest = scorer.checkpoint.digest
+        return pb.ComputeSaliencyResponse(maps=tensor_message(maps), checkpoint_digest=digest)
+
+    async def TestInsertion(  # noqa: N802
+        self,
+        request: pb.TestInsertionRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.TestInsertionResponse:
+        """Append ids to lists, and predict again; each id takes its own turn."""
+        with self.checkpoints.using(request.checkpoint) as scorer:
+            predict, schema = (
+                Predict(scorer.predictor, self.block_examples),
+                scorer.checkpoint.schema,
+            )
+            insert = await self.inference.run(
+                lambda: _samples(request.arrow_streams, schema),
+                lambda samples: Insert.into(predict, request.feature, samples),
+            )
+            outcomes = [
+                await self.inference.run(
+                    partial("ids[{}]".format, position), partial(insert, inserted)
+                )
+                for position, inserted in enumerate(request.ids)
+            ]
+        return pb.TestInsertionResponse(
+            outcomes=[insertion_message(outcome) for outcome in outcomes],
+            checkpoint_digest=scorer.checkpoint.digest,
+        )
+
     def _stream(self, options: pb.ComputeLfiOptions, ablator: Ablator) -> LfiStream:
         """Return what the options of a stream ask for."""
         explain = Explain(ablator, method_of(options.method), self.examples_at_once)
@@ -174,10 +221,10 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         )
 
 
-def _samples(request: pb.PreviewMitigationRequest, schema: Schema) -> list[Examples]:
+def _samples(streams: Sequence[bytes], schema: Schema) -> list[Examples]:
     return [
         decode(stream, schema, f"arrow_streams[{position}]")
-        for position, stream in enumerate(request.arrow_streams)
+        for position, stream in enumerate(streams)
     ]
 
 

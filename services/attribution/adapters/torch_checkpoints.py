@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from services.attribution.adapters.torch_archive import read_program
+from services.attribution.adapters.torch_gradients import TorchGradients
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.checkpoint import Checkpoint, InputSpec
 from services.attribution.domain.errors import CheckpointRefused
@@ -30,7 +31,12 @@ class TorchPrograms:
         _check_pure(program)
         predictor = TorchPredictor(checkpoint, program)
         # A compiled program keeps its larger matrices in a second layout too.
-        return Scorer(predictor, self.compiled(predictor), size_bytes=2 * len(archive))
+        return Scorer(
+            predictor,
+            self.compiled(predictor),
+            size_bytes=2 * len(archive),
+            gradients=TorchGradients(predictor),
+        )
 
 
 def _check_inputs(program: ExportedProgram, inputs: Sequence[InputSpec]) -> None:

@@ -79,3 +79,11 @@ class DeliveryUnavailable(AttributionError):
 
 class NoAggregator(AttributionError):
     """Blocks are to go into windows, and the service was started without them."""
+
+
+class UnknownLayer(AttributionError):
+    """The program has no convolution of that path."""
+
+
+class NoSaliency(AttributionError):
+    """The program has no gradients, or none that comes back to the layer."""

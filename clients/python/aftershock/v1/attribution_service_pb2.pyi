@@ -652,3 +652,155 @@ class PredictedCost(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "operations", b"operations", "plain_operations", b"plain_operations"]) -> None: ...
 
 Global___PredictedCost: typing_extensions.TypeAlias = PredictedCost
+
+@typing.final
+class ComputeSaliencyRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    LAYER_FIELD_NUMBER: builtins.int
+    ARROW_STREAM_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    checkpoint: builtins.str
+    """models/{model} or models/{model}/checkpoints/{version}. Its program is a torch.export program."""
+    layer: builtins.str
+    """Path of a two-dimensional convolution in the model that was exported, such as features.5."""
+    arrow_stream: builtins.bytes
+    """Arrow IPC stream of the examples."""
+    height: builtins.int
+    """Size of the maps that are answered, to which the layer's are interpolated. 0: the layer's own."""
+    width: builtins.int
+    def __init__(
+        self,
+        *,
+        checkpoint: builtins.str = ...,
+        layer: builtins.str = ...,
+        arrow_stream: builtins.bytes = ...,
+        height: builtins.int = ...,
+        width: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_stream", b"arrow_stream", "checkpoint", b"checkpoint", "height", b"height", "layer", b"layer", "width", b"width"]) -> None: ...
+
+Global___ComputeSaliencyRequest: typing_extensions.TypeAlias = ComputeSaliencyRequest
+
+@typing.final
+class ComputeSaliencyResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAPS_FIELD_NUMBER: builtins.int
+    CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
+    checkpoint_digest: builtins.str
+    @property
+    def maps(self) -> aftershock.v1.importance_pb2.Tensor:
+        """float32 [examples, height, width], at least 0: what speaks for the event."""
+
+    def __init__(
+        self,
+        *,
+        maps: aftershock.v1.importance_pb2.Tensor | None = ...,
+        checkpoint_digest: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["maps", b"maps"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint_digest", b"checkpoint_digest", "maps", b"maps"]) -> None: ...
+
+Global___ComputeSaliencyResponse: typing_extensions.TypeAlias = ComputeSaliencyResponse
+
+@typing.final
+class TestInsertionRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    FEATURE_FIELD_NUMBER: builtins.int
+    IDS_FIELD_NUMBER: builtins.int
+    ARROW_STREAMS_FIELD_NUMBER: builtins.int
+    checkpoint: builtins.str
+    """models/{model} or models/{model}/checkpoints/{version}"""
+    feature: builtins.str
+    """An id-list feature."""
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def arrow_streams(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Arrow IPC streams of the examples."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: builtins.str = ...,
+        feature: builtins.str = ...,
+        ids: collections.abc.Iterable[builtins.int] | None = ...,
+        arrow_streams: collections.abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "feature", b"feature", "ids", b"ids"]) -> None: ...
+
+Global___TestInsertionRequest: typing_extensions.TypeAlias = TestInsertionRequest
+
+@typing.final
+class TestInsertionResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
+    checkpoint_digest: builtins.str
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InsertionOutcome]:
+        """One for each id, in their order."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[Global___InsertionOutcome] | None = ...,
+        checkpoint_digest: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint_digest", b"checkpoint_digest", "outcomes", b"outcomes"]) -> None: ...
+
+Global___TestInsertionResponse: typing_extensions.TypeAlias = TestInsertionResponse
+
+@typing.final
+class InsertionOutcome(google.protobuf.message.Message):
+    """What a checkpoint says to examples with one more id in a list. Means are over the examples that
+    the id was appended to; 0 where there are none.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: builtins.int
+    FLIPPED_UP_FIELD_NUMBER: builtins.int
+    FLIPPED_DOWN_FIELD_NUMBER: builtins.int
+    MEAN_PREDICTION_FIELD_NUMBER: builtins.int
+    INSERTED_MEAN_PREDICTION_FIELD_NUMBER: builtins.int
+    MEAN_LOGIT_CHANGE_BELOW_FIELD_NUMBER: builtins.int
+    MEAN_LOGIT_CHANGE_ABOVE_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    example_count: builtins.int
+    """Examples that it was appended to."""
+    skipped_count: builtins.int
+    """Examples left out: they hold the id already, or their list is full."""
+    flipped_up: builtins.int
+    """Predictions that crossed the checkpoint's threshold upwards."""
+    flipped_down: builtins.int
+    mean_prediction: builtins.float
+    inserted_mean_prediction: builtins.float
+    mean_logit_change_below: builtins.float
+    """Mean change of the logit, of examples that were predicted below the threshold."""
+    mean_logit_change_above: builtins.float
+    """Of the others."""
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        example_count: builtins.int = ...,
+        skipped_count: builtins.int = ...,
+        flipped_up: builtins.int = ...,
+        flipped_down: builtins.int = ...,
+        mean_prediction: builtins.float = ...,
+        inserted_mean_prediction: builtins.float = ...,
+        mean_logit_change_below: builtins.float = ...,
+        mean_logit_change_above: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "id", b"id", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count"]) -> None: ...
+
+Global___InsertionOutcome: typing_extensions.TypeAlias = InsertionOutcome

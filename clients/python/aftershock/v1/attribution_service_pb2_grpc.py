@@ -70,6 +70,16 @@ class AttributionServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ComputeSaliency = channel.unary_unary(
+                '/aftershock.v1.AttributionService/ComputeSaliency',
+                request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyResponse.FromString,
+                _registered_method=True)
+        self.TestInsertion = channel.unary_unary(
+                '/aftershock.v1.AttributionService/TestInsertion',
+                request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.FromString,
+                _registered_method=True)
 
 
 class AttributionServiceServicer(object):
@@ -125,6 +135,20 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ComputeSaliency(self, request, context):
+        """Says where in images a checkpoint looks, by Grad-CAM.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestInsertion(self, request, context):
+        """Appends ids to a list of each example, one at a time, and predicts again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AttributionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +186,16 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.ExplainCheckpoint,
                     request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.SerializeToString,
+            ),
+            'ComputeSaliency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ComputeSaliency,
+                    request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyResponse.SerializeToString,
+            ),
+            'TestInsertion': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestInsertion,
+                    request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +388,60 @@ class AttributionService(object):
             '/aftershock.v1.AttributionService/ExplainCheckpoint',
             aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointRequest.SerializeToString,
             aftershock_dot_v1_dot_attribution__service__pb2.ExplainCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ComputeSaliency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AttributionService/ComputeSaliency',
+            aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyRequest.SerializeToString,
+            aftershock_dot_v1_dot_attribution__service__pb2.ComputeSaliencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestInsertion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AttributionService/TestInsertion',
+            aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.SerializeToString,
+            aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.FromString,
             options,
             channel_credentials,
             insecure,

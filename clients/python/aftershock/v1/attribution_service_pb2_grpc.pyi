@@ -137,7 +137,39 @@ _AttributionServiceExplainCheckpointType = typing_extensions.TypeVar(
     ],
 )
 
-class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType, _AttributionServiceExplainCheckpointType]):
+_AttributionServiceComputeSaliencyType = typing_extensions.TypeVar(
+    '_AttributionServiceComputeSaliencyType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+    ],
+)
+
+_AttributionServiceTestInsertionType = typing_extensions.TypeVar(
+    '_AttributionServiceTestInsertionType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+        aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+        aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+        aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+    ],
+)
+
+class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType, _AttributionServiceExplainCheckpointType, _AttributionServiceComputeSaliencyType, _AttributionServiceTestInsertionType]):
     """Answers which features a model's predictions rest on, example by example."""
 
     @typing.overload
@@ -169,6 +201,14 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
             aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+            aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+            aftershock.v1.attribution_service_pb2.TestInsertionResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -202,6 +242,14 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
             aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
             aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+            aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+            aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ComputeLfi: _AttributionServiceComputeLfiType
@@ -226,6 +274,12 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
 
     ExplainCheckpoint: _AttributionServiceExplainCheckpointType
     """Says how a checkpoint is ablated, and what that costs against running the model once a feature."""
+
+    ComputeSaliency: _AttributionServiceComputeSaliencyType
+    """Says where in images a checkpoint looks, by Grad-CAM."""
+
+    TestInsertion: _AttributionServiceTestInsertionType
+    """Appends ids to a list of each example, one at a time, and predicts again."""
 
 AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -255,6 +309,14 @@ AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStu
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.attribution_service_pb2.ExplainCheckpointRequest,
         aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+        aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+        aftershock.v1.attribution_service_pb2.TestInsertionResponse,
     ],
 ]
 
@@ -318,5 +380,21 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.ExplainCheckpointResponse]]:
         """Says how a checkpoint is ablated, and what that costs against running the model once a feature."""
+
+    @abc.abstractmethod
+    def ComputeSaliency(
+        self,
+        request: aftershock.v1.attribution_service_pb2.ComputeSaliencyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.ComputeSaliencyResponse]]:
+        """Says where in images a checkpoint looks, by Grad-CAM."""
+
+    @abc.abstractmethod
+    def TestInsertion(
+        self,
+        request: aftershock.v1.attribution_service_pb2.TestInsertionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.attribution_service_pb2.TestInsertionResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.TestInsertionResponse]]:
+        """Appends ids to a list of each example, one at a time, and predicts again."""
 
 def add_AttributionServiceServicer_to_server(servicer: AttributionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,40 @@
+"""Says where in its images a checkpoint looks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.errors import NoSaliency
+from services.attribution.domain.example import Examples
+from services.attribution.ports import Scorer
+
+_BLOCK_EXAMPLES = 64
+"""Activations and gradients of so many are held at a time."""
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """Computes Grad-CAM maps, a block of examples at a time."""
+
+    scorer: Scorer
+
+    def __call__(
+        self, examples: Examples, layer: str, size: tuple[int, int] | None
+    ) -> NDArray[np.float32]:
+        """Return the map of each example, [N, height, width], at least 0.
+
+        Raises:
+            UnknownLayer: the program has no such convolution.
+            NoSaliency: the program has no gradients, or none that comes back to the layer.
+        """
+        gradients = self.scorer.gradients
+        if gradients is None:
+            raise NoSaliency(
+                f"{self.scorer.checkpoint.name} has no gradients: Grad-CAM takes a torch.export "
+                "program",
+                field="checkpoint",
+            )
+        starts = range(0, examples.count, _BLOCK_EXAMPLES)
+        blocks = [examples.part(start, start + _BLOCK_EXAMPLES) for start in starts]
+        return np.concatenate([gradients.saliency(block, layer, size) for block in blocks])

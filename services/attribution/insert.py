@@ -1,0 +1,130 @@
+"""Appends ids to a list of examples, and predicts again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.attribution.domain.checkpoint import Checkpoint, Feature, FeatureKind
+from services.attribution.domain.errors import IdOutOfRange, UnknownFeature, WrongDataType
+from services.attribution.domain.example import Examples
+from services.attribution.domain.logit import sigmoid
+from services.attribution.predict import Predict
+
+
+@dataclass(frozen=True)
+class InsertionOutcome:
+    """What a checkpoint says to examples with one more id; means are 0 where there are none."""
+
+    id: int
+    example_count: int
+    """Examples that it was appended to."""
+    skipped_count: int
+    """Examples that hold it already, or whose list is full."""
+    flipped_up: int
+    """Predictions that crossed the checkpoint's threshold upwards."""
+    flipped_down: int
+    mean_prediction: float
+    inserted_mean_prediction: float
+    mean_logit_change_below: float
+    """Of examples that were predicted below the threshold."""
+    mean_logit_change_above: float
+
+
+@dataclass(frozen=True, eq=False)
+class Insert:
+    """Tests ids of one id-list feature on the same examples."""
+
+    predict: Predict
+    feature: Feature
+    samples: Sequence[Examples]
+
+    @classmethod
+    def into(cls, predict: Predict, feature: str, samples: Sequence[Examples]) -> "Insert":
+        """Return the test of a feature by name.
+
+        Raises:
+            UnknownFeature: the checkpoint has no such feature.
+            WrongDataType: it is no list of ids.
+        """
+        columns = {column.name: column for column in predict.predictor.checkpoint.schema.columns}
+        if feature not in columns:
+            raise UnknownFeature(f"the checkpoint has no feature {feature!r}", field="feature")
+        if columns[feature].kind is not FeatureKind.ID_LIST:
+            raise WrongDataType(
+                f"feature {feature!r} is {columns[feature].kind.value}: ids are inserted into an "
+                f"{FeatureKind.ID_LIST.value}",
+                field="feature",
+            )
+        return cls(predict, columns[feature], samples)
+
+    def __call__(self, inserted: int, field: str) -> InsertionOutcome:
+        """Return what one id does.
+
+        Args:
+            inserted: the id.
+            field: path of it in the request.
+
+        Raises:
+            IdOutOfRange: it is none that the feature may hold.
+            NotFinite: a prediction is NaN or infinite.
+        """
+        self._check(inserted, field)
+        free = [self._free(sample, inserted) for sample in self.samples]
+        tested = [s.take(np.flatnonzero(f)) for s, f in zip(self.samples, free, strict=True)]
+        before = np.concatenate([self._logits(sample) for sample in tested])
+        after = np.concatenate([self._logits(self._with(s, inserted)) for s in tested])
+        skipped = sum(sample.count for sample in self.samples) - len(before)
+        return _outcome(inserted, skipped, before, after, self.predict.predictor.checkpoint)
+
+    def _check(self, inserted: int, field: str) -> None:
+        cardinality = self.feature.cardinality
+        known = inserted != 0 if cardinality is None else 0 < inserted < cardinality
+        if not known:
+            raise IdOutOfRange(
+                f"feature {self.feature.name!r} holds no id {inserted}: ids are in "
+                f"[1, {cardinality or '2^63'}), and 0 is what lists are padded with",
+                field=field,
+            )
+
+    def _free(self, sample: Examples, inserted: int) -> NDArray[np.bool_]:
+        """Return which examples have room and do not hold the id, bool [N]."""
+        lists = sample.arrays[self.feature.input]
+        has_room, is_absent = (lists == 0).any(axis=1), (lists != inserted).all(axis=1)
+        return np.asarray(has_room & is_absent, dtype=np.bool_)
+
+    def _with(self, sample: Examples, inserted: int) -> Examples:
+        lists = sample.arrays[self.feature.input].copy()
+        # Lists are padded at the end: the first 0 is behind the last id.
+        lists[np.arange(len(lists)), (lists == 0).argmax(axis=1)] = inserted
+        return Examples(sample.schema, {**sample.arrays, self.feature.input: lists})
+
+    def _logits(self, sample: Examples) -> NDArray[np.float64]:
+        return self.predict(sample) if sample.count else np.empty(0)
+
+
+def _outcome(
+    inserted: int,
+    skipped: int,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    checkpoint: Checkpoint,
+) -> InsertionOutcome:
+    was, becomes = sigmoid(before), sigmoid(after)
+    above, now_above = was >= checkpoint.threshold, becomes >= checkpoint.threshold
+    return InsertionOutcome(
+        id=inserted,
+        example_count=len(before),
+        skipped_count=skipped,
+        flipped_up=int((~above & now_above).sum()),
+        flipped_down=int((above & ~now_above).sum()),
+        mean_prediction=_mean(was),
+        inserted_mean_prediction=_mean(becomes),
+        mean_logit_change_below=_mean((after - before)[~above]),
+        mean_logit_change_above=_mean((after - before)[above]),
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,47 @@
+"""Scenes as images of a checkpoint: networks that say how likely one class is."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clients.drill.scenes.rendering import SIZE
+from services.attribution.domain.checkpoint import Feature, FeatureKind, InputSpec, Schema
+from services.attribution.domain.example import Examples
+from tests.checkpoints import Manifest, save_checkpoint
+
+PIXELS: Final = 3 * SIZE * SIZE
+SCHEMA: Final = Schema(
+    inputs=(InputSpec("pixels", np.dtype(np.float32), (PIXELS,)),),
+    features=(Feature("pixels", FeatureKind.EMBEDDING, "pixels"),),
+)
+
+
+class OneVersusRest(nn.Module):
+    """The log-odds of one class of a network that tells several apart."""
+
+    def __init__(self, network: nn.Module, target: int) -> None:
+        super().__init__()
+        self.network = network
+        self.target = target
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits [N] of pixels [N, 3 * H * W]."""
+        logits = self.network(pixels.reshape(-1, 3, SIZE, SIZE))
+        others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
+        log_odds: Tensor = logits[:, self.target] - torch.logsumexp(others, dim=1)
+        return log_odds
+
+
+def image_checkpoint(folder: Path, network: nn.Module, target: int, model: str = "scenes") -> Path:
+    """Save the log-odds of a network's class as a checkpoint."""
+    module = OneVersusRest(network, target).eval()
+    return save_checkpoint(folder, module, SCHEMA, Manifest(model=model))
+
+
+def image_examples(pixels: NDArray[np.float32]) -> Examples:
+    """Return images [N, 3, H, W] as examples."""
+    return Examples(SCHEMA, {"pixels": pixels.reshape(len(pixels), PIXELS)})

@@ -1,0 +1,74 @@
+"""What the audit asks of attribution, over real gRPC."""
+
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import torch
+
+from aftershock.v1 import attribution_service_pb2 as pb
+from clients.drill.scenes.networks import Convolutional
+from tests.checkpoints import arrow_stream
+from tests.images import image_checkpoint, image_examples
+from tests.unit.services.attribution.serving import (
+    EXAMPLES,
+    NAME,
+    ServedAttribution,
+    failure,
+    field_of,
+    reason,
+)
+
+STREAM = arrow_stream(EXAMPLES)
+
+
+async def test_ids_are_inserted_into_lists(tmp_path: Path) -> None:
+    request = pb.TestInsertionRequest(
+        checkpoint=NAME, feature="genres", ids=[3, 5], arrow_streams=[STREAM, STREAM]
+    )
+    async with ServedAttribution(tmp_path, None) as stub:
+        answer = await stub.TestInsertion(request, timeout=30)
+        for ids, feature, wanted, field in (
+            ([3, 4000], "genres", "ID_OUT_OF_RANGE", "ids[1]"),
+            ([3], "price", "WRONG_DATA_TYPE", "feature"),
+            ([3], "none", "UNKNOWN_FEATURE", "feature"),
+        ):
+            bad = pb.TestInsertionRequest(
+                checkpoint=NAME, feature=feature, ids=ids, arrow_streams=[STREAM]
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.TestInsertion(bad, timeout=30)
+            status = failure(raised.value)
+            assert (reason(status), field_of(status)) == (wanted, field)
+    assert [outcome.id for outcome in answer.outcomes] == [3, 5]
+    for outcome in answer.outcomes:
+        assert outcome.example_count + outcome.skipped_count == 2 * EXAMPLES.count
+        assert outcome.example_count
+
+
+async def test_saliency_maps_come_as_a_tensor(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    folder = image_checkpoint(tmp_path / "scenes", Convolutional(4), target=1)
+    pixels = np.random.default_rng(0).random((3, 3, 27, 27), dtype=np.float32)
+    request = pb.ComputeSaliencyRequest(
+        checkpoint="models/scenes",
+        layer="network.features.5",
+        arrow_stream=arrow_stream(image_examples(pixels)),
+        height=27,
+        width=27,
+    )
+    async with ServedAttribution(tmp_path, None) as stub:
+        await stub.LoadCheckpoint(pb.LoadCheckpointRequest(folder=str(folder)), timeout=60)
+        maps = (await stub.ComputeSaliency(request, timeout=30)).maps
+        request.layer = "network.features.6"
+        with pytest.raises(grpc.aio.AioRpcError, match=r"network\.features\.0") as raised:
+            await stub.ComputeSaliency(request, timeout=30)
+    assert (reason(failure(raised.value)), field_of(failure(raised.value))) == (
+        "UNKNOWN_LAYER",
+        "layer",
+    )
+    assert list(maps.shape) == [3, 27, 27]
+    read = np.frombuffer(maps.data, "<f4")
+    assert read.min() >= 0
+    assert read.max() > 0

@@ -1,0 +1,108 @@
+"""Grad-CAM on an exported program says what Captum says of the module it was exported from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from torch import Tensor, nn
+
+from clients.drill.scenes.networks import Convolutional, Patches, Residual
+from clients.drill.scenes.rendering import SIZE
+from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
+from services.attribution.adapters.torch_checkpoints import TorchPrograms
+from services.attribution.domain.errors import NoSaliency, UnknownLayer
+from services.attribution.domain.example import Examples
+from services.attribution.highlight import Highlight
+from services.attribution.ports import Scorer
+from tests.images import OneVersusRest, image_checkpoint, image_examples
+from tests.unit.services.attribution.predictors import Formula, plain
+
+
+class Overwriting(nn.Module):
+    """A convolution whose activation is overwritten in place."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits [N, classes]."""
+        logits: Tensor = self.head(self.first(pixels).relu_().mean(dim=(2, 3)))
+        return logits
+
+
+def _scorer(folder: Path, network: nn.Module) -> Scorer:
+    image_checkpoint(folder / "scenes", network, target=1)
+    return FolderCheckpoints([folder], {".pt2": TorchPrograms(plain)}).read(folder / "scenes")
+
+
+def _images(count: int) -> Examples:
+    generator = np.random.default_rng(3)
+    return image_examples(generator.random((count, 3, SIZE, SIZE), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [
+        (Convolutional, "features.5"),
+        (Convolutional, "features.0"),
+        (Residual, "features.3.inner.2"),
+        (Patches, "features.2"),
+    ],
+)
+@pytest.mark.parametrize("size", [None, (SIZE, SIZE)])
+def test_it_is_captums_grad_cam(
+    tmp_path: Path, architecture: type[nn.Module], layer: str, size: tuple[int, int] | None
+) -> None:
+    torch.manual_seed(0)
+    network = architecture(5)
+    examples = _images(6)
+    found = Highlight(_scorer(tmp_path, network))(examples, f"network.{layer}", size)
+    module = OneVersusRest(network, 1).eval()
+    cam = LayerGradCam(module, network.get_submodule(layer))
+    pixels = torch.from_numpy(examples.arrays["pixels"].astype(np.float32))
+    expected = cam.attribute(pixels, relu_attributions=True)
+    if size:
+        expected = LayerAttribution.interpolate(expected, size, "bilinear")
+    assert found.max() > 0
+    np.testing.assert_allclose(found, expected[:, 0].detach(), rtol=1e-4, atol=1e-7)
+
+
+def test_what_is_overwritten_behind_the_layer_is_seen_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Overwriting(3)
+    found = Highlight(_scorer(tmp_path, network))(_images(4), "network.first", None)
+
+    def logits(activation: Tensor) -> Tensor:
+        scores = network.head(activation.relu().mean(dim=(2, 3)))
+        return scores[:, 1] - torch.logsumexp(scores[:, [0, 2]], dim=1)
+
+    pixels = torch.from_numpy(_images(4).arrays["pixels"].astype(np.float32))
+    activation = network.first(pixels.reshape(-1, 3, SIZE, SIZE)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(logits(activation).sum(), activation)
+    expected = (gradient.mean(dim=(2, 3), keepdim=True) * activation).sum(dim=1).relu()
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-4, atol=1e-7)
+
+
+def test_an_examples_map_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    highlight = Highlight(_scorer(tmp_path, Convolutional(4)))
+    together = highlight(_images(130), "network.features.5", None)
+    alone = highlight(_images(130).part(129, 130), "network.features.5", None)
+    assert together.shape == (130, 9, 9)
+    np.testing.assert_allclose(together[129], alone[0], rtol=1e-4, atol=1e-7)
+
+
+def test_a_layer_that_is_none_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    highlight = Highlight(_scorer(tmp_path, Convolutional(4)))
+    with pytest.raises(UnknownLayer, match=r"it has network\.features\.0, network\.features\.3"):
+        highlight(_images(1), "network.head", None)
+
+
+def test_programs_without_gradients_say_so() -> None:
+    formula = Formula(lambda examples: np.zeros(examples.count))
+    with pytest.raises(NoSaliency, match=r"takes a torch\.export program"):
+        Highlight(Scorer(formula, plain(formula)))(_images(1), "x", None)
