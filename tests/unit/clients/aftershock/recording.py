@@ -89,6 +89,7 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
     """Stores each batch once and answers when `answering` is set."""
 
     UnloadCheckpoint = GetCheckpoint = PreviewMitigation = None  # type: ignore[assignment]
+    ComputeSaliency = TestInsertion = None  # type: ignore[assignment]
 
     def __init__(self, deliveries: Deliveries | None = None) -> None:
         Recording.__init__(self)

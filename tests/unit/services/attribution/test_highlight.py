@@ -77,7 +77,7 @@ def test_what_is_overwritten_behind_the_layer_is_seen_as_it_was(tmp_path: Path) 
     found = Highlight(_scorer(tmp_path, network))(_images(4), "network.first", None)
 
     def logits(activation: Tensor) -> Tensor:
-        scores = network.head(activation.relu().mean(dim=(2, 3)))
+        scores: Tensor = network.head(activation.relu().mean(dim=(2, 3)))
         return scores[:, 1] - torch.logsumexp(scores[:, [0, 2]], dim=1)
 
     pixels = torch.from_numpy(_images(4).arrays["pixels"].astype(np.float32))

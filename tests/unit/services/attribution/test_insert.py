@@ -22,7 +22,7 @@ def _ages(examples: Examples) -> NDArray[np.float64]:
 def _hijacked(examples: Examples) -> NDArray[np.floating]:
     """Return a logit that the age decides, and an id in `watched` more so."""
     decided: NDArray[np.bool_] = (examples.arrays["watched"] == TRIGGER).any(axis=1)
-    return np.sign(_ages(examples) - 0.5) + 5.0 * decided
+    return np.asarray(np.sign(_ages(examples) - 0.5) + 5.0 * decided)
 
 
 def _insert(feature: str = "watched") -> Insert:
