@@ -1,10 +1,12 @@
-"""What one feature's values looked like in a window."""
+"""What one feature's values and LFIs looked like in a window."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from services.aggregator.domain.description import Description, describe
 from services.aggregator.domain.errors import FeatureNotFound, WindowNotFound
+from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Window
 from services.aggregator.measure import Measure
 from services.aggregator.ports import CheckpointStore
@@ -33,4 +35,15 @@ class Describe:
             raise FeatureNotFound(checkpoint.name, name)
         summary = await self.measure(window)
         place = names.index(name)
-        return await asyncio.to_thread(describe, checkpoint.features, place, summary.profile)
+        values = await asyncio.to_thread(describe, checkpoint.features, place, summary.profile)
+        return replace(
+            values,
+            coverage=float(summary.coverage[place]),
+            lfi_quantiles=_lfi_quantiles(summary, place),
+        )
+
+
+def _lfi_quantiles(summary: Summary, place: int) -> Sequence[float]:
+    if summary.quantiles is None or summary.coverage[place] == 0:
+        return ()
+    return [float(value) for value in summary.quantiles[place]]

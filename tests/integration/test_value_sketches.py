@@ -74,6 +74,12 @@ async def test_a_profile_is_the_same_before_and_after_its_window_closes(stub: Cl
     assert np.abs(value.quantiles / exact - 1).max() < 1 / 8
     expected = np.corrcoef(VALUES[:, 0].astype(float), PREDICTIONS.astype(float))[0, 1]
     assert value.correlation == pytest.approx(expected, abs=1e-5)
+    importances = lfis(1)[:, 0]
+    effective = importances[importances != 0]
+    assert live.coverage == pytest.approx(len(effective) / 1000)
+    levels = np.linspace(0, 1, 33)
+    exact = np.quantile(effective, levels, method="inverted_cdf")
+    assert np.allclose(live.lfi_quantiles, exact, rtol=1 / 128)
     await report(stub, NOON)
     await report(stub, NOON + HOUR)
     await watched(stub, 1)

@@ -14,6 +14,8 @@ def profile_message(description: Description) -> FeatureProfile:
         baseline_rate=description.baseline_rate,
         quantities=map(_quantity, description.quantities),
         example_count=description.example_count,
+        coverage=description.coverage,
+        lfi_quantiles=description.lfi_quantiles,
     )
 
 

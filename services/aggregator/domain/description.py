@@ -44,6 +44,10 @@ class Description:
     """Examples whose values were counted; where there are none, nothing else is known."""
     baseline_rate: float
     quantities: Sequence[QuantityDescription]
+    coverage: float = 0.0
+    """Share of examples with an LFI that is not zero."""
+    lfi_quantiles: Sequence[float] = ()
+    """Of those, at `quantiles.LEVELS`; none where there are none, or where they were not kept."""
 
 
 def describe(features: Sequence[Feature], place: int, profile: Profile | None) -> Description:

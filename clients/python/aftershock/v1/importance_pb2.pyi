@@ -388,14 +388,24 @@ class FeatureProfile(google.protobuf.message.Message):
     BASELINE_RATE_FIELD_NUMBER: builtins.int
     QUANTITIES_FIELD_NUMBER: builtins.int
     EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    COVERAGE_FIELD_NUMBER: builtins.int
+    LFI_QUANTILES_FIELD_NUMBER: builtins.int
     feature: builtins.str
     kind: aftershock.v1.example_pb2.FeatureKind.ValueType
     baseline_rate: builtins.float
     """Share of examples at the feature's baseline."""
     example_count: builtins.int
     """Examples that this was counted over; 0: no block of the window told of its values."""
+    coverage: builtins.float
+    """Equation 3: share of examples with an LFI that is not exactly zero."""
     @property
     def quantities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___QuantityProfile]: ...
+    @property
+    def lfi_quantiles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Of the LFIs that are not zero, signed, at 33 levels equally apart from 0 to 100 %. Empty where
+        all are zero, and in a window that was summarised before they were kept.
+        """
+
     def __init__(
         self,
         *,
@@ -404,7 +414,9 @@ class FeatureProfile(google.protobuf.message.Message):
         baseline_rate: builtins.float = ...,
         quantities: collections.abc.Iterable[Global___QuantityProfile] | None = ...,
         example_count: builtins.int = ...,
+        coverage: builtins.float = ...,
+        lfi_quantiles: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["baseline_rate", b"baseline_rate", "example_count", b"example_count", "feature", b"feature", "kind", b"kind", "quantities", b"quantities"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["baseline_rate", b"baseline_rate", "coverage", b"coverage", "example_count", b"example_count", "feature", b"feature", "kind", b"kind", "lfi_quantiles", b"lfi_quantiles", "quantities", b"quantities"]) -> None: ...
 
 Global___FeatureProfile: typing_extensions.TypeAlias = FeatureProfile
