@@ -29,6 +29,7 @@ from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
 from services.runbook.adapters.grpc_servicer import RunbookServicer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
+from services.runbook.adapters.grpc_timeline import GrpcTimeline
 from services.runbook.adapters.listener import Listener
 from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.remote_systems import RemoteSystems, open_remote_systems
@@ -39,6 +40,7 @@ from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.adapters.sqlite_checkpointer import SqliteCheckpointer
 from services.runbook.adapters.system_clock import SystemClock
+from services.runbook.adapters.teller import Teller
 from services.runbook.adapters.worker import Worker
 from services.runbook.adapters.yaml_policies import YamlPolicies, YamlRuleReader
 from services.runbook.anchor_audit import AnchorAudit
@@ -57,6 +59,7 @@ from services.runbook.replay_policy import ReplayPolicy
 from services.runbook.revert import Revert
 from services.runbook.settings import RunbookSettings
 from services.runbook.snooze import Snooze
+from services.runbook.tell import Tell
 from services.runbook.verify_audit import VerifyAudit
 from services.runbook.wiring import Parts, bells, lanes
 
@@ -166,9 +169,15 @@ def _background(parts: Parts) -> Sequence[Callable[[], Awaitable[None]]]:
         *(worker.run for worker in workers),
         Expirer(Expire(store, clock)).run,
         Anchorer(AnchorAudit(store, parts.anchors, clock), parts.settings.audit_anchor_seconds).run,
+        _teller(parts).run,
         parts.board.follow,
         parts.changes.close_when_cancelled,
     ]
+
+
+def _teller(parts: Parts) -> Teller:
+    timeline = GrpcTimeline(parts.aggregator, call_metadata(parts.settings))
+    return Teller(Tell(parts.store, timeline), parts.clock, parts.changes)
 
 
 def _chores(engine: Engine) -> Sequence[Callable[[], Awaitable[None]]]:

@@ -270,6 +270,27 @@ class TestIncidents:
             ("pause", 1, ended.last),
         ]
 
+    async def test_the_audit_is_read_on_from_a_place_and_a_time(self, store: Store) -> None:
+        paused = Pause().moved(PauseState.PAUSED, actor="ada", time=WALL_TIME, reason="the sale")
+        steps = [paused]
+        for minute in range(1, 4):
+            state = (PauseState.RUNNING, PauseState.PAUSED)[minute % 2 == 0]
+            time = WALL_TIME + timedelta(minutes=minute)
+            steps.append(steps[-1].moved(state, actor="ada", time=time, reason="over"))
+        for pause in steps:
+            await store.transact(lambda unit: unit.restraints.record(pause))  # noqa: B023
+
+        async def read(after: int, minutes: int, limit: int) -> list[int]:
+            since = WALL_TIME + timedelta(minutes=minutes)
+            found = await store.read(lambda unit: unit.audit.after(after, since, limit))
+            return [record.sequence for record in found]
+
+        assert await read(0, 0, 9) == [1, 2, 3, 4]
+        assert await read(2, 0, 9) == [3, 4]
+        assert await read(0, 2, 9) == [3, 4]
+        assert await read(0, 1, 2) == [2, 3]
+        assert await read(4, 0, 9) == []
+
     async def test_a_model_knows_since_when_its_checkpoint_scores(self, store: Store) -> None:
         async def take(hour: int, digest: str) -> datetime | None:
             told = event(hour, HEALTHY)

@@ -266,6 +266,10 @@ class _Audit:
     def records(self) -> Sequence[AuditRecord]:
         return tuple(self._tables.audit)
 
+    def after(self, sequence: int, since: datetime, limit: int) -> Sequence[AuditRecord]:
+        found = (r for r in self._tables.audit if r.sequence > sequence and r.step.time >= since)
+        return [*found][:limit]
+
 
 def _append(audit: list[AuditRecord], subject: str, ordinal: int, step: Transition) -> None:
     before = audit[-1].hash if audit else FIRST_LINK

@@ -1,6 +1,7 @@
 """The audit in SQL."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
@@ -41,6 +42,16 @@ class SqlAudit:
         every = select(AuditRow).order_by(col(AuditRow.sequence))
         for row in self._session.exec(every.execution_options(yield_per=_ROWS)):
             yield _record(row)
+
+    def after(self, sequence: int, since: datetime, limit: int) -> Sequence[AuditRecord]:
+        """Return the first records behind that place, in order, of what happened since then."""
+        found = (
+            select(AuditRow)
+            .where(col(AuditRow.sequence) > sequence, col(AuditRow.time) >= since)
+            .order_by(col(AuditRow.sequence))
+            .limit(limit)
+        )
+        return [_record(row) for row in self._session.exec(found)]
 
 
 def _row(record: AuditRecord) -> AuditRow:

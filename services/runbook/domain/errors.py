@@ -107,3 +107,7 @@ class StoreUnavailable(RunbookError):
     """The database cannot be reached or cannot take the change just now."""
 
     retry_after = 1.0
+
+
+class TimelineUnavailable(RunbookError):
+    """The timeline takes nothing just now."""

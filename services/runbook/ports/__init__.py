@@ -20,6 +20,7 @@ from services.runbook.ports.systems import (
     KilledFeatures,
     Registry,
     Releases,
+    Timeline,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ShiftFeed",
     "Store",
     "Surfaces",
+    "Timeline",
     "UnitOfWork",
     "Watermarks",
 ]

@@ -104,6 +104,9 @@ class Audit(Protocol):
     def records(self) -> Iterable[AuditRecord]:
         """Return every record in order."""
 
+    def after(self, sequence: int, since: datetime, limit: int) -> Sequence[AuditRecord]:
+        """Return the first records behind that place, in order, of what happened since then."""
+
 
 class Restraints(Protocol):
     """What guard rails look at besides the plan, within one transaction."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.runbook.domain.audit import Anchor
+from services.runbook.domain.happening import Happening
 from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.rollback import Registered
@@ -101,6 +102,13 @@ class Anchors(Protocol):
 
     async def read(self) -> Sequence[Anchor]:
         """Return every anchor, oldest first. Raises AnchorsUnavailable."""
+
+
+class Timeline(Protocol):
+    """What happened to models, kept where others tell of theirs."""
+
+    async def record(self, happening: Happening) -> None:
+        """Tell of a happening, once by its id. Raises TimelineUnavailable: tell it again."""
 
 
 class Clock(Protocol):
