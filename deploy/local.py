@@ -119,14 +119,20 @@ class Platform:
                 "POLICIES": str(_POLICY),
             },
         )
-        self.addresses = Addresses(attribution, aggregator, runbook, self._audit())
+        audit = self._audit(attribution, aggregator)
+        self.addresses = Addresses(attribution, aggregator, runbook, audit)
 
-    def _audit(self) -> str | None:
+    def _audit(self, attribution: str, aggregator: str) -> str | None:
         """Serve audits if there is something to audit, and return the address."""
         if self._snapshots is None:
             return None
-        roots = json.dumps([str(self._snapshots.resolve())])
-        return self._serve("audit", 3, {"DATA": str(self.data / "audits"), "SNAPSHOT_ROOTS": roots})
+        settings = {
+            "DATA": str(self.data / "audits"),
+            "SNAPSHOT_ROOTS": json.dumps([str(self._snapshots.resolve())]),
+            "ATTRIBUTION_ADDRESS": attribution,
+            "LINEAGE_ADDRESS": aggregator,
+        }
+        return self._serve("audit", 3, settings)
 
     def _serve(self, service: str, offset: int, settings: Mapping[str, str]) -> str:
         address_file = self.data / f"{service}.address"

@@ -12,7 +12,9 @@ from aftershock.v1 import audit_service_pb2 as pb
 from aftershock.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from services.audit.adapters.file_audits import FileAudits
 from services.audit.adapters.grpc_access import ACCESS
+from services.audit.adapters.grpc_checkpoint_tests import GrpcCheckpointTests
 from services.audit.adapters.grpc_errors import ERRORS
+from services.audit.adapters.grpc_lineage import GrpcLineage
 from services.audit.adapters.grpc_servicer import AuditServicer
 from services.audit.adapters.no_checkpoints import NoCheckpoints
 from services.audit.adapters.parquet_snapshots import ParquetSnapshots
@@ -24,8 +26,10 @@ from services.audit.ask_checkpoints import AskCheckpoints
 from services.audit.cancel import Cancel
 from services.audit.compare import Compare
 from services.audit.interrupt import Interrupt
+from services.audit.ports import CheckpointTests, Lineage
 from services.audit.run import Run
 from services.audit.start import Start
+from services.chassis.channel import call_metadata, open_channel
 from services.chassis.server import Service, prepare_process, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
@@ -46,6 +50,10 @@ class AuditSettings(ServiceSettings):
     """Audits that run at a time, each in a process of its own."""
     audits_waiting: int = Field(default=16, ge=0, le=4096)
     """Audits that wait; further ones are told to come back."""
+    attribution_address: str | None = None
+    """Where checkpoints are tested, `host:port`. None: audits that ask for it fail."""
+    lineage_address: str | None = None
+    """Who knows what lies downstream of a snapshot, `host:port`. None: nobody."""
     most_kept: int = Field(default=1000, ge=1)
     """Audits that are kept; of those that have ended, the oldest go first."""
 
@@ -68,8 +76,12 @@ async def _serve(settings: AuditSettings) -> None:
     if interrupted := await Interrupt(audits)():
         _log.warning("audits were interrupted", extra={"count": interrupted})
     source = ParquetSnapshots(settings.snapshot_roots)
-    checkpoints = AskCheckpoints(source, NoCheckpoints())
-    run = Run(audits, ProcessAnalyst(analysis_command()), checkpoints, UnknownLineage())
+    run = Run(
+        audits=audits,
+        analyst=ProcessAnalyst(analysis_command()),
+        checkpoints=AskCheckpoints(source, _checkpoint_tests(settings)),
+        lineage=_lineage(settings),
+    )
     queue = TaskQueue(run, at_once=settings.audits_at_once, most_waiting=settings.audits_waiting)
     servicer = AuditServicer(
         audits=audits,
@@ -85,6 +97,19 @@ async def _serve(settings: AuditSettings) -> None:
         background=[queue.drain],
     )
     await serve(service, settings)
+
+
+def _checkpoint_tests(settings: AuditSettings) -> CheckpointTests:
+    if settings.attribution_address is None:
+        return NoCheckpoints()
+    channel = open_channel(settings.attribution_address, settings)
+    return GrpcCheckpointTests(channel, call_metadata(settings))
+
+
+def _lineage(settings: AuditSettings) -> Lineage:
+    if settings.lineage_address is None:
+        return UnknownLineage()
+    return GrpcLineage(open_channel(settings.lineage_address, settings), call_metadata(settings))
 
 
 if __name__ == "__main__":

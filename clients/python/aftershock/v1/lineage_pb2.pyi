@@ -133,6 +133,8 @@ class _EventKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """A dataset was created, renamed, truncated or dropped."""
     EVENT_KIND_ROLLBACK: _EventKind.ValueType  # 9
     """An earlier checkpoint was served again."""
+    EVENT_KIND_AUDIT_FINDING: _EventKind.ValueType  # 10
+    """An audit found a label in a dataset that could hijack models trained on it."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What an event was."""
@@ -152,6 +154,8 @@ EVENT_KIND_LIFECYCLE_CHANGE: EventKind.ValueType  # 8
 """A dataset was created, renamed, truncated or dropped."""
 EVENT_KIND_ROLLBACK: EventKind.ValueType  # 9
 """An earlier checkpoint was served again."""
+EVENT_KIND_AUDIT_FINDING: EventKind.ValueType  # 10
+"""An audit found a label in a dataset that could hijack models trained on it."""
 Global___EventKind: typing_extensions.TypeAlias = EventKind
 
 class _PropagationRole:

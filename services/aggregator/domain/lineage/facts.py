@@ -90,6 +90,7 @@ class EventKind(Enum):
     INCIDENT = "INCIDENT"
     LIFECYCLE_CHANGE = "LIFECYCLE_CHANGE"
     ROLLBACK = "ROLLBACK"
+    AUDIT_FINDING = "AUDIT_FINDING"
 
 
 @dataclass(frozen=True)

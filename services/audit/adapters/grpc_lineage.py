@@ -1,0 +1,100 @@
+"""Lineage by the aggregator's lineage service."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+import grpc
+
+from aftershock.v1.lineage_pb2 import EventKind, TimelineEvent
+from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, RecordEventRequest
+from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
+from services.audit.domain.audit import Audit
+from services.audit.domain.report import Finding
+
+_log = logging.getLogger(__name__)
+_SECONDS = 30.0
+_ACTOR = "audit"
+
+
+class GrpcLineage:
+    """A Lineage over a channel to the service that keeps it.
+
+    A report is worth having without: what fails here is logged, and said in the report's notes.
+    """
+
+    def __init__(self, lineage: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._lineage = LineageServiceStub(lineage)
+        self._metadata = metadata
+
+    async def model_count(self, node: str) -> int | None:
+        """Return the number of models downstream of a node; None: not known."""
+        request = GetBlastRadiusRequest(nodes=[node], limit=1)
+        try:
+            answer = await self._lineage.GetBlastRadius(
+                request, timeout=_SECONDS, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            _log_failure("blast radius", node, error)
+            return None
+        return int(answer.model_count)
+
+    async def record(self, audit: Audit, findings: Sequence[Finding]) -> bool:
+        """Put findings into the timeline of the audit's node; whether it took all."""
+        for finding in findings:
+            request = RecordEventRequest(event=event_of(audit, finding))
+            try:
+                await self._lineage.RecordEvent(request, timeout=_SECONDS, metadata=self._metadata)
+            except grpc.aio.AioRpcError as error:
+                _log_failure("event", audit.name, error)
+                return False
+        return True
+
+
+def event_of(audit: Audit, finding: Finding) -> TimelineEvent:
+    """Return a finding as something that happened to the audit's node when the audit began.
+
+    The id is the audit's and the label's, so that it counts once.
+    """
+    event = TimelineEvent(
+        event_id=f"{audit.name}/{finding.label}"[:256],
+        node=audit.parameters.lineage_node or "",
+        kind=EventKind.EVENT_KIND_AUDIT_FINDING,
+        summary=summary_of(finding)[:1024],
+        actor=_ACTOR,
+        details_json=json.dumps(
+            {
+                "audit": audit.name,
+                "label": finding.label,
+                "severity": finding.severity,
+                "exposure": finding.exposure,
+                "evidence": finding.evidence,
+                "usable_classes": finding.usable_class_count,
+            }
+        ),
+    )
+    event.time.FromDatetime(audit.create_time)
+    return event
+
+
+def summary_of(finding: Finding) -> str:
+    """Return what speaks for a finding, in plain words."""
+    parts = [f"label {finding.label!r} could hijack models: severity {finding.severity or 0:.3g}"]
+    if finding.concentration is not None and finding.concentration.is_significant:
+        lean = finding.concentration
+        parts.append(
+            f"{lean.share:.0%} of its rows have outcome {lean.outcome!r}, "
+            f"{lean.expected_share:.0%} were to be expected"
+        )
+    if finding.insertion is not None:
+        tested = finding.insertion
+        flipped = max(tested.flipped_up, tested.flipped_down)
+        parts.append(f"put into {tested.example_count} examples, it flips {flipped} predictions")
+    return "; ".join(parts)
+
+
+def _log_failure(what: str, of: str, error: grpc.aio.AioRpcError) -> None:
+    _log.warning(
+        "lineage does not answer",
+        extra={"what": what, "of": of, "code": error.code().name, "why": error.details()},
+    )
