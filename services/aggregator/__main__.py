@@ -5,12 +5,15 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+import grpc
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from redis.asyncio import Redis
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from aftershock.v1 import lineage_service_pb2 as lineage_pb
 from aftershock.v1.aggregator_service_pb2_grpc import add_AggregatorServiceServicer_to_server
+from aftershock.v1.lineage_service_pb2_grpc import add_LineageServiceServicer_to_server
 from services.aggregator.adapters.grpc_access import ACCESS
 from services.aggregator.adapters.grpc_errors import ERRORS
 from services.aggregator.adapters.grpc_servicer import AggregatorServicer
@@ -41,6 +44,7 @@ from services.aggregator.find import Find
 from services.aggregator.fold import Fold
 from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
+from services.aggregator.lineage_wiring import WindowParts, lineage_of
 from services.aggregator.measure import Measure
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.set_rules import SetRules
@@ -206,18 +210,35 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         selection=settings.control_selection,
     )
 
+    window_parts = WindowParts(
+        rules, checkpoints, windows, shifts, find, compare, settings.control_selection
+    )
+    lineage = lineage_of(client, window_parts, _now)
+
     async def run() -> None:
         try:
             await sweeper.run()
         finally:
             servicer.stopping.set()
+            lineage.servicer.stopping.set()
+
+    def register(server: grpc.aio.Server) -> None:
+        add_AggregatorServiceServicer_to_server(servicer, server)
+        add_LineageServiceServicer_to_server(lineage.servicer, server)
 
     return Service(
-        names=[pb.DESCRIPTOR.services_by_name["AggregatorService"].full_name],
-        register=lambda server: add_AggregatorServiceServicer_to_server(servicer, server),
+        names=[
+            pb.DESCRIPTOR.services_by_name["AggregatorService"].full_name,
+            lineage_pb.DESCRIPTOR.services_by_name["LineageService"].full_name,
+        ],
+        register=register,
         errors=ERRORS,
         access=ACCESS,
-        background=[run, StateMeter(client, checkpoints, settings.state_seconds).run],
+        background=[
+            run,
+            lineage.keeper.run,
+            StateMeter(client, checkpoints, settings.state_seconds).run,
+        ],
     )
 
 

@@ -22,6 +22,12 @@ from services.aggregator.domain.errors import (
     WindowClosed,
     WindowNotFound,
 )
+from services.aggregator.domain.lineage.errors import (
+    InvalidFacts,
+    InvalidNode,
+    InvalidQuestion,
+    NodeNotFound,
+)
 from services.chassis.errors import ErrorStatus, ErrorTable
 
 _INVALID = StatusCode.INVALID_ARGUMENT
@@ -36,6 +42,9 @@ ERRORS: ErrorTable = {
     InvalidPosition: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     InvalidRules: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     InvalidTolerance: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
+    InvalidNode: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
+    InvalidFacts: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
+    InvalidQuestion: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     SeenInTraining: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_SEEN_IN_TRAINING),
     CheckpointMismatch: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_CHECKPOINT_MISMATCH),
     WindowClosed: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_WINDOW_CLOSED),
@@ -45,5 +54,6 @@ ERRORS: ErrorTable = {
     WindowNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_WINDOW_NOT_FOUND),
     FeatureNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_UNKNOWN_FEATURE),
     SampleNotRetained: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_SAMPLE_NOT_RETAINED),
+    NodeNotFound: ErrorStatus(_NOT_FOUND, ErrorReason.ERROR_REASON_NODE_NOT_FOUND),
     CorruptValue: ErrorStatus(StatusCode.DATA_LOSS, ErrorReason.ERROR_REASON_INTERNAL),
 }

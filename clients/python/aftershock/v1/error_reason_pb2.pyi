@@ -61,6 +61,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_NO_CONTROL: _ErrorReason.ValueType  # 63
     ERROR_REASON_MALFORMED_BLOCK: _ErrorReason.ValueType  # 64
     ERROR_REASON_SAMPLE_NOT_RETAINED: _ErrorReason.ValueType  # 65
+    ERROR_REASON_NODE_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """Lineage"""
     ERROR_REASON_INCIDENT_NOT_FOUND: _ErrorReason.ValueType  # 80
     """Incidents"""
     ERROR_REASON_MITIGATION_NOT_FOUND: _ErrorReason.ValueType  # 81
@@ -130,6 +132,8 @@ ERROR_REASON_WINDOW_CLOSED: ErrorReason.ValueType  # 62
 ERROR_REASON_NO_CONTROL: ErrorReason.ValueType  # 63
 ERROR_REASON_MALFORMED_BLOCK: ErrorReason.ValueType  # 64
 ERROR_REASON_SAMPLE_NOT_RETAINED: ErrorReason.ValueType  # 65
+ERROR_REASON_NODE_NOT_FOUND: ErrorReason.ValueType  # 120
+"""Lineage"""
 ERROR_REASON_INCIDENT_NOT_FOUND: ErrorReason.ValueType  # 80
 """Incidents"""
 ERROR_REASON_MITIGATION_NOT_FOUND: ErrorReason.ValueType  # 81

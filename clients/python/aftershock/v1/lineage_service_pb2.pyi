@@ -248,10 +248,14 @@ class RegisterLineageRequest(google.protobuf.message.Message):
     RESTATED_NODES_FIELD_NUMBER: builtins.int
     EVENTS_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    ENDED_NODES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Chosen by the sender; a request that arrives twice counts once."""
     provenance: builtins.str
     """Who tells, such as the name of a file. Edges that others told of are left alone."""
+    complete: builtins.bool
+    """`edges` holds all edges of this provenance: those told of before and missing now end at `time`."""
     @property
     def nodes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.lineage_pb2.LineageNode]: ...
     @property
@@ -272,6 +276,10 @@ class RegisterLineageRequest(google.protobuf.message.Message):
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When all this was so. Absent: now."""
 
+    @property
+    def ended_nodes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Nodes that are no more: all their edges end at `time`, whoever told of them."""
+
     def __init__(
         self,
         *,
@@ -283,9 +291,11 @@ class RegisterLineageRequest(google.protobuf.message.Message):
         restated_nodes: collections.abc.Iterable[builtins.str] | None = ...,
         events: collections.abc.Iterable[aftershock.v1.lineage_pb2.TimelineEvent] | None = ...,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        complete: builtins.bool = ...,
+        ended_nodes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["edges", b"edges", "ended_edges", b"ended_edges", "events", b"events", "nodes", b"nodes", "provenance", b"provenance", "request_id", b"request_id", "restated_nodes", b"restated_nodes", "time", b"time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "edges", b"edges", "ended_edges", b"ended_edges", "ended_nodes", b"ended_nodes", "events", b"events", "nodes", b"nodes", "provenance", b"provenance", "request_id", b"request_id", "restated_nodes", b"restated_nodes", "time", b"time"]) -> None: ...
 
 Global___RegisterLineageRequest: typing_extensions.TypeAlias = RegisterLineageRequest
 
@@ -447,10 +457,12 @@ class TracePropagationResponse(google.protobuf.message.Message):
     END_TIME_FIELD_NUMBER: builtins.int
     origin: builtins.str
     origin_shift: builtins.float
-    """What was seen of the origin, or 1 where nobody looks at it: then expected shifts are shares."""
+    """What was seen of the origin, or 1 where it was not seen to shift: then expected shifts are
+    shares.
+    """
     @property
     def nodes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.lineage_pb2.PropagationNode]:
-        """Roots first, then by expected shift; the origin is among them."""
+        """Roots first, then those that the shift came to, then by expected shift; the origin is among them."""
 
     @property
     def truncation(self) -> aftershock.v1.lineage_pb2.Truncation: ...

@@ -27,3 +27,7 @@ class LogForgotten(AggregatorError):
 
     def __init__(self) -> None:
         super().__init__("the log of lineage has moved on: begin with its snapshot")
+
+
+class InvalidQuestion(AggregatorError):
+    """A question about lineage that has no answer."""

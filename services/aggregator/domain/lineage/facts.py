@@ -115,7 +115,8 @@ class LineageFacts:
 
     Nodes need not be told of before, or beside, the edges between them. An edge lasts until its
     sender (the `provenance`) ends it: by its `valid_until`, among `ended_edges`, by `ended_nodes`,
-    or by telling of all edges into its target (`restated_nodes`) without it.
+    or by telling of all edges into its target (`restated_nodes`), or all at all (`is_complete`),
+    without it.
     """
 
     key: str
@@ -131,4 +132,6 @@ class LineageFacts:
     """Of which every edge ends, whoever told of it: dropped datasets."""
     restated_nodes: Sequence[NodeId] = ()
     """Nodes of which `edges` holds all incoming edges of this provenance."""
+    is_complete: bool = False
+    """`edges` holds all edges of this provenance."""
     events: Sequence[TimelineEvent] = ()

@@ -20,6 +20,7 @@ from services.aggregator.domain.lineage.view import GraphView
 MEASURED = "importances"
 """Provenance of the edges that importances themselves tell of."""
 _MOST_UNSORTED = 20_000
+_ALL = -1
 _T = TypeVar("_T", Transform, str)
 
 
@@ -51,6 +52,8 @@ class LineageGraph:
         told = self._tell_all(facts.edges, provenance, at)
         for restated in facts.restated_nodes:
             self._restate(self.nodes.number(restated), provenance, at, told)
+        if facts.is_complete:
+            self._complete(provenance, at, told)
         for edge in facts.ended_edges:
             source, target = self.nodes.number(edge.source), self.nodes.number(edge.target)
             self._finish(source, target, provenance, at)
@@ -112,8 +115,10 @@ class LineageGraph:
 
     def index(self, first_row: int = 0) -> Index:
         """Return an index of the rows from the first on, as they are now."""
-        table, nodes = self.edges, len(self.nodes)
+        table = self.edges
+        # In this order: no row that is counted names a node that is not.
         count = table.count
+        nodes = len(self.nodes)
         return Index.of(table.source[:count], table.target[:count], first_row, nodes)
 
     def adopt(self, index: Index) -> None:
@@ -142,8 +147,9 @@ class LineageGraph:
         rows = self._rows(source, target, provenance)
         spans = [self.edges.span(row) for row in rows]
         tell(spans, at)
-        restated = self.restated.get(_key(target, provenance))
-        if restated is not None and at < restated:
+        keys = _key(target, provenance), _key(_ALL, provenance)
+        restated = max((self.restated[key] for key in keys if key in self.restated), default=at)
+        if at < restated:
             holding = next(span for span in spans if span.start <= at < span.end)
             if holding.last < restated:
                 finish(spans, restated)
@@ -202,6 +208,18 @@ class LineageGraph:
             ):
                 self._finish(source, target, provenance, at)
         key = _key(target, provenance)
+        self.restated[key] = max(at, self.restated.get(key, at))
+
+    def _complete(self, provenance: int, at: int, told: Mapping[int, set[int]]) -> None:
+        """End the edges of the sender that it has not told of now."""
+        table = self.edges
+        count = table.count
+        is_open = (table.start[:count] <= at) & (at < table.end[:count])
+        for row in np.flatnonzero(is_open & (table.provenance[:count] == provenance)):
+            source, target = int(table.source[row]), int(table.target[row])
+            if source not in told.get(target, ()):
+                self._finish(source, target, provenance, at)
+        key = _key(_ALL, provenance)
         self.restated[key] = max(at, self.restated.get(key, at))
 
     def _finish_all(self, node: int, at: int) -> None:

@@ -78,8 +78,12 @@ class NodeId:
 
 
 def feature_node(name: str) -> NodeId:
-    """Return the node of a feature, which is one for all models that it feeds."""
-    return NodeId(NodeKind.FEATURE, "", name)
+    """Return the node of a feature, which is one for all models that it feeds.
+
+    What cannot be printed of its name is replaced by U+FFFD.
+    """
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    return NodeId(NodeKind.FEATURE, "", shown)
 
 
 def model_node(name: str) -> NodeId:

@@ -57,6 +57,7 @@ def facts(draw: st.DrawFn) -> LineageFacts:
         edges=draw(edges),
         ended_edges=draw(st.lists(st.builds(EndedEdge, nodes, nodes), max_size=2)),
         restated_nodes=draw(st.lists(nodes, max_size=1)),
+        is_complete=draw(st.booleans()),
     )
 
 
@@ -119,6 +120,32 @@ def test_a_sender_ends_its_own_edges_and_leaves_those_of_others() -> None:
     assert edges_at(graph, 2) == {("d1", "d2")}
     assert edges_at(graph, 0.5) == {("d0", "d2"), ("d1", "d2")}
     assert edges_at(graph_of(ours, theirs, restated), 2) == {("d0", "d2"), ("d1", "d2")}
+
+
+def test_a_complete_account_ends_what_is_missing_in_it() -> None:
+    edges = [Edge(dataset(0), dataset(2)), Edge(dataset(1), dataset(3))]
+    theirs = told([Edge(dataset(4), dataset(5))], sender="other")
+    anew = replace(told(edges[:1], key="c"), time=DAY + HOUR, is_complete=True)
+    assert edges_at(graph_of(told(edges), theirs, anew), 2) == {("d0", "d2"), ("d4", "d5")}
+
+
+@given(st.lists(facts(), max_size=5), st.lists(facts(), max_size=3))
+def test_a_graph_goes_on_from_its_kept_state(
+    before: list[LineageFacts], after: list[LineageFacts]
+) -> None:
+    graph = graph_of(*before)
+    again = LineageGraph.of(graph.state(ended_before=DAY - HOUR))
+    for some in after:
+        graph.apply(some)
+        again.apply(some)
+    for hour in _HOURS:
+        assert edges_at(again, hour) == edges_at(graph, hour)
+
+
+def test_a_state_leaves_out_what_ended_before_a_time() -> None:
+    edges = [Edge(dataset(0), dataset(1), valid_until=DAY + HOUR), Edge(dataset(1), dataset(2))]
+    again = LineageGraph.of(graph_of(told(edges)).state(ended_before=DAY + 2 * HOUR))
+    assert edges_at(again, 0) == {("d1", "d2")}
 
 
 def test_of_a_dropped_node_all_edges_end() -> None:
