@@ -22,8 +22,11 @@ class NodeNotFound(AggregatorError):
         )
 
 
-class LogForgotten(AggregatorError):
-    """The log of facts no longer reaches back as far: a snapshot holds what came before."""
+class LogForgotten(Exception):
+    """The log of facts no longer reaches back as far: a snapshot holds what came before.
+
+    No caller sees it: whoever follows the log begins anew.
+    """
 
     def __init__(self) -> None:
         super().__init__("the log of lineage has moved on: begin with its snapshot")
