@@ -39,6 +39,7 @@ from services.aggregator.domain.alarm import EvidenceAlarm
 from services.aggregator.domain.calibration import Confirmation, HealthyBand
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.latest import LatestRules
+from services.aggregator.domain.shelf import Shelf
 from services.aggregator.domain.window import WindowRules
 from services.aggregator.find import Find
 from services.aggregator.fold import Fold
@@ -46,6 +47,7 @@ from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.lineage_wiring import WindowParts, lineage_of
 from services.aggregator.measure import Measure
+from services.aggregator.recall import Recall
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.set_rules import SetRules
 from services.aggregator.sweep import Sweep
@@ -95,6 +97,9 @@ class AggregatorSettings(ServiceSettings):
     """A window with fewer gives no verdict and serves as no control."""
     history_windows: int = Field(default=72, ge=0)
     """Earlier healthy windows that a feature's own noise is estimated from."""
+    history_memory_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
+    """What may be kept at hand of those windows, the models compared last first: some 6 MB a model
+    of 1,000 features; what does not fit is read and worked out again."""
     fold_examples: int = Field(default=100_000, ge=0)
     """A window that holds more is folded: its importances are off by up to 0.4 %, and its memory
     stops growing with examples; 0: none is."""
@@ -176,7 +181,12 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     find = Find(windows, follow)
     measure = Measure(windows, settings.resamples)
     compare = Compare(
-        checkpoints, windows, measure, settings.fewest_examples, settings.history_windows
+        checkpoints,
+        windows,
+        measure,
+        Recall(windows, Shelf(settings.history_memory_bytes)),
+        settings.fewest_examples,
+        settings.history_windows,
     )
     fold = Fold(RedisFolds(client, windows), settings.fold_examples)
     close = Close(windows, keeper, measure)

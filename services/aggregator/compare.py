@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.aggregator.domain.control import Control, ControlSelection, choose_control
-from services.aggregator.domain.diagnosis import History, diagnose
+from services.aggregator.domain.diagnosis import diagnose
 from services.aggregator.domain.errors import CheckpointMismatch, NoControl
-from services.aggregator.domain.history import pair_up, phases_of
 from services.aggregator.domain.shift import Comparison, RankBy
-from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.verdict import decide
 from services.aggregator.domain.window import Window
 from services.aggregator.measure import Measure
 from services.aggregator.ports import CheckpointStore, WindowReader
+from services.aggregator.recall import Recall
 
 _WEEK = timedelta(days=7)
 
@@ -30,6 +29,7 @@ class Compare:
     checkpoints: CheckpointStore
     windows: WindowReader
     measure: Measure
+    recall: Recall
     fewest_examples: int
     """With fewer in either window there is no verdict."""
     history_windows: int
@@ -56,18 +56,19 @@ class Compare:
         control_summary = await self.measure(chosen.window)
         anomaly_summary = await self.measure(anomaly)
         checkpoint = await self.checkpoints.find(anomaly.model, anomaly.digest)
-        past = await self._history(anomaly, earlier)
         # The latest window may be held against the hour in which it lies.
         lag = abs(interval.start - chosen.window.place.start) or interval.end - interval.start
-        windows = [window for window, _ in past]
-        pairs = pair_up(windows, lag)
-        history = History(
-            summaries=[summary for _, summary in past],
-            pairs=pairs,
-            phases=phases_of(windows, pairs, anomaly, lag),
+        history = await self.recall(
+            checkpoint.features, self._healthy(anomaly, earlier), anomaly, lag
         )
         diagnosis = await asyncio.to_thread(
-            diagnose, checkpoint.features, control_summary, anomaly_summary, history, rank_by
+            diagnose,
+            checkpoint.features,
+            control_summary,
+            anomaly_summary,
+            history,
+            rank_by,
+            top_k=top_k,
         )
         ranking = diagnosis.ranking
         significant = ranking.significant_count
@@ -75,10 +76,10 @@ class Compare:
             control=chosen,
             anomaly=anomaly,
             verdict=decide(control_summary, anomaly_summary, significant, self.fewest_examples),
-            feature_count=len(ranking.shifts),
+            feature_count=ranking.feature_count,
             significant_count=significant,
-            shifts=ranking.shifts[:top_k],
-            history_count=len(pairs),
+            shifts=ranking.shifts,
+            history_count=len(history.pairs),
             rank_by=rank_by,
             chance=diagnosis.chance,
         )
@@ -101,21 +102,13 @@ class Compare:
             )
         return Control(control, selection=None, note="")
 
-    async def _history(
-        self, anomaly: Window, earlier: Sequence[Window]
-    ) -> list[tuple[Window, Summary]]:
-        """Return the latest healthy windows like `anomaly` with their summaries, oldest first."""
+    def _healthy(self, anomaly: Window, earlier: Sequence[Window]) -> Sequence[Window]:
+        """Return the latest healthy windows like `anomaly`, oldest first."""
         healthy = [
             window
             for window in earlier
             if window.is_healthy
             and window.is_comparable(anomaly)
             and window.example_count >= self.fewest_examples
-        ][: self.history_windows]
-        healthy.reverse()
-        summaries = await self.windows.summaries(healthy)
-        return [
-            (window, summary)
-            for window, summary in zip(healthy, summaries, strict=True)
-            if summary is not None and summary.example_count
         ]
+        return healthy[: self.history_windows][::-1]

@@ -119,11 +119,21 @@ class WindowReader(Protocol):
             CorruptValue: the stored summary does not match its checksum.
         """
 
-    async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
-        """Return the windows' summaries in their order, None for what is missing or corrupt."""
-
     async def sample(self, window: Window, populations: Collection[Population]) -> Sequence[bytes]:
         """Return the Arrow streams that were kept of the populations, empty if none are."""
+
+
+class SummaryReader(Protocol):
+    """The summaries of many windows at once."""
+
+    async def marks(self, windows: Sequence[Window]) -> Sequence[bytes | None]:
+        """Return what tells each window's summary from any other, None where there is none.
+
+        It costs next to nothing beside the summary itself.
+        """
+
+    async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
+        """Return the windows' summaries in their order, None for what is missing or corrupt."""
 
 
 class LatestReader(Protocol):

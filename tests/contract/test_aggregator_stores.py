@@ -320,6 +320,22 @@ class TestWindows:
         assert await registered.windows.summary(window) is None
         assert await registered.windows.summaries([window]) == [None]
         assert await registered.windows.summaries([]) == []
+        assert await registered.windows.marks([window]) == [None]
+        assert await registered.windows.marks([]) == []
+
+    async def test_marks_tell_summaries_apart(self, registered: Store) -> None:
+        windows = []
+        for number, start in enumerate((NOON, NOON + HOUR, NOON + 2 * HOUR)):
+            await append(registered, number, f"b{number}", event_time=start)
+            windows.append(await registered.windows.window(MODEL, start))
+        for window in windows[:2]:
+            made = await summary_of(registered, window)
+            assert await registered.keeper("a").close(window, made)
+        first, second, third = await registered.windows.marks(windows)
+        assert None not in (first, second)
+        assert first != second
+        assert third is None
+        assert await registered.windows.marks(windows[:1]) == [first]
 
 
 class TestKeeper:

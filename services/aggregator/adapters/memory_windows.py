@@ -1,6 +1,7 @@
 """Windows in this process's memory: reading them, and moving them through their life."""
 
 import time
+import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from services.aggregator.ports import Work
 
 @dataclass(frozen=True)
 class MemoryWindows:
-    """Implements WindowReader."""
+    """Implements WindowReader and SummaryReader."""
 
     records: MemoryRecords
 
@@ -42,6 +43,11 @@ class MemoryWindows:
         """Return the window's summary, None if it has none yet."""
         record = self.records.known(window.model, window.interval.start)
         return record.summary if record else None
+
+    async def marks(self, windows: Sequence[Window]) -> Sequence[bytes | None]:
+        """Return checksums of the windows' importances, None where there is no summary."""
+        found = await self.summaries(windows)
+        return [None if each is None else _mark(each) for each in found]
 
     async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
         """Return the windows' summaries, None for what is missing."""
@@ -106,3 +112,7 @@ class MemoryKeeper:
             return []
         oldest = record.watermark - retention
         return sorted(s for s, window in record.windows.items() if window.interval.end <= oldest)
+
+
+def _mark(summary: Summary) -> bytes:
+    return zlib.crc32(summary.gfi.tobytes()).to_bytes(4, "little")

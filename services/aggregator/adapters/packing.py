@@ -17,6 +17,8 @@ from services.aggregator.domain.quantiles import LEVELS
 from services.aggregator.domain.summary import Summary
 
 _CHECKSUM = struct.Struct("<I")
+CHECKSUM_BYTES = _CHECKSUM.size
+"""What a sealed value begins with."""
 _SUMMARY = struct.Struct("<BIQQ")  # version, features, considered, displayed
 _WITHOUT_QUANTILES, _WITH_QUANTILES, _WITH_PROFILE = 1, 2, 3
 _UNSEEN_BITS = np.uint32(16)

@@ -10,7 +10,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from services.aggregator.adapters.metrics import CORRUPT_VALUES
-from services.aggregator.adapters.packing import unpack_summary, unseal
+from services.aggregator.adapters.packing import CHECKSUM_BYTES, unpack_summary, unseal
 from services.aggregator.adapters.redis_client import ask
 from services.aggregator.adapters.redis_keys import (
     RULE_FIELDS,
@@ -42,7 +42,7 @@ _BATCH = b"batch:"
 
 @dataclass(frozen=True)
 class RedisWindows:
-    """Implements WindowReader."""
+    """Implements WindowReader and SummaryReader."""
 
     client: Redis
     rules: WindowRules
@@ -83,6 +83,13 @@ class RedisWindows:
         key = _keys(window).summary
         value = await ask(self.client.get(key))
         return None if value is None else await asyncio.to_thread(unpack_summary, value, key)
+
+    async def marks(self, windows: Sequence[Window]) -> Sequence[bytes | None]:
+        """Return the checksums of the windows' summaries, None where there is none."""
+        pipeline = self.client.pipeline(transaction=False)
+        for window in windows:
+            pipeline.getrange(_keys(window).summary, 0, CHECKSUM_BYTES - 1)
+        return [mark or None for mark in await ask(pipeline.execute())]
 
     async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
         """Return the windows' summaries, None for what is missing or corrupt."""

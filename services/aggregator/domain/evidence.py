@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.domain.past import FEWEST_CHANGES, Moves, Past
-from services.aggregator.domain.signals import SHOWN, SIGNALS, Signal, Signals, changes, of
+from services.aggregator.domain.signals import SHOWN, SIGNALS, Signal, Signals, of
 from services.aggregator.domain.tail import FEWEST_SCORES, Tail
 
 PRIOR_DEGREES = 4
@@ -80,23 +80,20 @@ class Judge:
     @cached_property
     def clean_scores(self) -> NDArray[np.float64]:
         """Scores of the past's own windows, float64 [pairs, M], each held against the others."""
-        past = self.past
-        rows = []
-        for (later, _), change in zip(past.pairs, past.between, strict=True):
-            unusual = past.from_usual[later]
-            between, usual = self._between.without(change), self._usual.without(unusual)
-            rows.append(self._scores(self._strengths(change, unusual, between, usual)))
-        return np.stack(rows)
+        moved, unusual = self.past.between, self.past.from_usual[self.past.laters]
+        between, usual = self._between.without(moved), self._usual.without(unusual)
+        return self._scores(self._strengths(moved, unusual, between, usual))
 
     @property
     def can_judge(self) -> bool:
         """Whether the past is long enough to say what chance does."""
-        return len(self.past.pairs) >= FEWEST_CHANGES and self.clean_scores.size >= FEWEST_SCORES
+        return len(self.past.laters) >= FEWEST_CHANGES and self.clean_scores.size >= FEWEST_SCORES
 
-    def __call__(self, control: NDArray[np.float32], anomaly: NDArray[np.float32]) -> Findings:
-        """Return what speaks for each feature, of two portraits in the past's frame."""
-        moved = changes(self.past.frame, anomaly, control)
-        unusual = self.past.from_usual_to(anomaly)
+    def __call__(self, moved: Signals, unusual: Signals) -> Findings:
+        """Return what speaks for each feature by the changes from the control and from the usual.
+
+        Both are of the anomaly, [signals, M].
+        """
         strengths = self._strengths(moved, unusual, self._between, self._usual)
         scores = self._scores(strengths)
         tail = Tail.of(self.clean_scores)
@@ -123,11 +120,12 @@ class Judge:
         strengths = np.minimum(
             moved / between.noise(self.floors), unusual / usual.noise(self.floors)
         )
-        strongest = np.nan_to_num(strengths).max(axis=0)
-        return np.asarray(strengths / max(float(np.median(strongest)), 1.0))
+        strongest = np.nan_to_num(strengths).max(axis=-2)
+        typical = np.median(strongest, axis=-1)[..., np.newaxis, np.newaxis]
+        return np.asarray(strengths / np.maximum(typical, 1.0))
 
     def _scores(self, strengths: Signals) -> NDArray[np.float64]:
-        degrees = len(self.past.pairs) + PRIOR_DEGREES
+        degrees = len(self.past.laters) + PRIOR_DEGREES
         distance = of(strengths, Signal.LFI_DISTANCE)
         felt = np.where(np.isnan(distance), of(strengths, Signal.GFI_SHIFT), distance)
         shown = np.max([np.nan_to_num(of(strengths, signal)) for signal in SHOWN], axis=0)

@@ -18,12 +18,38 @@ with n changes, l_j the feature's mean importance and r^2 the median over featur
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Window
+
+
+class Measured(Protocol):
+    """What is known of a window's importances, float64 [M] each."""
+
+    @property
+    def gfi(self) -> NDArray[np.float64]:
+        """Importances."""
+
+    @property
+    def standard_error(self) -> NDArray[np.float64]:
+        """Theirs, by the bootstrap."""
+
+
+@dataclass(frozen=True, eq=False)
+class Importances:
+    """Implements Measured, and nothing else."""
+
+    gfi: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+    @property
+    def nbytes(self) -> int:
+        """What they take in memory."""
+        return self.gfi.nbytes + self.standard_error.nbytes
+
 
 PRIOR_CHANGES = 8
 """n_0: how many changes the pooled noise counts for."""
@@ -77,7 +103,7 @@ def phases_of(
 
 
 def historical_noise(
-    control: Summary, earlier: Sequence[Summary], pairs: Sequence[tuple[int, int]]
+    control: Measured, earlier: Sequence[Measured], pairs: Sequence[tuple[int, int]]
 ) -> HistoricalNoise:
     """Return the noise beyond the bootstrap's in the changes between the `pairs` of `earlier`."""
     levels = np.mean([control.gfi, *(summary.gfi for summary in earlier)], axis=0)
@@ -91,7 +117,7 @@ def historical_noise(
     return HistoricalNoise(np.maximum(shrunk, 0.0), len(pairs))
 
 
-def _unexplained(later: Summary, earlier: Summary) -> NDArray[np.float64]:
+def _unexplained(later: Measured, earlier: Measured) -> NDArray[np.float64]:
     change = later.gfi - earlier.gfi
     return change**2 - later.standard_error**2 - earlier.standard_error**2
 

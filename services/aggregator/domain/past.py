@@ -14,14 +14,16 @@ With a day's or a week's lag, hours are only compared with the same hours: the u
 of the windows in the same *phase*, their start modulo the lag.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.portrait import Frame, average, averages_of_others
-from services.aggregator.domain.signals import Signals, changes
+from services.aggregator.domain.gallery import Gallery
+from services.aggregator.domain.portrait import Portrait
+from services.aggregator.domain.signals import Signals
 
 FEWEST_CHANGES = 3
 """Of earlier healthy windows, from each to the next: with fewer the past says nothing."""
@@ -31,20 +33,19 @@ _FEWEST_IN_PHASE = 2
 
 @dataclass(frozen=True, eq=False)
 class Moves:
-    """Squared changes that were seen, summed up where they are known: [signals, M] both."""
+    """Squared changes that were seen, summed up where they are known: [..., signals, M] both."""
 
     squares: Signals
     counts: Signals
 
     @classmethod
-    def of(cls, seen: Sequence[Signals]) -> "Moves":
-        """Return the sum of some changes."""
-        stacked = np.stack(seen)
-        known = ~np.isnan(stacked)
-        return cls((np.where(known, stacked, 0.0) ** 2).sum(axis=0), known.sum(axis=0) * 1.0)
+    def of(cls, seen: Signals) -> "Moves":
+        """Return the sum of some changes, [n, signals, M]."""
+        known = ~np.isnan(seen)
+        return cls((np.where(known, seen, 0.0) ** 2).sum(axis=0), known.sum(axis=0) * 1.0)
 
     def without(self, change: Signals) -> "Moves":
-        """Return what is left without one of them."""
+        """Return what is left without one of them; of several, [n, signals, M], without each."""
         known = ~np.isnan(change)
         squares = self.squares - np.where(known, change, 0.0) ** 2
         return Moves(np.maximum(squares, 0.0), self.counts - known)
@@ -53,58 +54,89 @@ class Moves:
         """Return the noise, above zero; `floors` [signals] are the least it can be."""
         mean = self.squares / np.maximum(self.counts, 1.0)
         level = np.where((self.counts > 0) & (mean > 0), np.sqrt(mean), np.nan)
-        typical = np.array([_median(row) for row in level])[:, np.newaxis]
+        typical = _medians(level)[..., np.newaxis]
         shrunk = (self.squares + _PRIOR_CHANGES * typical**2) / (self.counts + _PRIOR_CHANGES)
         return np.asarray(np.sqrt(shrunk + floors[:, np.newaxis] ** 2))
 
 
-@dataclass(frozen=True, eq=False)
-class Past:
-    """Portraits of healthy windows [W, L], rising in time, with what changes between them."""
+Pair = tuple[int, int]
+"""Positions (later, earlier) of the windows between which a change is taken."""
+Places = tuple[int, ...]
+"""Positions of windows that are alike, rising."""
 
-    frame: Frame
-    rows: NDArray[np.float32]
-    pairs: Sequence[tuple[int, int]]
-    """Positions (later, earlier) of the windows between which a change is taken."""
-    phases: NDArray[np.intp]
-    """[W + 1]: of each window, and of the anomaly."""
-    between: Sequence[Signals]
-    """By pair."""
-    from_usual: Sequence[Signals]
-    """By window."""
+
+@dataclass(frozen=True)
+class Plan:
+    """What a past is made of: changes between pairs of windows, and groups of them."""
+
+    pairs: Sequence[Pair]
+    groups: Sequence[Places]
+    """Each window is in one."""
+    fellows: Places
+    """The group in the anomaly's phase."""
 
     @classmethod
-    def of(
-        cls,
-        frame: Frame,
-        rows: NDArray[np.float32],
-        pairs: Sequence[tuple[int, int]],
-        phases: NDArray[np.intp],
-    ) -> "Past":
-        """Return the past of these windows; `phases` are told apart if each has its fellows."""
+    def of(cls, pairs: Sequence[Pair], phases: NDArray[np.intp]) -> "Plan":
+        """Return the plan; `phases` [W + 1], the anomaly's last, group if each has its fellows."""
         _, counts = np.unique(phases, return_counts=True)
         if counts.min() <= _FEWEST_IN_PHASE:
             phases = np.zeros_like(phases)
-        between = [changes(frame, rows[later], rows[earlier]) for later, earlier in pairs]
-        return cls(frame, rows, pairs, phases, between, _from_usual(frame, rows, phases))
-
-    def from_usual_to(self, row: NDArray[np.float32]) -> Signals:
-        """Return the changes from the usual window in the anomaly's phase to this portrait."""
-        fellows = self.phases[:-1] == self.phases[-1]
-        return changes(self.frame, row, average(self.rows[fellows]))
+        by_phase: dict[int, list[int]] = {}
+        for place, phase in enumerate(phases[:-1].tolist()):
+            by_phase.setdefault(phase, []).append(place)
+        groups = {phase: tuple(places) for phase, places in by_phase.items()}
+        return cls(pairs, list(groups.values()), groups[int(phases[-1])])
 
 
-def _from_usual(
-    frame: Frame, rows: NDArray[np.float32], phases: NDArray[np.intp]
-) -> Sequence[Signals]:
-    found: list[Signals] = [np.zeros(0)] * len(rows)
-    for phase in np.unique(phases[:-1]):
-        places = np.flatnonzero(phases[:-1] == phase)
-        for place, usual in zip(places, averages_of_others(rows[places]), strict=True):
-            found[place] = changes(frame, rows[place], usual)
-    return found
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What changed between W healthy windows, rising in time, and what is usual of them."""
+
+    between: Signals
+    """By pair, [pairs, signals, M]."""
+    from_usual: Signals
+    """By window, [W, signals, M]."""
+    laters: NDArray[np.intp]
+    """The later window of each pair, [pairs]."""
+    usual: Portrait
+    """The usual window in the anomaly's phase."""
+
+    @classmethod
+    def of(cls, gallery: Gallery, plan: Plan) -> "Past":
+        """Return the past of all the windows that hang there."""
+        groups = {group: gallery.group(group) for group in plan.groups}
+        return cls.made_of(
+            plan,
+            {pair: gallery.changes(*pair) for pair in plan.pairs},
+            {group: seen.from_usual for group, seen in groups.items()},
+            groups[plan.fellows].usual,
+        )
+
+    @classmethod
+    def made_of(
+        cls,
+        plan: Plan,
+        between: Mapping[Pair, NDArray[np.floating[Any]]],
+        from_usual: Mapping[Places, Iterable[NDArray[np.floating[Any]]]],
+        usual: Portrait,
+    ) -> "Past":
+        """Put together what was found of the pairs and groups of the plan."""
+        by_place: dict[int, NDArray[np.floating[Any]]] = {}
+        for group in plan.groups:
+            by_place |= zip(group, from_usual[group], strict=True)
+        return cls(
+            np.stack([between[pair] for pair in plan.pairs], dtype=np.float64),
+            np.stack([by_place[place] for place in range(len(by_place))], dtype=np.float64),
+            np.array([later for later, _ in plan.pairs], dtype=np.intp),
+            usual,
+        )
 
 
-def _median(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else 0.0
+def _medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the medians over the last axis of what is known, zero where nothing is."""
+    # Sorting puts NaN last.
+    rising = np.sort(values, axis=-1)
+    known = np.count_nonzero(~np.isnan(values), axis=-1)[..., np.newaxis]
+    middle = [np.maximum(known - 1, 0) // 2, np.minimum(known // 2, values.shape[-1] - 1)]
+    low, high = (np.take_along_axis(rising, place, axis=-1)[..., 0] for place in middle)
+    return np.where(known[..., 0] > 0, (low + high) / 2, 0.0)

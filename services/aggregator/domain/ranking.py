@@ -1,6 +1,6 @@
 """Features by importance, and by what speaks for a corruption of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +21,13 @@ _RAREST = 1e-300
 
 @dataclass(frozen=True)
 class Ranking:
-    """All features, the first by rank first."""
+    """Features, the first by rank first, and what all of them are."""
 
     shifts: Sequence[FeatureShift]
-
-    @property
-    def significant_count(self) -> int:
-        """How many features survive false-discovery control."""
-        return sum(shift.significant for shift in self.shifts)
+    """The first so many that were asked for."""
+    feature_count: int
+    significant_count: int
+    """How many of all features survive false-discovery control."""
 
 
 def descending_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -54,66 +53,105 @@ def rank_importances(features: Sequence[Feature], summary: Summary) -> list[Feat
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What speaks for each feature.
+
+    `scores` float64 [M]: -log10 of the probability that a feature of a clean window scores as high.
+    `significant` bool [M]: what survives false-discovery control over all features. `evidence`:
+    of the feature at a place, the strongest first.
+    """
+
+    scores: NDArray[np.float64]
+    significant: NDArray[np.bool_]
+    evidence: Callable[[int], Sequence[Evidence]]
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """The shift of each feature's importance from control to anomaly, and its standard error."""
+
+    features: Sequence[Feature]
+    control: Summary
+    anomaly: Summary
+    shift: NDArray[np.float64]
+    error: NDArray[np.float64]
+    degrees: int
+    """Of freedom, of the historical noise within the error."""
+
+    def judgement(self) -> Judgement:
+        """Return what the shifts alone say: those that survive, with Student's t."""
+        p = two_sided_p(self.shift / self.error, self.degrees)
+        return Judgement(scores_of(p), survivors(p), self._evidence)
+
+    def ranked(
+        self, keys: NDArray[np.float64], judgement: Judgement, top_k: int | None = None
+    ) -> Ranking:
+        """Rank the features by falling keys; tell of the first `top_k`, None for all."""
+        ranks = descending_ranks(keys)
+        others = (np.abs(self.shift), self.control.gfi, self.anomaly.gfi)
+        places = [ranks, *map(descending_ranks, others)]
+        return Ranking(
+            shifts=[
+                self._told(j, judgement, [int(place[j]) for place in places])
+                for j in np.argsort(ranks)[:top_k].tolist()
+            ],
+            feature_count=len(self.features),
+            significant_count=int(judgement.significant.sum()),
+        )
+
+    def _told(self, j: int, judgement: Judgement, ranks: Sequence[int]) -> FeatureShift:
+        shift, error = float(self.shift[j]), float(self.error[j])
+        rank, shift_rank, control_rank, anomaly_rank = ranks
+        return FeatureShift(
+            feature=self.features[j],
+            rank=rank,
+            shift=shift,
+            control_gfi=float(self.control.gfi[j]),
+            anomaly_gfi=float(self.anomaly.gfi[j]),
+            control_coverage=float(self.control.coverage[j]),
+            anomaly_coverage=float(self.anomaly.coverage[j]),
+            control_rank=control_rank,
+            anomaly_rank=anomaly_rank,
+            lower=shift - _INTERVAL * error,
+            upper=shift + _INTERVAL * error,
+            z=shift / error,
+            significant=bool(judgement.significant[j]),
+            score=float(judgement.scores[j]),
+            evidence=judgement.evidence(j),
+            shift_rank=shift_rank,
+        )
+
+    def _evidence(self, j: int) -> Sequence[Evidence]:
+        change, error = abs(float(self.shift[j])), float(self.error[j])
+        return [Evidence(Signal.GFI_SHIFT, change, error, change / error)]
+
+
 def rank_shifts(
     features: Sequence[Feature], control: Summary, anomaly: Summary, noise: HistoricalNoise
 ) -> Ranking:
     """Rank the features by |I(anomaly) - I(control)|, the paper's way; see `shifts_of`."""
-    return Ranking(in_order(shifts_of(features, control, anomaly, noise)))
-
-
-def in_order(shifts: Sequence[FeatureShift]) -> list[FeatureShift]:
-    """Return the shifts by rank."""
-    return sorted(shifts, key=lambda shift: shift.rank)
+    shifts = shifts_of(features, control, anomaly, noise)
+    return shifts.ranked(np.abs(shifts.shift), shifts.judgement())
 
 
 def shifts_of(
     features: Sequence[Feature], control: Summary, anomaly: Summary, noise: HistoricalNoise
-) -> list[FeatureShift]:
-    """Return each feature's shift, in the features' order, with its rank by absolute shift.
+) -> Shifts:
+    """Return each feature's shift with its standard error.
 
-    A shift's standard error combines both windows' bootstrap errors with the historical noise; its
-    floor is a thousandth of the median importance, so that a feature without any past does not
-    stand out for next to nothing. The 95 % interval is normal; `z` is the shift over the standard
-    error; significant are the shifts that survive Benjamini and Hochberg's procedure over all
-    features, with Student's t on the history's degrees of freedom. Other evidence there is none.
+    The error combines both windows' bootstrap errors with the historical noise; its floor is a
+    thousandth of the median importance, so that a feature without any past does not stand out for
+    next to nothing. The 95 % interval is normal, `z` is the shift over the error.
     """
-    shift = anomaly.gfi - control.gfi
     error = _standard_error(control, anomaly, noise)
-    z = shift / error
-    p = two_sided_p(z, noise.degrees)
-    significant, scores = survivors(p), scores_of(p)
-    ranks = descending_ranks(np.abs(shift))
-    control_ranks, anomaly_ranks = descending_ranks(control.gfi), descending_ranks(anomaly.gfi)
-    return [
-        FeatureShift(
-            feature=feature,
-            rank=int(ranks[j]),
-            shift=float(shift[j]),
-            control_gfi=float(control.gfi[j]),
-            anomaly_gfi=float(anomaly.gfi[j]),
-            control_coverage=float(control.coverage[j]),
-            anomaly_coverage=float(anomaly.coverage[j]),
-            control_rank=int(control_ranks[j]),
-            anomaly_rank=int(anomaly_ranks[j]),
-            lower=float(shift[j] - _INTERVAL * error[j]),
-            upper=float(shift[j] + _INTERVAL * error[j]),
-            z=float(z[j]),
-            significant=bool(significant[j]),
-            score=float(scores[j]),
-            evidence=[_of_shift(float(shift[j]), float(error[j]))],
-            shift_rank=int(ranks[j]),
-        )
-        for j, feature in enumerate(features)
-    ]
+    shift = anomaly.gfi - control.gfi
+    return Shifts(features, control, anomaly, shift, error, noise.degrees)
 
 
 def scores_of(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return -log10 of probabilities, finite."""
     return np.asarray(-np.log10(np.maximum(p, _RAREST)))
-
-
-def _of_shift(shift: float, error: float) -> Evidence:
-    return Evidence(Signal.GFI_SHIFT, abs(shift), error, abs(shift) / error)
 
 
 def _standard_error(

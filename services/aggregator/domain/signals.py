@@ -20,7 +20,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.portrait import Frame
+from services.aggregator.domain.portrait import Frame, Portrait
 
 Signals = NDArray[np.float64]
 """One number a signal and feature, [signals, M], in the order of `SIGNALS`."""
@@ -41,60 +41,12 @@ SHOWN: Sequence[Signal] = (Signal.COVERAGE_CHANGE, Signal.VALUE_DISTANCE, Signal
 """By the data, whether the model cares or not."""
 
 
-def changes(frame: Frame, one: NDArray[np.float32], other: NDArray[np.float32]) -> Signals:
-    """Return the signals between two portraits in the same frame."""
-    apart = np.abs(one.astype(np.float64) - other)
-    correlations = _largest(apart[frame.correlations], frame.proxy_owners, frame.feature_count)
-    return np.stack(
-        [
-            apart[frame.lfis].reshape(frame.feature_count, -1).mean(axis=1),
-            apart[frame.gfi],
-            apart[frame.coverage],
-            _value_distance(frame, one[frame.shares], other[frame.shares]),
-            correlations,
-        ]
-    )
-
-
-def shift_of_magnitudes(
-    frame: Frame, one: NDArray[np.float32], other: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def shift_of_magnitudes(frame: Frame, one: Portrait, other: Portrait) -> NDArray[np.float64]:
     """Return the shift of equation 5 as the paper has it, of |r|, [M]: largest over proxies."""
-    magnitudes = [np.abs(row[frame.correlations].astype(np.float64)) for row in (one, other)]
-    apart = np.abs(magnitudes[0] - magnitudes[1])
-    return _largest(apart, frame.proxy_owners, frame.feature_count)
+    magnitudes = [np.abs(each.correlations.astype(np.float64)) for each in (one, other)]
+    return frame.largest_of_proxies(np.abs(magnitudes[0] - magnitudes[1]))
 
 
 def of(signals: Signals, signal: Signal) -> NDArray[np.float64]:
-    """Return one signal of all features, [M]."""
-    return np.asarray(signals[SIGNALS.index(signal)])
-
-
-def _value_distance(
-    frame: Frame, one: NDArray[np.float32], other: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    if not len(frame.starts):
-        return np.full(frame.feature_count, np.nan)
-    p, q = one.astype(np.float64), other.astype(np.float64)
-    middle = (p + q) / 2
-    divergence = np.add.reduceat(
-        (_entropy_term(p) + _entropy_term(q)) / 2 - _entropy_term(middle), frame.starts
-    )
-    distances = np.sqrt(np.maximum(divergence, 0.0))
-    return _largest(distances, frame.distribution_owners, frame.feature_count)
-
-
-def _entropy_term(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p log2 p, zero at zero."""
-    logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
-    return np.where(np.isnan(p), np.nan, p * logs)
-
-
-def _largest(
-    values: NDArray[np.float64], owners: NDArray[np.intp], feature_count: int
-) -> NDArray[np.float64]:
-    """Return the largest known value of each feature, [M]; NaN where none is known."""
-    largest = np.full(feature_count, -np.inf)
-    known = ~np.isnan(values)
-    np.maximum.at(largest, owners[known], values[known])
-    return np.where(np.isneginf(largest), np.nan, largest)
+    """Return one signal of all features, [M]; of several changes, [n, M]."""
+    return np.asarray(signals[..., SIGNALS.index(signal), :])

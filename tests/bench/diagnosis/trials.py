@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from services.aggregator.domain.diagnosis import History, diagnose
-from services.aggregator.domain.portrait import portraits
+from services.aggregator.domain.portrait import Frame, portrait_of
 from services.aggregator.domain.signals import shift_of_magnitudes
 from tests.bench.diagnosis.draws import draw
 from tests.bench.diagnosis.peers import INDICES, Drift, drifts_of
@@ -143,12 +143,13 @@ class Laboratory:
         schema = self.windows.world.schema
         ours, flags = self._diagnosed(control.seen, anomaly.seen)
         features = self.windows.scoring.features
-        frame, rows = portraits(features, [control.seen.summary, anomaly.seen.summary])
+        frame = Frame.of(features)
+        hung = [portrait_of(frame, side.seen.summary) for side in (control, anomaly)]
         scores = {
             "ours": ours,
             "gfi": np.abs(anomaly.seen.summary.gfi - control.seen.summary.gfi),
             "captum_gfi": np.abs(anomaly.seen.relative_gfi - control.seen.relative_gfi),
-            "mfc": np.nan_to_num(shift_of_magnitudes(frame, rows[0], rows[1]), nan=-1.0),
+            "mfc": np.nan_to_num(shift_of_magnitudes(frame, *hung), nan=-1.0),
         }
         for name, index in INDICES.items():
             scores[name] = index(schema, control.series, anomaly.series)
@@ -179,7 +180,8 @@ class Laboratory:
     @cached_property
     def _history(self) -> History:
         """Return the windows before, each held against the one before it."""
-        return History(
+        return History.of(
+            Frame.of(self.windows.scoring.features),
             summaries=[self.windows.clean(n).summary for n in range(self.number)],
             pairs=[(n, n - 1) for n in range(1, self.number)],
             phases=np.zeros(self.number + 1, dtype=np.intp),

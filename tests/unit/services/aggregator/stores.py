@@ -10,12 +10,17 @@ from services.aggregator.ports import (
     ModelDirectory,
     ShiftPublisher,
     ShiftReader,
+    SummaryReader,
     WindowKeeper,
     WindowReader,
 )
 
 
 class Checkpoints(CheckpointStore, ModelDirectory, Protocol):
+    """Both ports in one."""
+
+
+class Windows(WindowReader, SummaryReader, Protocol):
     """Both ports in one."""
 
 
@@ -33,7 +38,7 @@ class Store(Protocol):
     @property
     def folds(self) -> FoldStore: ...
     @property
-    def windows(self) -> WindowReader: ...
+    def windows(self) -> Windows: ...
     @property
     def latest(self) -> LatestReader: ...
     @property

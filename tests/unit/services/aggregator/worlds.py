@@ -24,6 +24,7 @@ from services.aggregator.domain.checkpoint import Checkpoint, Feature, FeatureKi
 from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.latest import LatestRules
 from services.aggregator.domain.outcomes import OutcomeReport
+from services.aggregator.domain.shelf import Shelf
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.window import Interval, WindowRules
 from services.aggregator.find import Find
@@ -31,6 +32,7 @@ from services.aggregator.fold import Fold
 from services.aggregator.follow import Follow
 from services.aggregator.ingest import Ingest
 from services.aggregator.measure import Measure
+from services.aggregator.recall import Recall
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.sweep import Sweep
 from tests.unit.services.aggregator.stores import Store
@@ -136,7 +138,12 @@ class Aggregator:
     selection: ControlSelection = ControlSelection.SAME_HOUR_PREVIOUS_DAY
     confirming_windows: int = 1
     fold_examples: int = 100_000
+    shelf: Shelf[Any] = field(default_factory=lambda: Shelf(1 << 30))
     woken: list[str] = field(default_factory=list)
+
+    @property
+    def recall(self) -> Recall:
+        return Recall(self.store.windows, self.shelf)
 
     @property
     def ingest(self) -> Ingest:
@@ -164,6 +171,7 @@ class Aggregator:
             self.store.checkpoints,
             self.store.windows,
             self.measure,
+            self.recall,
             fewest_examples=500,
             history_windows=72,
         )

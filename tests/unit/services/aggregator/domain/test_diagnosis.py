@@ -6,18 +6,21 @@ import pytest
 
 from services.aggregator.domain.diagnosis import Diagnosis, History, diagnose
 from services.aggregator.domain.past import Moves
+from services.aggregator.domain.portrait import Frame
 from services.aggregator.domain.shift import FeatureShift, RankBy
 from services.aggregator.domain.signals import SIGNALS, Signal
 from services.aggregator.domain.summary import Summary
 from tests.unit.services.aggregator.domain.windows_of import World, wandering
 
 WORLD = wandering(20)
+FRAME = Frame.of(WORLD.schema)
 PAST = [WORLD.summary(seed) for seed in range(9)]
 
 
 def history(summaries: Sequence[Summary] = PAST, phases: Sequence[int] = ()) -> History:
     pairs = [(n, n - 1) for n in range(1, len(summaries))]
-    return History(summaries, pairs, np.array(phases or [0] * (len(summaries) + 1), dtype=np.intp))
+    each = np.array(phases or [0] * (len(summaries) + 1), dtype=np.intp)
+    return History.of(FRAME, summaries, pairs, each)
 
 
 def diagnosed(
@@ -119,9 +122,9 @@ def test_seasons_are_told_apart() -> None:
     pairs = [(n, n - 2) for n in range(2, 12)]
     phases = np.array([n % 2 for n in range(13)], dtype=np.intp)
     anomaly = WORLD.broken(3, coverage=0.6).summary(200)
-    told = diagnose(WORLD.schema, hours[10], anomaly, History(hours, pairs, phases))
-    blurred = diagnose(
-        WORLD.schema, hours[10], anomaly, History(hours, pairs, np.zeros(13, dtype=np.intp))
+    told, blurred = (
+        diagnose(WORLD.schema, hours[10], anomaly, History.of(FRAME, hours, pairs, each))
+        for each in (phases, np.zeros_like(phases))
     )
     assert first(told).feature.name == "f3"
     assert first(told).score > _of(blurred, "f3").score
@@ -133,8 +136,8 @@ def test_noise_without_a_change_is_the_noise_of_the_others() -> None:
     seen[1][:, 2] = np.nan
     floors = np.full(len(SIGNALS), 1e-3)
     for place, change in enumerate(seen):
-        others = Moves.of([c for k, c in enumerate(seen) if k != place])
-        without = Moves.of(seen).without(change)
+        others = Moves.of(np.delete(seen, place, axis=0))
+        without = Moves.of(np.stack(seen)).without(change)
         np.testing.assert_allclose(without.noise(floors), others.noise(floors))
 
 
