@@ -48,7 +48,7 @@ def _approve(
     check_answer(mitigation, answer, time)
     _check_rails(unit, mitigation, rails, time)
     # Counted by today's rules, not by those of the proposal.
-    radius = blast_radius(mitigation.plan, incident.comparison)
+    radius = blast_radius(mitigation.plan, incident.comparison, mitigation.downstream)
     needed = rails.required_approvals(radius)
     counted = incident.with_mitigation(replace(mitigation, required_approvals=needed))
     approved = _with_yes(counted, mitigation, answer, needed, time)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.runbook.domain.escalation import EscalationStep, escalated
-from services.runbook.domain.work import Claim
+from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import Clock, PolicySource, Store, UnitOfWork
 
 
@@ -31,6 +31,8 @@ def _escalate(
     if quiet is not None and time < quiet:
         unit.outbox.put(claim.work, quiet)
         return
-    after = escalated(incident, steps, time)
-    if after is not incident:
+    after, calls = escalated(incident, steps, time)
+    if calls:
         unit.incidents.save(after)
+    for call in calls:
+        unit.outbox.put(Work(WorkKind.PAGE, incident.id, call=call))

@@ -1,43 +1,29 @@
 """The policies look at an incident, and one of them may propose a mitigation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.runbook.domain.blast_radius import blast_radius
+from services.runbook.consider import Consider
+from services.runbook.domain.blast_radius import Downstream, blast_radius
 from services.runbook.domain.errors import (
     ConditionFailed,
-    PreviewUnavailable,
+    LineageUnavailable,
     RegistryUnavailable,
 )
 from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
-from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import Action, Rules
-from services.runbook.domain.preview import MissingPreview, Preview, predict
-from services.runbook.domain.proposal import (
-    Draft,
-    Proposal,
-    case_of,
-    conclude,
-    draft,
-    guarded,
-    remarks,
-    unhelpful,
-)
+from services.runbook.domain.proposal import Draft, Proposal, Remark, Situation, remarks
 from services.runbook.domain.rollback import Registered
-from services.runbook.domain.smallest_set import recommend, sets_of
 from services.runbook.domain.track_record import (
     EARLIER_INCIDENTS,
     TrackRecord,
     track_record,
 )
-from services.runbook.domain.work import Claim, Work, WorkKind
-from services.runbook.ports import Clock, PolicySource, Previewer, Registry, Store, UnitOfWork
-
-_NO_PREVIEW_OF_ROLLBACKS = MissingPreview(
-    "joint ablation asks the checkpoint that scored the window, not an earlier one"
-)
+from services.runbook.domain.work import Call, Claim, Work, WorkKind
+from services.runbook.ports import Clock, Lineage, PolicySource, Registry, Store, UnitOfWork
 
 
 @dataclass(frozen=True)
@@ -46,8 +32,9 @@ class Propose:
 
     store: Store
     policies: PolicySource
-    previewer: Previewer
+    consider: Consider
     registry: Registry
+    lineage: Lineage
     clock: Clock
     approval_time: timedelta
     """How long a proposal waits for an answer."""
@@ -62,34 +49,28 @@ class Propose:
                 _history(unit, claim.work.incident),
             )
         )
-        finding = await self._consider(incident, around, history) if _waits(incident) else ""
-        time = self.clock.now()
-        await self.store.transact(lambda unit: self._record(unit, claim, finding, time, history))
+        rules = self.policies.current()
+        situation = await self._situation(rules, incident, around, history)
+        finding: Proposal | str = ""
+        observed: Sequence[Proposal] = ()
+        if _waits(incident):
+            finding = await self.consider(rules.deciding, rules.guard_rails, situation)
+            observed = await self._observed(rules, situation)
+        await self.store.transact(
+            lambda unit: self._record(unit, claim, finding, observed, situation)
+        )
 
-    async def _consider(
-        self, incident: Incident, around: Circumstances, history: TrackRecord
-    ) -> Proposal | str:
-        rules, time = self.policies.current(), self.clock.now()
-        registered = await self._registered(rules, incident)
-        try:
-            wanted = draft(rules, incident, around, time, registered=registered, history=history)
-            if isinstance(wanted, str):
-                return wanted
-            if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
-                return conclude(wanted, _NO_PREVIEW_OF_ROLLBACKS)
-            enough = await self._enough(wanted)
-            if isinstance(enough, str):
-                return enough
-            plan, preview = enough
-            # Fewer features than the policy selected may have been decided about before.
-            wanted_or_why = guarded(
-                replace(wanted, plan=plan), rules.guard_rails, incident, around, time
-            )
-            if isinstance(wanted_or_why, str):
-                return wanted_or_why
-            return conclude(wanted_or_why, preview)
-        except ConditionFailed as error:
-            return f"A policy could not be followed: {error}. This needs a person."
+    async def _situation(
+        self, rules: Rules, incident: Incident, around: Circumstances, history: TrackRecord
+    ) -> Situation:
+        return Situation(
+            incident=incident,
+            around=around,
+            time=self.clock.now(),
+            registered=await self._registered(rules, incident),
+            history=history,
+            downstream=await self._downstream(incident),
+        )
 
     async def _registered(self, rules: Rules, incident: Incident) -> Registered | str:
         if not any(policy.action is Action.ROLLBACK for policy in rules.policies):
@@ -99,37 +80,40 @@ class Propose:
         except RegistryUnavailable as error:
             return str(error)
 
-    async def _enough(self, wanted: Draft) -> tuple[Plan, Preview | MissingPreview] | str:
-        """Return the smallest plan that does as well as the best, or why none is worth it."""
-        window, plan = wanted.case.window, wanted.plan
-        sets = sets_of(plan.features)
+    async def _downstream(self, incident: Incident) -> Downstream:
         try:
-            ablations = await self.previewer.ablate(window.name, sets)
-            if any(a.checkpoint_digest != window.checkpoint_digest for a in ablations):
-                raise PreviewUnavailable("attribution holds another checkpoint than the window's")
-            by_set = dict(zip(sets, ablations, strict=True))
-            features, preview = recommend(window.calibration, by_set)
-            if not features:
-                return unhelpful(plan, predict(window.calibration, by_set[plan.features]))
-            return replace(plan, features=features), preview
-        except PreviewUnavailable as error:
-            return plan, MissingPreview(str(error))
+            return Downstream(await self.lineage.downstream(incident.model))
+        except LineageUnavailable as error:
+            return Downstream(None, str(error))
+
+    async def _observed(self, rules: Rules, situation: Situation) -> Sequence[Proposal]:
+        """Return what those would do that only observe and have not said it of this incident."""
+        told = {entry.actor for entry in situation.incident.timeline}
+        found = [
+            await self.consider([observer], rules.guard_rails, situation)
+            for observer in rules.observing
+            if observer.principal not in told
+        ]
+        return [each for each in found if isinstance(each, Proposal)]
 
     def _record(
         self,
         unit: UnitOfWork,
         claim: Claim,
         finding: Proposal | str,
-        time: datetime,
-        history: TrackRecord,
+        observed: Sequence[Proposal],
+        situation: Situation,
     ) -> None:
         unit.outbox.finish(claim)
         found = unit.incidents.get(claim.work.incident)
         if not _waits(found):
             return
-        incident = self._remarked(found, time, history)
+        time = self.clock.now()
+        incident = self._remarked(unit, found, situation, time)
+        for each in observed:
+            incident = incident.noted(time, each.draft.policy.principal, each.observation)
         if isinstance(finding, Proposal):
-            incident = self._proposed(incident, finding, time)
+            incident = self._proposed(incident, finding, situation.downstream, time)
             unit.incidents.save(incident)
             newest = incident.mitigations[-1]
             if newest.state is MitigationState.APPROVED:
@@ -142,22 +126,31 @@ class Propose:
         elif incident is not found:
             unit.incidents.save(incident)
 
-    def _remarked(self, incident: Incident, time: datetime, history: TrackRecord) -> Incident:
+    def _remarked(
+        self, unit: UnitOfWork, incident: Incident, situation: Situation, time: datetime
+    ) -> Incident:
         """Return the incident with what policies have to say and have not said yet."""
-        case = case_of(incident, (), history)
+        case = replace(situation, incident=incident).case
         try:
             said = remarks(self.policies.current(), case) if case else ()
         except ConditionFailed as error:
-            said = [(SERVICE, f"A policy could not be followed: {error}.")]
-        for actor, message in said:
-            if all((e.actor, e.message) != (actor, message) for e in incident.timeline):
-                incident = incident.noted(time, actor, message)
+            said = [Remark(SERVICE, f"A policy could not be followed: {error}.")]
+        told = {(entry.actor, entry.message) for entry in incident.timeline}
+        for remark in said:
+            if (remark.actor, remark.message) in told:
+                continue
+            incident = incident.noted(time, remark.actor, remark.message)
+            if remark.to:
+                call = Call(incident.name, remark.to, remark.message)
+                unit.outbox.put(Work(WorkKind.PAGE, incident.id, call=call))
         return incident
 
-    def _proposed(self, incident: Incident, proposal: Proposal, time: datetime) -> Incident:
+    def _proposed(
+        self, incident: Incident, proposal: Proposal, downstream: Downstream, time: datetime
+    ) -> Incident:
         policy, plan = proposal.draft.policy, proposal.draft.plan
         expire_time = time + self.approval_time
-        radius = blast_radius(plan, incident.comparison)
+        radius = blast_radius(plan, incident.comparison, downstream)
         needed = self.policies.current().guard_rails.required_approvals(radius)
         mitigation = propose(
             mitigation_id=str(len(incident.mitigations) + 1),
@@ -168,6 +161,7 @@ class Propose:
             expire_time=expire_time,
             reason=_grounds(proposal.draft),
             required_approvals=needed,
+            downstream=downstream,
         )
         proposed = incident.with_proposal(mitigation)
         # A policy is one voice: where several are needed, people decide.

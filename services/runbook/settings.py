@@ -45,6 +45,8 @@ class RunbookSettings(ServiceSettings):
     """`whsec_` and base64, shared with the receiver."""
     webhook_kinds: frozenset[MitigationKind] = frozenset()
     """KILL_SWITCH, CHECKPOINT_ROLLBACK or both."""
+    webhook_calls: bool = False
+    """Send whom policies and escalations call to the webhook's receiver."""
     audit_anchor_file: Path | None = None
     """Where the audit's newest hash is appended, on a disk that the database's owner cannot change.
     None: anchors last as long as this process."""
@@ -59,8 +61,11 @@ class RunbookSettings(ServiceSettings):
     def _webhook_is_whole(self) -> Self:
         if (self.webhook_url is None) != (self.webhook_secret is None):
             raise ValueError("webhook_url and webhook_secret go together")
-        if (self.webhook_kinds or self.audit_anchor_webhook) and self.webhook_url is None:
-            raise ValueError("webhook_kinds and audit_anchor_webhook need webhook_url")
+        used = self.webhook_kinds or self.webhook_calls or self.audit_anchor_webhook
+        if used and self.webhook_url is None:
+            raise ValueError(
+                "webhook_kinds, webhook_calls and audit_anchor_webhook need webhook_url"
+            )
         if self.webhook_secret is not None:
             secret_bytes(self.webhook_secret.get_secret_value())
         return self

@@ -16,22 +16,27 @@ from services.runbook.adapters.actuators.mlflow_alias import MlflowAlias
 from services.runbook.adapters.actuators.webhook import Webhook
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.grpc_importances import GrpcImportances
+from services.runbook.adapters.grpc_lineage import GrpcLineage
 from services.runbook.adapters.grpc_previewer import GrpcPreviewer
 from services.runbook.adapters.grpc_watermarks import GrpcWatermarks
 from services.runbook.adapters.no_previewer import NoPreviewer
 from services.runbook.adapters.no_registry import NoRegistry
 from services.runbook.adapters.remote_systems import RemoteSystems
+from services.runbook.adapters.webhook_pager import WebhookPager
 from services.runbook.adapters.worker import WorkTable
+from services.runbook.consider import Consider
 from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.work import WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expose import Expose
 from services.runbook.lapse import Lapse
+from services.runbook.page import Page
 from services.runbook.ports import (
     Actuator,
     Anchors,
     Clock,
     KilledFeatures,
+    Pager,
     PolicySource,
     Previewer,
     Store,
@@ -61,9 +66,10 @@ class Parts:
 
 def bells() -> Mapping[WorkKind, ChangeSignal]:
     """Return what wakes the worker of each kind of work; those of one lane share a bell."""
-    proposing, judging, acting = ChangeSignal(), ChangeSignal(), ChangeSignal()
+    proposing, judging, acting, calling = (ChangeSignal() for _ in range(4))
     return {
         WorkKind.PROPOSE: proposing,
+        WorkKind.PAGE: calling,
         **dict.fromkeys((WorkKind.VERIFY, WorkKind.ESCALATE, WorkKind.LAPSE), judging),
         **dict.fromkeys((WorkKind.APPLY, WorkKind.REVERT, WorkKind.EXPOSE), acting),
     }
@@ -72,8 +78,8 @@ def bells() -> Mapping[WorkKind, ChangeSignal]:
 def lanes(parts: Parts) -> Sequence[WorkTable]:
     """Return who carries out which work.
 
-    A preview may take its time, and so may what later windows say; what an expert decided waits
-    behind neither.
+    A preview may take its time, and so may what later windows say and who is called; what an expert
+    decided waits behind none of them.
     """
     store, policies, clock = parts.store, parts.policies, parts.clock
     metadata = call_metadata(parts.settings)
@@ -91,8 +97,10 @@ def lanes(parts: Parts) -> Sequence[WorkTable]:
         patience=patience,
     )
     importances = GrpcImportances(parts.aggregator, metadata)
+    page = Page(store, _pager(parts), clock, parts.settings.most_attempts)
     return (
         {WorkKind.PROPOSE: _propose(parts)},
+        {WorkKind.PAGE: page},
         {
             WorkKind.VERIFY: Verify(store, policies, importances, clock),
             WorkKind.ESCALATE: Escalate(store, policies, clock),
@@ -114,11 +122,17 @@ def _propose(parts: Parts) -> Propose:
     return Propose(
         store=parts.store,
         policies=parts.policies,
-        previewer=previewer,
+        consider=Consider(previewer),
         registry=parts.remote.registry or NoRegistry(),
+        lineage=GrpcLineage(parts.aggregator, metadata),
         clock=parts.clock,
         approval_time=timedelta(minutes=parts.settings.approval_minutes),
     )
+
+
+def _pager(parts: Parts) -> Pager | None:
+    webhook = parts.remote.webhook
+    return WebhookPager(webhook) if webhook and parts.settings.webhook_calls else None
 
 
 def _kill_switches(parts: Parts) -> DryRun | FlagdSync | Webhook:

@@ -20,6 +20,7 @@ from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_tables import IncidentRow
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.domain.blast_radius import Downstream
 from services.runbook.domain.errors import (
     IncidentNotFound,
     InvalidPageToken,
@@ -34,7 +35,7 @@ from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.surface import Surface
-from services.runbook.domain.work import Claim, Work, WorkKind
+from services.runbook.domain.work import Call, Claim, Work, WorkKind
 from services.runbook.ports import Store, UnitOfWork
 from tests.postgres import PostgresServer
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, MODEL, WALL_TIME, event
@@ -80,6 +81,7 @@ def a_mitigation(mitigation_id: str = "1", incident_id: str = "INC-1") -> Mitiga
         time=WALL_TIME,
         expire_time=WALL_TIME + timedelta(minutes=30),
         reason="policy threshold",
+        downstream=Downstream(None, "lineage is away"),
     )
 
 
@@ -406,6 +408,12 @@ class TestOutbox:
         assert first is not None
         assert second is not None
         assert (first.work, second.work) == (verify, PROPOSE)
+
+    async def test_a_call_is_handed_out_as_it_was_wanted(self, store: Store) -> None:
+        call = Call("incidents/INC-1", "ranking rota", "é: 'now'")
+        await put(store, Work(WorkKind.PAGE, "INC-1", call=call), PROPOSE)
+        wanted = [await claim(store), await claim(store)]
+        assert [each.work.call for each in wanted if each] == [call, None]
 
     async def test_nothing_is_handed_out_before_it_is_due(self, store: Store) -> None:
         await put(store, PROPOSE, due=WALL_TIME + timedelta(seconds=1))

@@ -62,6 +62,7 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         escalated_to=mitigation.escalated_to,
         lease_expire_time=time_message(lease) if lease else None,
         served_percent=mitigation.stage.percent if mitigation.stage else 0,
+        downstream_model_count=mitigation.downstream.models,
     )
 
 

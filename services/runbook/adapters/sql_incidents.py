@@ -17,6 +17,7 @@ from services.runbook.adapters.sql_tables import (
     MitigationRow,
     TimelineRow,
 )
+from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken
 from services.runbook.domain.evidence import Comparison, Window
 from services.runbook.domain.incident import Incident, IncidentState, TimelineEntry
@@ -39,6 +40,7 @@ _PREVIEW = Codec[Preview | MissingPreview](Preview | MissingPreview)
 _CHANGE = Codec[Change](Change)
 _NAMES = Codec[tuple[str, ...]](tuple[str, ...])
 _STAGE = Codec[Stage](Stage)
+_DOWNSTREAM = Codec[Downstream](Downstream)
 
 
 class SqlIncidents:
@@ -187,6 +189,7 @@ class SqlIncidents:
             escalated_to="",
             plan=_PLAN.dump(mitigation.plan),
             preview=_PREVIEW.dump(mitigation.preview),
+            downstream=_DOWNSTREAM.dump(mitigation.downstream),
         )
         row.state = mitigation.state
         row.change = _CHANGE.dump(mitigation.change) if mitigation.change else None
@@ -267,6 +270,7 @@ def _mitigation(row: MitigationRow, histories: Mapping[str, tuple[Transition, ..
         escalated_to=_NAMES.load(row.escalated_to),
         lease_expire_time=row.lease_expire_time,
         stage=_STAGE.load(row.stage) if row.stage else None,
+        downstream=_DOWNSTREAM.load(row.downstream) if row.downstream else NOT_ASKED,
     )
 
 

@@ -10,11 +10,13 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from services.runbook.adapters.sql_codec import Codec
 from services.runbook.adapters.sql_tables import UtcDateTime, WorkRow
 from services.runbook.domain.errors import LeaseLost
-from services.runbook.domain.work import AT_ONCE, Claim, Work, WorkKind
+from services.runbook.domain.work import AT_ONCE, Call, Claim, Work, WorkKind
 
 T = TypeVar("T")
+_CALL = Codec[Call](Call)
 
 
 class SqlOutbox:
@@ -30,7 +32,13 @@ class SqlOutbox:
         if due == AT_ONCE:
             self.asked.add(work.kind)
         self._session.add(
-            WorkRow(kind=work.kind, incident=work.incident, mitigation=work.mitigation, due=due)
+            WorkRow(
+                kind=work.kind,
+                incident=work.incident,
+                mitigation=work.mitigation,
+                call=_CALL.dump(work.call) if work.call else None,
+                due=due,
+            )
         )
 
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
@@ -46,7 +54,8 @@ class SqlOutbox:
         row.attempts += 1
         row.lease_until = until
         self._session.add(row)
-        work = Work(WorkKind(row.kind), row.incident, row.mitigation)
+        call = _CALL.load(row.call) if row.call else None
+        work = Work(WorkKind(row.kind), row.incident, row.mitigation, call)
         return Claim(row.id, work, row.attempts)
 
     def finish(self, claim: Claim) -> None:

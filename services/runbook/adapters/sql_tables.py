@@ -104,9 +104,10 @@ class MitigationRow(SQLModel, table=True):
     verified_calibration: float | None = None
     required_approvals: int = 1
     escalated_to: str = _text()
-    """JSON, as the stage."""
+    """JSON, as the stage and who is downstream."""
     lease_expire_time: datetime | None = _time(nullable=True)
     stage: str | None = _text(nullable=True)
+    downstream: str | None = _text(nullable=True)
 
 
 class TimelineRow(SQLModel, table=True):
@@ -154,6 +155,8 @@ class WorkRow(SQLModel, table=True):
     kind: str
     incident: str
     mitigation: str | None = None
+    call: str | None = _text(nullable=True)
+    """JSON."""
     due: datetime = _time(index=True)
     lease_until: datetime | None = _time(nullable=True)
     attempts: int = 0

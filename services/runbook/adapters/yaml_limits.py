@@ -47,12 +47,17 @@ class QuorumEntry(Section):
     approvers: int = Field(ge=2, le=10)
     features: _Count | None = None
     examples: _Count | None = None
+    models: _Count | None = None
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
-        if self.features is None and self.examples is None:
-            raise ValueError("from which blast radius on? give features, examples or both")
+        if self.features is self.examples is self.models is None:
+            raise ValueError("from which blast radius on? give features, examples or models")
         return self
+
+    def quorum(self) -> Quorum:
+        """Return the quorum."""
+        return Quorum(self.approvers, self.features, self.examples, self.models)
 
 
 class GuardRailsSection(Section):
@@ -76,7 +81,7 @@ class GuardRailsSection(Section):
             most_features_killed_of_model=self.most_features_killed_of_model,
             cool_down=self.cool_down_minutes * _MINUTE,
             daily_budget=self.daily_budget,
-            quorums=tuple(Quorum(q.approvers, q.features, q.examples) for q in self.quorum),
+            quorums=tuple(entry.quorum() for entry in self.quorum),
             freeze_windows=tuple(entry.window() for entry in self.freeze_windows),
         )
 

@@ -1,4 +1,4 @@
-"""What a plan touches, as far as the incident itself tells."""
+"""What a plan touches, as far as the incident and lineage tell."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,41 @@ from services.runbook.domain.plan import MitigationKind, Plan
 
 
 @dataclass(frozen=True)
-class BlastRadius:
-    """How far a mitigation reaches. Models downstream of the one it acts on do not count."""
+class Downstream:
+    """How many other models feel what one model predicts."""
 
-    models: int
+    models: int | None
+    """None: nobody can say."""
+    reason: str = ""
+    """Why not; empty where it is known."""
+
+    def __str__(self) -> str:
+        if self.models is None:
+            return f"models downstream not known: {self.reason}"
+        return f"{self.models} models downstream"
+
+
+NOT_ASKED = Downstream(None, "nobody asked")
+
+
+@dataclass(frozen=True)
+class BlastRadius:
+    """How far a mitigation reaches."""
+
+    models: int | None
+    """The one it acts on and those downstream of it. None: nobody can say, so that it may be any
+    number."""
     features: int
     examples: int
     """Considered in one window: the traffic that feels it."""
 
-    def __str__(self) -> str:
-        return f"{self.models} model, {self.features} features, {self.examples:,} examples a window"
 
-
-def blast_radius(plan: Plan, comparison: Comparison | None) -> BlastRadius:
+def blast_radius(plan: Plan, comparison: Comparison | None, downstream: Downstream) -> BlastRadius:
     """Return what the plan touches. A rollback touches every feature that was compared."""
     compared = comparison.feature_count if comparison else 0
     kills = plan.kind is MitigationKind.KILL_SWITCH
     return BlastRadius(
-        models=1,
+        models=None if downstream.models is None else 1 + downstream.models,
         features=len(plan.features) if kills else compared,
         examples=comparison.anomaly.considered_count if comparison else 0,
     )

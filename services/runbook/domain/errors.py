@@ -95,6 +95,14 @@ class RegistryUnavailable(RunbookError):
     """Nobody can say which checkpoints there are. The text says why."""
 
 
+class LineageUnavailable(RunbookError):
+    """Nobody can say which models are downstream. The text says why."""
+
+
+class PagerUnavailable(RunbookError):
+    """A call could not be made; try again."""
+
+
 class AnchorsUnavailable(RunbookError):
     """The audit's anchors cannot be read or written. The text says why."""
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.work import Call
 
 
 @dataclass(frozen=True)
@@ -17,22 +18,26 @@ class EscalationStep:
     """A person or a rota, as the bots and consoles that watch know it."""
 
 
-def escalated(incident: Incident, steps: Sequence[EscalationStep], time: datetime) -> Incident:
-    """Return the incident with everybody called who is due; itself if nobody is."""
+def escalated(
+    incident: Incident, steps: Sequence[EscalationStep], time: datetime
+) -> tuple[Incident, Sequence[Call]]:
+    """Return the incident with everybody noted who is due, and the calls to them."""
     proposal = incident.under_way
+    calls: list[Call] = []
     if proposal is None or proposal.state is not MitigationState.PROPOSED:
-        return incident
+        return incident, calls
     silence = time - proposal.history[0].time
     for step in steps:
         if step.after > silence or step.to in proposal.escalated_to:
             continue
         minutes = step.after / timedelta(minutes=1)
         proposal = replace(proposal, escalated_to=(*proposal.escalated_to, step.to))
-        message = f"not decided for {minutes:g} minutes: calling {step.to}"
+        message = f"not decided for {minutes:g} minutes: calling {step.to}: {proposal.plan}"
+        calls.append(Call(proposal.name, step.to, message))
         expires = f"{proposal.expire_time:%H:%M} UTC"
         incident = (
             incident.with_mitigation(proposal)
-            .noted(time, SERVICE, f"{message}: {proposal.plan}")
+            .noted(time, SERVICE, message)
             .advised(f"{step.to}: approve or reject: {proposal.plan}. Expires at {expires}.")
         )
-    return incident
+    return incident, calls

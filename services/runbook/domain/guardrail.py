@@ -31,11 +31,18 @@ class Quorum:
     features: int | None = None
     examples: int | None = None
     """Considered in one window."""
+    models: int | None = None
+    """The one it acts on, and those downstream."""
 
     def is_for(self, radius: BlastRadius) -> bool:
-        """Whether the blast radius reaches one of the limits."""
-        return (self.features is not None and radius.features >= self.features) or (
-            self.examples is not None and radius.examples >= self.examples
+        """Whether the blast radius reaches one of the limits; what is not known reaches any."""
+        limits = (
+            (self.features, radius.features),
+            (self.examples, radius.examples),
+            (self.models, radius.models),
+        )
+        return any(
+            limit is not None and (reached is None or reached >= limit) for limit, reached in limits
         )
 
 

@@ -145,7 +145,8 @@ class Incident:
     def with_proposal(self, mitigation: Mitigation) -> "Incident":
         """Return the incident with a newly proposed mitigation."""
         first = mitigation.history[0]
-        message = f"proposed: {mitigation.plan} (preview {mitigation.preview}; {first.reason})"
+        known = f"preview {mitigation.preview}; {mitigation.downstream}; {first.reason}"
+        message = f"proposed: {mitigation.plan} ({known})"
         added = replace(self, mitigations=(*self.mitigations, mitigation))
         return added.noted(first.time, first.actor, message)
 

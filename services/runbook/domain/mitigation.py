@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
 from services.runbook.domain.errors import InvalidTransition
 from services.runbook.domain.plan import Change, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
@@ -131,6 +132,8 @@ class Mitigation:
     """When it lapses unless somebody renews it."""
     stage: Stage | None = None
     """Of its release, while one is under way or is being taken back."""
+    downstream: Downstream = NOT_ASKED
+    """Other models that feel it, as far as was known when it was proposed."""
 
     @property
     def name(self) -> str:
@@ -186,6 +189,7 @@ def propose(
     expire_time: datetime,
     reason: str,
     required_approvals: int = 1,
+    downstream: Downstream = NOT_ASKED,
 ) -> Mitigation:
     """Return a new mitigation, PROPOSED."""
     first = Transition("", MitigationState.PROPOSED, time, proposer, reason)
@@ -196,6 +200,7 @@ def propose(
         expire_time=expire_time,
         history=(first,),
         required_approvals=required_approvals,
+        downstream=downstream,
     )
 
 

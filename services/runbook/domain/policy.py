@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Protocol
 
+from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
 from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.escalation import EscalationStep
@@ -17,6 +18,10 @@ from services.runbook.domain.track_record import TrackRecord
 
 Fields = Mapping[str, frozenset[str]]
 """Variables that a condition may use, and the fields of each; none where it is a value itself."""
+
+UNKNOWN_RADIUS = 1_000_000
+"""Models downstream that conditions see where nobody can say how many there are: the worst is
+assumed."""
 
 Fact = str | int | float | bool
 Facts = Mapping[str, Fact | Mapping[str, Fact] | tuple[str, ...]]
@@ -34,7 +39,7 @@ WHEN_FIELDS: Fields = {
     "calibration": _fields_of(Calibration),
     "comparison": frozenset({"feature_count", "significant_count", "history_count"}),
     "history": _fields_of(TrackRecord),
-    "lineage": frozenset({"blast_radius"}),
+    "lineage": frozenset({"blast_radius", "known"}),
 }
 FEATURES_FIELDS: Fields = {
     **WHEN_FIELDS,
@@ -94,6 +99,7 @@ class Case:
     killed: frozenset[str]
     """Features of the model that are switched off already: their shifts are our own doing."""
     history: TrackRecord = field(default_factory=TrackRecord)
+    downstream: Downstream = NOT_ASKED
 
     @property
     def calibration(self) -> Calibration:
@@ -161,6 +167,11 @@ class Policy:
     """Whom `page` calls."""
 
     @property
+    def decides(self) -> bool:
+        """Whether it may propose anything. Those that only observe stop nobody."""
+        return self.mode is not Mode.OBSERVE
+
+    @property
     def principal(self) -> str:
         """The name under which the policy proposes and, in mode apply, approves."""
         return f"policy:{self.name}"
@@ -190,12 +201,22 @@ class Rules:
     """Everything that is configured about what may be done, and when it has worked."""
 
     policies: tuple[Policy, ...]
-    """The first that would act decides."""
+    """Of those that decide, the first that would act does."""
     guard_rails: GuardRails
     verification: VerificationTerms
     escalation: tuple[EscalationStep, ...] = ()
     """By time."""
     lease: LeaseTerms = field(default_factory=LeaseTerms)
+
+    @property
+    def deciding(self) -> tuple[Policy, ...]:
+        """The policies that may propose, in the order in which they are asked."""
+        return tuple(policy for policy in self.policies if policy.decides)
+
+    @property
+    def observing(self) -> tuple[Policy, ...]:
+        """The policies that say what they would do."""
+        return tuple(policy for policy in self.policies if not policy.decides)
 
 
 def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, ...]]:
@@ -212,9 +233,14 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
             "history_count": comparison.history_count if comparison else 0,
         },
         "history": asdict(case.history),
-        # Nobody tells the runbook of models downstream yet.
-        "lineage": {"blast_radius": 0},
+        "lineage": _lineage_facts(case.downstream),
     }
+
+
+def _lineage_facts(downstream: Downstream) -> Mapping[str, Fact]:
+    models = downstream.models
+    known = models is not None
+    return {"blast_radius": UNKNOWN_RADIUS if models is None else models, "known": known}
 
 
 def shift_facts(shift: FeatureShift, top: float) -> Mapping[str, Fact]:

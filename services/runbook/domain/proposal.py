@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.runbook.domain.blast_radius import Downstream
 from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
 from services.runbook.domain.guardrail import Circumstances, GuardRails
 from services.runbook.domain.incident import Incident
@@ -16,6 +17,49 @@ from services.runbook.domain.track_record import TrackRecord
 
 _DECIDED = frozenset({MitigationState.REJECTED, MitigationState.REVERTED, MitigationState.FAILED})
 _SPEAKING = frozenset({Action.ANNOTATE, Action.PAGE})
+
+
+@dataclass(frozen=True)
+class Situation:
+    """An incident, and what else policies and guard rails look at."""
+
+    incident: Incident
+    around: Circumstances
+    time: datetime
+    registered: Registered | str
+    """The model's checkpoints, or why nobody knows them."""
+    history: TrackRecord
+    downstream: Downstream
+
+    @property
+    def case(self) -> Case | None:
+        """The incident as policies look at it; None if no window was anomalous."""
+        incident = self.incident
+        comparison = incident.comparison
+        window = comparison.anomaly if comparison else next(reversed(incident.anomalies), None)
+        if window is None:
+            return None
+        ours = (plan for plan in self.around.in_force if plan.model == incident.model)
+        return Case(
+            model=incident.model,
+            verdict=incident.verdict,
+            comparison=comparison,
+            window=window,
+            anomalous_windows=len(incident.anomalies),
+            killed=frozenset(feature for plan in ours for feature in plan.features),
+            history=self.history,
+            downstream=self.downstream,
+        )
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a policy has to say about an incident."""
+
+    actor: str
+    message: str
+    to: str = ""
+    """Whom it calls; empty: nobody."""
 
 
 @dataclass(frozen=True)
@@ -41,68 +85,53 @@ class Proposal:
         """Whether the policy may act without an expert. Never without a preview."""
         return self.draft.policy.mode is Mode.APPLY and isinstance(self.preview, Preview)
 
+    @property
+    def observation(self) -> str:
+        """What a policy that only observes says of it."""
+        policy, plan = self.draft.policy, self.draft.plan
+        return f"{policy.name} only observes. It would {plan} (preview {self.preview})."
 
-def draft(
-    rules: Rules,
-    incident: Incident,
-    circumstances: Circumstances,
-    time: datetime,
-    *,
-    registered: Registered | str,
-    history: TrackRecord,
-) -> Draft | str:
+
+def draft(policies: Sequence[Policy], rails: GuardRails, situation: Situation) -> Draft | str:
     """Return what the first policy that would act would do, or why nothing can be proposed.
-
-    `registered`: the model's checkpoints, or why nobody knows them.
 
     Raises:
         ConditionFailed: a policy's condition has no answer on this incident's facts.
     """
-    comparison, verdict = incident.comparison, incident.verdict
-    case = case_of(incident, circumstances.in_force, history)
-    if verdict not in MITIGABLE or case is None:
-        return advice_on(verdict, comparison)
+    incident, case = situation.incident, situation.case
+    if incident.verdict not in MITIGABLE or case is None:
+        return advice_on(incident.verdict, incident.comparison)
     hindrance = ""
-    for policy in rules.policies:
-        wanted = _wanted(policy, case, incident, registered)
+    for policy in policies:
+        wanted = _wanted(policy, case, situation)
         if isinstance(wanted, Draft):
-            return guarded(wanted, rules.guard_rails, incident, circumstances, time)
+            return guarded(wanted, rails, situation)
         hindrance = hindrance or wanted
     if hindrance:
         return f"{hindrance} This needs a person."
-    if verdict is IncidentVerdict.FEATURE_CORRUPTION:
+    if incident.verdict is IncidentVerdict.FEATURE_CORRUPTION:
         return "No policy acts on it. This needs a person."
-    return advice_on(verdict, comparison)
+    return advice_on(incident.verdict, incident.comparison)
 
 
-def case_of(incident: Incident, in_force: Sequence[Plan], history: TrackRecord) -> Case | None:
-    """Return the incident as policies look at it; None if no window was anomalous."""
-    comparison = incident.comparison
-    window = comparison.anomaly if comparison else next(reversed(incident.anomalies), None)
-    if window is None:
-        return None
-    ours = (plan for plan in in_force if plan.model == incident.model)
-    killed = frozenset(feature for plan in ours for feature in plan.features)
-    count = len(incident.anomalies)
-    return Case(incident.model, incident.verdict, comparison, window, count, killed, history)
-
-
-def remarks(rules: Rules, case: Case) -> Sequence[tuple[str, str]]:
-    """Return who has something to say about the case, and what. Raises ConditionFailed."""
+def remarks(rules: Rules, case: Case) -> Sequence[Remark]:
+    """Return what policies have to say about the case. Raises ConditionFailed."""
     speakers = (policy for policy in rules.policies if policy.action in _SPEAKING)
-    return [(policy.principal, _said(policy)) for policy in speakers if policy.has_a_say(case)]
+    return [_remark(policy) for policy in speakers if policy.has_a_say(case)]
 
 
-def _said(policy: Policy) -> str:
-    return f"calling {policy.to}: {policy.note}" if policy.to else policy.note
+def _remark(policy: Policy) -> Remark:
+    said = f"calling {policy.to}: {policy.note}" if policy.to else policy.note
+    if not policy.decides:
+        return Remark(policy.principal, f"{policy.name} only observes. It would say: {said}")
+    return Remark(policy.principal, said, policy.to)
 
 
-def _wanted(
-    policy: Policy, case: Case, incident: Incident, registered: Registered | str
-) -> Draft | str:
+def _wanted(policy: Policy, case: Case, situation: Situation) -> Draft | str:
     """Return what the policy would do, or what hinders it; empty if it would do nothing."""
+    incident = situation.incident
     if policy.action is Action.ROLLBACK and policy.has_a_say(case):
-        return _back(policy, case, incident, registered)
+        return _back(policy, case, incident, situation.registered)
     choice = policy.select(case)
     if not choice.features:
         return ""
@@ -142,8 +171,6 @@ def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
     policy, plan = draft.policy, draft.plan
     if not policy.accepts(draft.case, plan.features, preview):
         return unhelpful(plan, preview)
-    if policy.mode is Mode.OBSERVE:
-        return f"{policy.name} only observes. It would {plan} (preview {preview})."
     return Proposal(draft, preview)
 
 
@@ -152,21 +179,16 @@ def unhelpful(plan: Plan, preview: Preview | MissingPreview) -> str:
     return f"To {plan} would not help enough (preview {preview}). This needs a person."
 
 
-def guarded(
-    wanted: Draft,
-    rails: GuardRails,
-    incident: Incident,
-    circumstances: Circumstances,
-    time: datetime,
-) -> Draft | str:
+def guarded(wanted: Draft, rails: GuardRails, situation: Situation) -> Draft | str:
     """Return what is left of a draft within the guard rails, or why nothing is."""
+    incident = situation.incident
     kills = wanted.plan.kind is MitigationKind.KILL_SWITCH
     features = wanted.plan.features
     protected = rails.protected(incident.model, features)
     plan = replace(wanted.plan, features=tuple(f for f in features if f not in protected))
     if kills and not plan.features:
         return f"{', '.join(protected)} must never be switched off. This needs a person."
-    if refusal := rails.refusal(plan, circumstances, time):
+    if refusal := rails.refusal(plan, situation.around, situation.time):
         return f"{wanted.policy.name} would {plan}, but {refusal}. This needs a person."
     for earlier in incident.mitigations:
         if earlier.plan.hash == plan.hash and earlier.state in _DECIDED:

@@ -1,5 +1,6 @@
 """What the outbox holds: effects that a transaction wants and that a worker carries out."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,10 +23,29 @@ class WorkKind(StrEnum):
     """Call somebody about an incident's proposal."""
     LAPSE = "LAPSE"
     """See to the leases of an incident's mitigations."""
+    PAGE = "PAGE"
+    """Tell somebody outside that they are called."""
 
 
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """When work is due that waits for nothing: not even for a clock that is set back."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Somebody is called."""
+
+    subject: str
+    """Resource name of the incident or mitigation."""
+    to: str
+    """A person or a rota."""
+    message: str
+
+    @property
+    def key(self) -> str:
+        """Names this call; the same one, made again, has the same key."""
+        digest = hashlib.sha256(f"{self.to}\n{self.message}".encode()).hexdigest()
+        return f"{self.subject}/calls/{digest[:16]}"
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,8 @@ class Work:
     kind: WorkKind
     incident: str
     mitigation: str | None = None
+    call: Call | None = None
+    """To make, of PAGE."""
 
 
 @dataclass(frozen=True)

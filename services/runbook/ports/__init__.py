@@ -1,6 +1,12 @@
 """What the use cases need from outside."""
 
-from services.runbook.ports.evidence import ImportanceSource, Previewer, ShiftFeed, Watermarks
+from services.runbook.ports.evidence import (
+    ImportanceSource,
+    Lineage,
+    Previewer,
+    ShiftFeed,
+    Watermarks,
+)
 from services.runbook.ports.rules import Conditions, PolicySource, RuleReader
 from services.runbook.ports.store import (
     Audit,
@@ -18,6 +24,7 @@ from services.runbook.ports.systems import (
     Anchors,
     Clock,
     KilledFeatures,
+    Pager,
     Registry,
     Releases,
     Timeline,
@@ -34,7 +41,9 @@ __all__ = [
     "ImportanceSource",
     "Incidents",
     "KilledFeatures",
+    "Lineage",
     "Outbox",
+    "Pager",
     "PolicySource",
     "Previewer",
     "Registry",

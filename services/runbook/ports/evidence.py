@@ -43,3 +43,13 @@ class Previewer(Protocol):
 
         Changes nothing. Raises PreviewUnavailable, which says why.
         """
+
+
+class Lineage(Protocol):
+    """Who feels what a model predicts."""
+
+    async def downstream(self, model: str) -> int:
+        """Return how many other models are downstream of the model.
+
+        Changes nothing. Raises LineageUnavailable, which says why.
+        """

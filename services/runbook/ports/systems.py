@@ -9,6 +9,7 @@ from services.runbook.domain.happening import Happening
 from services.runbook.domain.kill_switch import Kill
 from services.runbook.domain.plan import Change, Plan, Settings
 from services.runbook.domain.rollback import Registered
+from services.runbook.domain.work import Call
 
 
 class Actuator(Protocol):
@@ -109,6 +110,17 @@ class Timeline(Protocol):
 
     async def record(self, happening: Happening) -> None:
         """Tell of a happening, once by its id. Raises TimelineUnavailable: tell it again."""
+
+
+class Pager(Protocol):
+    """Reaches people outside."""
+
+    async def page(self, call: Call, model: str) -> None:
+        """Make a call about an incident of the model; once, by the call's key.
+
+        Raises:
+            PagerUnavailable: it may or may not have been made: try again.
+        """
 
 
 class Clock(Protocol):

@@ -225,6 +225,7 @@ class Mitigation(google.protobuf.message.Message):
     ESCALATED_TO_FIELD_NUMBER: builtins.int
     LEASE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     SERVED_PERCENT_FIELD_NUMBER: builtins.int
+    DOWNSTREAM_MODEL_COUNT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}/mitigations/{mitigation}"""
     kind: Global___MitigationKind.ValueType
@@ -247,6 +248,10 @@ class Mitigation(google.protobuf.message.Message):
     """Distinct approvers that its blast radius takes."""
     served_percent: builtins.int
     """Percent of traffic that the features are served to again while it is RELEASING."""
+    downstream_model_count: builtins.int
+    """Other models that feel what the model predicts, as lineage had it when this was proposed.
+    Absent: nobody could say, and the timeline says why.
+    """
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Of a kill-switch."""
@@ -297,9 +302,11 @@ class Mitigation(google.protobuf.message.Message):
         escalated_to: collections.abc.Iterable[builtins.str] | None = ...,
         lease_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         served_percent: builtins.int = ...,
+        downstream_model_count: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["apply_time", b"apply_time", "create_time", b"create_time", "expire_time", b"expire_time", "lease_expire_time", b"lease_expire_time", "preview", b"preview"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "checkpoint", b"checkpoint", "create_time", b"create_time", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "replaced_checkpoint", b"replaced_checkpoint", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_downstream_model_count", b"_downstream_model_count", "apply_time", b"apply_time", "create_time", b"create_time", "downstream_model_count", b"downstream_model_count", "expire_time", b"expire_time", "lease_expire_time", b"lease_expire_time", "preview", b"preview"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_downstream_model_count", b"_downstream_model_count", "apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "checkpoint", b"checkpoint", "create_time", b"create_time", "downstream_model_count", b"downstream_model_count", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "replaced_checkpoint", b"replaced_checkpoint", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_downstream_model_count", b"_downstream_model_count"]) -> typing.Literal["downstream_model_count"] | None: ...
 
 Global___Mitigation: typing_extensions.TypeAlias = Mitigation
 

@@ -16,9 +16,15 @@ from services.runbook.adapters.no_registry import NoRegistry
 from services.runbook.adapters.worker import Worker, WorkTable
 from services.runbook.approve import Approve
 from services.runbook.claim_surface import ClaimSurface
+from services.runbook.consider import Consider
 from services.runbook.domain.approval import Answer, Expert, Recall, Wish
 from services.runbook.domain.conclusion import VerificationTerms
-from services.runbook.domain.errors import ImportancesUnavailable, PreviewUnavailable
+from services.runbook.domain.errors import (
+    ImportancesUnavailable,
+    LineageUnavailable,
+    PagerUnavailable,
+    PreviewUnavailable,
+)
 from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import (
     Calibration,
@@ -46,12 +52,13 @@ from services.runbook.domain.policy import (
     Threshold,
 )
 from services.runbook.domain.preview import JointAblation
-from services.runbook.domain.work import WorkKind
+from services.runbook.domain.work import Call, WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
 from services.runbook.expose import Expose
 from services.runbook.lapse import Lapse
 from services.runbook.open import Open
+from services.runbook.page import Page
 from services.runbook.pause import SetPause
 from services.runbook.ports import Actuator, Registry, Releases, Store
 from services.runbook.propose import Propose
@@ -266,6 +273,34 @@ class KnownImportances:
         return {} if self.missing else {f: self.gfis.get(f, 0.0) for f in features}
 
 
+@dataclass
+class KnownLineage:
+    """Models downstream of any model."""
+
+    models: int = 0
+    missing: str = ""
+
+    async def downstream(self, model: str) -> int:
+        """Answer as recorded."""
+        if self.missing:
+            raise LineageUnavailable(self.missing)
+        return self.models
+
+
+@dataclass
+class KnownPager:
+    """Remembers who was called; fails as told."""
+
+    calls: list[Call] = field(default_factory=list)
+    failures: list[PagerUnavailable] = field(default_factory=list)
+
+    async def page(self, call: Call, model: str) -> None:
+        """Take the call."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.calls.append(call)
+
+
 class KillSwitches(Actuator, Releases, Protocol):
     """An actuator that can also serve features again by stages."""
 
@@ -323,6 +358,8 @@ class Runbook:
         self.watermarks = KnownWatermarks()
         self.importances = KnownImportances()
         self.registry: Registry = NoRegistry()
+        self.lineage = KnownLineage()
+        self.pager = KnownPager()
         self.open = Open(self.store, self.clock)
         self.approve = Approve(self.store, self.rules, self.clock)
         self.reject = Reject(self.store, self.clock)
@@ -351,8 +388,9 @@ class Runbook:
         propose = Propose(
             store=self.store,
             policies=self.rules,
-            previewer=self.previews,
+            consider=Consider(self.previews),
             registry=self.registry,
+            lineage=self.lineage,
             clock=self.clock,
             approval_time=timedelta(minutes=30),
         )
@@ -365,6 +403,7 @@ class Runbook:
             WorkKind.VERIFY: Verify(self.store, self.rules, self.importances, self.clock),
             WorkKind.ESCALATE: Escalate(self.store, self.rules, self.clock),
             WorkKind.LAPSE: Lapse(self.store, self.rules, self.clock),
+            WorkKind.PAGE: Page(self.store, self.pager, self.clock, 3),
         }
         return Worker(self.store, self.clock, self.changes, table, timedelta(seconds=30))
 

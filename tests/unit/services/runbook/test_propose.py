@@ -100,10 +100,53 @@ async def test_a_missing_preview_says_why_and_leaves_the_decision_to_the_expert(
     assert mitigation.preview == MissingPreview("the aggregator kept no examples of the window")
 
 
-async def test_observing_proposes_nothing() -> None:
+def said_by(incident: Incident, actor: str) -> list[str]:
+    return [entry.message for entry in incident.timeline if entry.actor == actor]
+
+
+async def test_observing_proposes_nothing_and_says_what_it_would_do() -> None:
     incident = await after_one_anomaly(Runbook(), rules(policy(Mode.OBSERVE)))
     assert not incident.mitigations
-    assert "threshold only observes. It would switch off user_embedding" in incident.advice
+    assert incident.advice == "No policy acts on it. This needs a person."
+    (said,) = said_by(incident, "policy:threshold")
+    assert said.startswith(
+        "threshold only observes. It would switch off user_embedding (preview 1.0"
+    )
+
+
+async def test_those_who_observe_stop_nobody_wherever_they_stand() -> None:
+    shifts = [shift("user_embedding", 1, 1.0), shift("genres", 2, 0.9)]
+    watching = [
+        replace(policy(Mode.OBSERVE, features=f"shift.rank == {rank}"), name=f"watching-{rank}")
+        for rank in (1, 2)
+    ]
+    incidents = []
+    for order in ((*watching, policy()), (policy(), *watching), (policy(),)):
+        runbook = Runbook()
+        runbook.rules.rules = rules(*order)
+        await runbook.see(event(1, BROKEN, shifts=shifts))
+        incidents.append(await runbook.incident())
+    assert len({incident.mitigations for incident in incidents}) == 1
+    for incident in incidents[:2]:
+        (first,) = said_by(incident, "policy:watching-1")
+        (second,) = said_by(incident, "policy:watching-2")
+        assert "would switch off user_embedding" in first
+        assert "would switch off genres" in second
+
+
+async def test_an_observation_is_made_once_an_incident() -> None:
+    runbook = Runbook()
+    runbook.rules.rules = rules(policy(Mode.OBSERVE))
+    await runbook.see(event(1, BROKEN), event(2, 1.4), event(3, 1.5))
+    assert len(said_by(await runbook.incident(), "policy:threshold")) == 1
+
+
+async def test_an_observer_that_cannot_be_followed_stops_nobody() -> None:
+    runbook = Runbook()
+    broken = replace(policy(Mode.OBSERVE, when="[1][anomalous_windows] == 1"), name="broken")
+    incident = await after_one_anomaly(runbook, rules(broken, policy()))
+    assert len(incident.mitigations) == 1
+    assert said_by(incident, "policy:broken") == []
 
 
 async def test_applying_needs_nobody() -> None:
@@ -132,7 +175,8 @@ async def test_applying_without_a_preview_needs_an_expert() -> None:
 async def test_no_policy_crosses_a_guard_rail(rails: GuardRails, why: str, mode: Mode) -> None:
     incident = await after_one_anomaly(Runbook(), rules(policy(mode), guard_rails=rails))
     assert not incident.mitigations
-    assert why in incident.advice
+    assert (why in incident.advice) is (mode is not Mode.OBSERVE)
+    assert said_by(incident, "policy:threshold") == []
 
 
 async def test_too_many_features_need_a_person() -> None:
@@ -232,7 +276,8 @@ async def test_a_learned_policy_proposes_and_says_what_weighed_most(mode: Mode) 
     incident = await after_one_anomaly(runbook, rules(learned))
     if mode is Mode.OBSERVE:
         assert incident.mitigations == ()
-        assert "learned only observes. It would switch off user_embedding" in incident.advice
+        (said,) = said_by(incident, "policy:learned")
+        assert "learned only observes. It would switch off user_embedding" in said
         return
     (mitigation,) = incident.mitigations
     assert mitigation.state is MitigationState.PROPOSED

@@ -83,6 +83,27 @@ async def test_an_observer_says_what_it_would_do_and_a_bad_preview_stops_it() ->
     assert "would not help enough" in stopped.would
 
 
+async def test_of_several_those_that_decide_go_first_and_observers_are_told_otherwise() -> None:
+    runbook = await a_day()
+    entries = [
+        json.loads(text(name="watching", mode="observe"))["policies"][0],
+        json.loads(text(when="calibration.ratio > 9.0"))["policies"][0],
+    ]
+    both = json.dumps({"policies": entries})
+    assert (await replayed(runbook, both))[1].would.startswith("watching only observes.")
+    entries[1]["when"] = "true"
+    both = json.dumps({"policies": entries})
+    assert (await replayed(runbook, both))[1].would == "propose: switch off user_embedding"
+
+
+async def test_who_was_downstream_then_counts_now() -> None:
+    runbook = Runbook()
+    runbook.lineage.models = 4
+    await runbook.see(event(1, BROKEN))
+    (found,) = await replayed(runbook, text(when="lineage.known && lineage.blast_radius == 4"))
+    assert found.draft is not None
+
+
 async def test_applying_needs_the_preview_that_was_made() -> None:
     features = 'shift.feature in ["zip", "user_embedding"]'
     unseen, seen = await replayed(await a_day(), text(mode="apply", features=features))

@@ -144,15 +144,6 @@ async def test_a_policy_that_cannot_go_back_leaves_it_to_the_next() -> None:
     assert (await runbook.mitigation()).plan.features == ("user_embedding",)
 
 
-async def test_a_page_calls_whom_it_names() -> None:
-    called = replace(back(action=Action.PAGE, note="calibration is out"), to="ranking rota")
-    runbook = a_runbook(None, called, policy())
-    await runbook.see(event(1, BROKEN))
-    incident = await runbook.incident()
-    assert "calling ranking rota: calibration is out" in [e.message for e in incident.timeline]
-    assert len(incident.mitigations) == 1
-
-
 async def test_an_annotation_is_made_once_and_decides_nothing() -> None:
     said = back(action=Action.ANNOTATE, note="ask the pipeline's owners")
     runbook = a_runbook(None, said, policy())

@@ -38,6 +38,8 @@ def test_what_callers_can_cause_has_a_status() -> None:
         errors.PreviewUnavailable,
         errors.RegistryUnavailable,
         errors.ImportancesUnavailable,
+        errors.LineageUnavailable,
+        errors.PagerUnavailable,
         errors.ActuatorConflict,
         errors.ActuatorRefused,
         errors.ActuatorUnavailable,

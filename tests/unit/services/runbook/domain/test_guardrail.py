@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.runbook.domain.blast_radius import BlastRadius, blast_radius
+from services.runbook.domain.blast_radius import NOT_ASKED, BlastRadius, Downstream, blast_radius
 from services.runbook.domain.guardrail import (
     Begun,
     Circumstances,
@@ -112,6 +112,6 @@ def test_the_quorum_follows_the_blast_radius(features: int, examples: int, appro
 
 def test_the_blast_radius_of_a_rollback_is_the_whole_model() -> None:
     kill, rollback = plan("a", "b"), Plan("INC-1", MODEL, MitigationKind.CHECKPOINT_ROLLBACK, ())
-    assert blast_radius(kill, comparison(1)) == BlastRadius(1, 2, 2000)
-    assert blast_radius(rollback, comparison(1)) == BlastRadius(1, 150, 2000)
-    assert blast_radius(kill, None) == BlastRadius(1, 2, 0)
+    assert blast_radius(kill, comparison(1), Downstream(0)) == BlastRadius(1, 2, 2000)
+    assert blast_radius(rollback, comparison(1), Downstream(4)) == BlastRadius(5, 150, 2000)
+    assert blast_radius(kill, None, NOT_ASKED) == BlastRadius(None, 2, 0)

@@ -1,0 +1,70 @@
+"""What policies want to do about an incident, and what it would bring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
+from services.runbook.domain.guardrail import GuardRails
+from services.runbook.domain.plan import MitigationKind, Plan
+from services.runbook.domain.policy import Policy
+from services.runbook.domain.preview import MissingPreview, Preview, predict
+from services.runbook.domain.proposal import (
+    Draft,
+    Proposal,
+    Situation,
+    conclude,
+    draft,
+    guarded,
+    unhelpful,
+)
+from services.runbook.domain.smallest_set import recommend, sets_of
+from services.runbook.ports import Previewer
+
+_NO_PREVIEW_OF_ROLLBACKS = MissingPreview(
+    "joint ablation asks the checkpoint that scored the window, not an earlier one"
+)
+
+
+@dataclass(frozen=True)
+class Consider:
+    """Asks policies one after the other, and the model about what the first one wants."""
+
+    previewer: Previewer
+
+    async def __call__(
+        self, policies: Sequence[Policy], rails: GuardRails, situation: Situation
+    ) -> Proposal | str:
+        """Return what they would do, or why it is nothing."""
+        try:
+            wanted = draft(policies, rails, situation)
+            if isinstance(wanted, str):
+                return wanted
+            if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
+                return conclude(wanted, _NO_PREVIEW_OF_ROLLBACKS)
+            enough = await self._enough(wanted)
+            if isinstance(enough, str):
+                return enough
+            plan, preview = enough
+            # Fewer features than the policy selected may have been decided about before.
+            wanted_or_why = guarded(replace(wanted, plan=plan), rails, situation)
+            if isinstance(wanted_or_why, str):
+                return wanted_or_why
+            return conclude(wanted_or_why, preview)
+        except ConditionFailed as error:
+            return f"A policy could not be followed: {error}. This needs a person."
+
+    async def _enough(self, wanted: Draft) -> tuple[Plan, Preview | MissingPreview] | str:
+        """Return the smallest plan that does as well as the best, or why none is worth it."""
+        window, plan = wanted.case.window, wanted.plan
+        sets = sets_of(plan.features)
+        try:
+            ablations = await self.previewer.ablate(window.name, sets)
+            if any(a.checkpoint_digest != window.checkpoint_digest for a in ablations):
+                raise PreviewUnavailable("attribution holds another checkpoint than the window's")
+            by_set = dict(zip(sets, ablations, strict=True))
+            features, preview = recommend(window.calibration, by_set)
+            if not features:
+                return unhelpful(plan, predict(window.calibration, by_set[plan.features]))
+            return replace(plan, features=features), preview
+        except PreviewUnavailable as error:
+            return plan, MissingPreview(str(error))

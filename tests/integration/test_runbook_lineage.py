@@ -1,0 +1,82 @@
+"""What the runbook asks of lineage, on real gRPC."""
+# ruff: noqa: N802 - the names are the contract's
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from aftershock.v1.lineage_pb2 import AffectedModel
+from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, GetBlastRadiusResponse
+from aftershock.v1.lineage_service_pb2_grpc import (
+    LineageServiceServicer,
+    add_LineageServiceServicer_to_server,
+)
+from services.runbook.adapters.grpc_lineage import GrpcLineage
+from services.runbook.domain.errors import LineageUnavailable
+from tests.unit.services.runbook.builders import MODEL
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class KnownGraph(LineageServiceServicer):
+    """Answers as told."""
+
+    models: list[str] = field(default_factory=list)
+    untold: int = 0
+    failure: grpc.StatusCode | None = None
+    asked: list[GetBlastRadiusRequest] = field(default_factory=list)
+
+    async def GetBlastRadius(
+        self, request: GetBlastRadiusRequest, context: _Context
+    ) -> GetBlastRadiusResponse:
+        self.asked.append(request)
+        if self.failure is not None:
+            await context.abort(self.failure, "no such node")
+        models = [AffectedModel(model=model) for model in self.models]
+        return GetBlastRadiusResponse(models=models, model_count=len(models) + self.untold)
+
+
+@pytest.fixture
+def graph() -> KnownGraph:
+    return KnownGraph()  # type: ignore[abstract]
+
+
+@pytest.fixture
+async def channel(graph: KnownGraph) -> AsyncIterator[grpc.aio.Channel]:
+    server = grpc.aio.server()
+    add_LineageServiceServicer_to_server(graph, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as opened:
+        yield opened
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("models", "untold", "downstream"),
+    [([MODEL], 0, 0), ([MODEL, "models/a", "models/b"], 0, 2), ([], 0, 0), ([MODEL], 30, 30)],
+)
+async def test_the_model_itself_is_not_downstream(
+    channel: grpc.aio.Channel, graph: KnownGraph, models: list[str], untold: int, downstream: int
+) -> None:
+    graph.models, graph.untold = models, untold
+    assert await GrpcLineage(channel, ()).downstream(MODEL) == downstream
+    assert list(graph.asked[0].nodes) == ["model:ads_ctr"]
+
+
+async def test_a_model_that_lineage_does_not_know_may_have_any_number(
+    channel: grpc.aio.Channel, graph: KnownGraph
+) -> None:
+    graph.failure = grpc.StatusCode.NOT_FOUND
+    with pytest.raises(LineageUnavailable, match="NOT_FOUND: no such node"):
+        await GrpcLineage(channel, ()).downstream(MODEL)
+
+
+async def test_an_aggregator_that_is_away() -> None:
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
+        with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
+            await GrpcLineage(nowhere, ()).downstream(MODEL)

@@ -1,0 +1,79 @@
+"""Models downstream: recorded with a proposal, asked by conditions, counted by quorums."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.runbook.domain.blast_radius import Downstream
+from services.runbook.domain.guardrail import Quorum
+from services.runbook.domain.mitigation import MitigationState
+from services.runbook.domain.policy import UNKNOWN_RADIUS
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    EXPERT,
+    UNHURRIED,
+    Runbook,
+    event,
+    policy,
+    rules,
+)
+
+QUORUM = replace(UNHURRIED, quorums=(Quorum(2, models=3),))
+
+
+def a_runbook(models: int | None) -> Runbook:
+    runbook = Runbook()
+    if models is None:
+        runbook.lineage.missing = "lineage says UNAVAILABLE: try again"
+    else:
+        runbook.lineage.models = models
+    return runbook
+
+
+async def test_it_is_recorded_and_said() -> None:
+    runbook = a_runbook(4)
+    await runbook.see(event(1, BROKEN))
+    assert (await runbook.mitigation()).downstream == Downstream(4)
+    assert "; 4 models downstream; " in (await runbook.incident()).timeline[-1].message
+
+
+@pytest.mark.parametrize(("models", "needed"), [(0, 1), (1, 1), (2, 2), (None, 2)])
+async def test_a_quorum_counts_the_model_and_those_downstream(
+    models: int | None, needed: int
+) -> None:
+    runbook = a_runbook(models)
+    runbook.rules.rules = rules(guard_rails=QUORUM)
+    await runbook.see(event(1, BROKEN))
+    assert (await runbook.mitigation()).required_approvals == needed
+    # Asked when it was proposed: an outage at the moment of the click changes nothing.
+    runbook.lineage.missing = "lineage says UNAVAILABLE"
+    approved = await runbook.say_yes(EXPERT)
+    expected = MitigationState.APPROVED if needed == 1 else MitigationState.PROPOSED
+    assert approved.state is expected
+
+
+async def test_who_cannot_be_asked_is_said_why() -> None:
+    runbook = a_runbook(None)
+    await runbook.see(event(1, BROKEN))
+    assert (await runbook.mitigation()).downstream.models is None
+    told = "models downstream not known: lineage says UNAVAILABLE: try again"
+    assert told in (await runbook.incident()).timeline[-1].message
+
+
+@pytest.mark.parametrize(
+    ("models", "when", "acts"),
+    [
+        (2, "lineage.blast_radius == 2 && lineage.known", True),
+        (2, "lineage.blast_radius < 2", False),
+        (0, "lineage.blast_radius == 0 && lineage.known", True),
+        (None, "lineage.blast_radius < 1000", False),
+        (None, f"lineage.blast_radius == {UNKNOWN_RADIUS} && !lineage.known", True),
+    ],
+)
+async def test_conditions_take_what_is_not_known_for_the_worst(
+    models: int | None, when: str, acts: bool
+) -> None:
+    runbook = a_runbook(models)
+    runbook.rules.rules = rules(policy(when=when))
+    await runbook.see(event(1, BROKEN))
+    assert bool((await runbook.incident()).mitigations) is acts
