@@ -40,6 +40,7 @@ def test_what_callers_can_cause_has_a_status() -> None:
         errors.ImportancesUnavailable,
         errors.LineageUnavailable,
         errors.PagerUnavailable,
+        errors.TimelineUnavailable,
         errors.ActuatorConflict,
         errors.ActuatorRefused,
         errors.ActuatorUnavailable,
