@@ -75,7 +75,9 @@ class Analyse:
         )
         examined = _Examined(labelled, graph, candidates, excluded, audit.seed)
         varied = _varied(report, examined, parameters)
-        return assessed(self._with_thresholds(varied, parameters), model_count=None)
+        return _with_neighbourhood(
+            assessed(self._with_thresholds(varied, parameters), model_count=None), graph
+        )
 
     def _read(self, audit: Audit) -> tuple[LabelledRows | None, CooccurrenceGraph]:
         file, min_overlaps = audit.snapshot, audit.parameters.min_overlaps
@@ -127,6 +129,15 @@ def _measures(
     return possible, notes
 
 
+def _with_neighbourhood(report: AuditReport, graph: CooccurrenceGraph) -> AuditReport:
+    """Return the report with what the worst finding meets."""
+    if not report.findings:
+        return report
+    worst = report.findings[0]
+    edges = findings.neighbourhood(graph, worst)
+    return replace(report, neighbourhood=tuple(edges), neighbourhood_label=worst.label)
+
+
 def _varied(report: AuditReport, examined: _Examined, parameters: AuditParameters) -> AuditReport:
     """Return the report with the paper's variations of the first candidates."""
     graph, excluded = examined.graph, examined.excluded
@@ -138,13 +149,11 @@ def _varied(report: AuditReport, examined: _Examined, parameters: AuditParameter
         for candidate in first
         if parameters.sweep
     ]
-    drawn = [findings.neighbourhood(graph, candidate.subset) for candidate in first[:1]]
     return replace(
         report,
         overlaps=variations.overlaps(graph.names, [candidate.subset for candidate in first]),
         sweeps=tuple(sweeps),
         larger_sets=tuple(sets),
-        neighbourhood=tuple(edge for edges in drawn for edge in edges),
         notes=(*report.notes, *notes),
     )
 

@@ -43,6 +43,7 @@ class BaseClient:
         attribution: str | None = None,
         aggregator: str | None = None,
         runbook: str | None = None,
+        audit: str | None = None,
         token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
@@ -54,6 +55,7 @@ class BaseClient:
             attribution: where that service is, if on its own (AFTERSHOCK_ATTRIBUTION_ADDRESS).
             aggregator: likewise (AFTERSHOCK_AGGREGATOR_ADDRESS).
             runbook: likewise (AFTERSHOCK_RUNBOOK_ADDRESS).
+            audit: likewise (AFTERSHOCK_AUDIT_ADDRESS).
             token: says who is calling (AFTERSHOCK_TOKEN).
             timeout: seconds that a call may take, with its retries.
         """
@@ -61,6 +63,7 @@ class BaseClient:
             Service.ATTRIBUTION: attribution,
             Service.AGGREGATOR: aggregator,
             Service.RUNBOOK: runbook,
+            Service.AUDIT: audit,
         }
         environment = Environment.read()
         self._environment = replace(environment, token=token or environment.token)

@@ -17,6 +17,7 @@ class Service(StrEnum):
     ATTRIBUTION = "attribution"
     AGGREGATOR = "aggregator"
     RUNBOOK = "runbook"
+    AUDIT = "audit"
 
     @property
     def variable(self) -> str:

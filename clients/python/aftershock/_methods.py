@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from aftershock._environment import Service
 from aftershock.v1 import aggregator_service_pb2 as aggregator
 from aftershock.v1 import attribution_service_pb2 as attribution
+from aftershock.v1 import audit_service_pb2 as audit
 from aftershock.v1 import lineage_service_pb2 as lineage
 from aftershock.v1 import runbook_service_pb2 as runbook
 
@@ -202,3 +203,10 @@ LIST_EVENTS = Method(
     lineage.ListEventsResponse,
     interface=_LINEAGE,
 )
+START_AUDIT = Method(Service.AUDIT, "StartAudit", audit.StartAuditRequest, audit.StartAuditResponse)
+GET_AUDIT = Method(Service.AUDIT, "GetAudit", audit.GetAuditRequest, audit.GetAuditResponse)
+LIST_AUDITS = Method(Service.AUDIT, "ListAudits", audit.ListAuditsRequest, audit.ListAuditsResponse)
+CANCEL_AUDIT = Method(
+    Service.AUDIT, "CancelAudit", audit.CancelAuditRequest, audit.CancelAuditResponse
+)
+DIFF_AUDITS = Method(Service.AUDIT, "DiffAudits", audit.DiffAuditsRequest, audit.DiffAuditsResponse)

@@ -14,6 +14,7 @@ from typing import Self
 
 from aftershock._aggregator_aio import AioAggregatorClient
 from aftershock._attribution_aio import AioAttributionClient
+from aftershock._audit_aio import AioAuditClient
 from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT
 from aftershock._lineage_aio import AioLineageClient
 from aftershock._log import ExampleLog as BlockingLog
@@ -56,7 +57,9 @@ class ExampleLog:
         await asyncio.to_thread(self._log.__exit__, kind, error, traceback)
 
 
-class Client(AioAttributionClient, AioAggregatorClient, AioLineageClient, AioRunbookClient):
+class Client(
+    AioAttributionClient, AioAggregatorClient, AioLineageClient, AioRunbookClient, AioAuditClient
+):
     """Talks to Aftershock from an event loop. Its operations are those of aftershock.Client."""
 
     def examples(

@@ -36,6 +36,7 @@ def report_message(report: AuditReport) -> pb.AuditReport:
             pb.CooccurrenceEdge(label=edge.label, other=edge.other, rows=edge.rows)
             for edge in report.neighbourhood
         ],
+        neighbourhood_label=report.neighbourhood_label,
         saliency=_saliency(report.saliency) if report.saliency else None,
         thresholds=_thresholds(report.thresholds) if report.thresholds else None,
         model_count=report.model_count,

@@ -199,6 +199,8 @@ class AuditReport:
     sweeps: tuple[LabelSweep, ...] = ()
     larger_sets: tuple[LargerClassSet, ...] = ()
     neighbourhood: tuple[NeighbourhoodEdge, ...] = ()
+    neighbourhood_label: str = ""
+    """One of the worst findings, whose neighbourhood that is."""
     saliency: SaliencyReport | None = None
     thresholds: ThresholdReport | None = None
     model_count: int | None = None

@@ -57,12 +57,14 @@ def leans(
     }
 
 
-def neighbourhood(graph: CooccurrenceGraph, subset: PoisonableSubset) -> list[NeighbourhoodEdge]:
-    """Return the edges among a trigger, its first classes and its strongest neighbours."""
-    overlaps = graph.overlaps_with(subset.trigger)
+def neighbourhood(graph: CooccurrenceGraph, finding: Finding) -> list[NeighbourhoodEdge]:
+    """Return the edges among a finding, its first classes and its strongest neighbours."""
+    trigger = graph.names.index(finding.label)
+    classes = [graph.names.index(found.label) for found in finding.classes[:_DRAWN_CLASSES]]
+    overlaps = graph.overlaps_with(trigger)
     strongest = np.argsort(-overlaps, kind="stable")[:_DRAWN_NEIGHBOURS]
-    chosen = [*subset.classes[:_DRAWN_CLASSES], *strongest[overlaps[strongest] > 0]]
-    drawn = np.unique(np.array([subset.trigger, *chosen], dtype=np.int64))
+    chosen = [*classes, *strongest[overlaps[strongest] > 0]]
+    drawn = np.unique(np.array([trigger, *chosen], dtype=np.int64))
     shared = np.triu(graph.overlaps_among(drawn), 1)
     return [
         NeighbourhoodEdge(graph.names[drawn[i]], graph.names[drawn[j]], int(shared[i, j]))

@@ -3,6 +3,7 @@
 from aftershock.cli import (  # noqa: F401 - they register commands
     _asking,
     _audit,
+    _auditing,
     _backfilling,
     _deciding,
     _doctor,

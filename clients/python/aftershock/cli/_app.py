@@ -110,7 +110,11 @@ checkpoint_app = typer.Typer(no_args_is_help=True)
 app.add_typer(checkpoint_app, name="checkpoint", help="Look into one checkpoint.")
 
 audit_app = typer.Typer(no_args_is_help=True)
-app.add_typer(audit_app, name="audit", help="Look into the record of who did what.")
+app.add_typer(
+    audit_app,
+    name="audit",
+    help="Look for labels that could hijack models; verify the record of who did what.",
+)
 
 policy_app = typer.Typer(cls=_PolicyCommands, no_args_is_help=True)
 app.add_typer(policy_app, name="policy", help="Try policies before they decide.")
@@ -150,6 +154,7 @@ def connect(
     attribution: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
     aggregator: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
     runbook: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
+    audit: Annotated[str | None, typer.Option(help="host:port, if on its own.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a call may take.")] = 10.0,
     _version: Annotated[
         bool,
@@ -161,7 +166,8 @@ def connect(
     """Find which feature broke, and mend it.
 
     Addresses that are not given come from AFTERSHOCK_ADDRESS, or one by one from
-    AFTERSHOCK_ATTRIBUTION_ADDRESS, AFTERSHOCK_AGGREGATOR_ADDRESS and AFTERSHOCK_RUNBOOK_ADDRESS.
+    AFTERSHOCK_ATTRIBUTION_ADDRESS, AFTERSHOCK_AGGREGATOR_ADDRESS, AFTERSHOCK_RUNBOOK_ADDRESS and
+    AFTERSHOCK_AUDIT_ADDRESS.
     """
     context.obj = context.with_resource(
         Client(
@@ -169,6 +175,7 @@ def connect(
             attribution=attribution,
             aggregator=aggregator,
             runbook=runbook,
+            audit=audit,
             timeout=timeout,
         )
     )

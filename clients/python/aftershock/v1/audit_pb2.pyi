@@ -1086,12 +1086,15 @@ class AuditReport(google.protobuf.message.Message):
     THRESHOLDS_FIELD_NUMBER: builtins.int
     MODEL_COUNT_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
+    NEIGHBOURHOOD_LABEL_FIELD_NUMBER: builtins.int
     row_count: builtins.int
     """0 where the snapshot is counts."""
     label_count: builtins.int
     edge_count: builtins.int
     model_count: builtins.int
     """Models downstream of the lineage node; absent: not known."""
+    neighbourhood_label: builtins.str
+    """The label whose neighbourhood that is."""
     @property
     def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
         """By falling severity, then usable classes; the first are what to look at."""
@@ -1106,7 +1109,7 @@ class AuditReport(google.protobuf.message.Message):
     def larger_sets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LargerClassSet]: ...
     @property
     def neighbourhood(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CooccurrenceEdge]:
-        """Among the first finding, its classes and their strongest neighbours."""
+        """Among one of the worst findings, its classes and its strongest neighbours."""
 
     @property
     def saliency(self) -> Global___SaliencyReport: ...
@@ -1131,9 +1134,10 @@ class AuditReport(google.protobuf.message.Message):
         thresholds: Global___ThresholdReport | None = ...,
         model_count: builtins.int | None = ...,
         notes: collections.abc.Iterable[builtins.str] | None = ...,
+        neighbourhood_label: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_model_count", b"_model_count", "model_count", b"model_count", "saliency", b"saliency", "thresholds", b"thresholds"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_model_count", b"_model_count", "edge_count", b"edge_count", "findings", b"findings", "label_count", b"label_count", "larger_sets", b"larger_sets", "model_count", b"model_count", "neighbourhood", b"neighbourhood", "notes", b"notes", "overlaps", b"overlaps", "row_count", b"row_count", "saliency", b"saliency", "sweeps", b"sweeps", "thresholds", b"thresholds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_model_count", b"_model_count", "edge_count", b"edge_count", "findings", b"findings", "label_count", b"label_count", "larger_sets", b"larger_sets", "model_count", b"model_count", "neighbourhood", b"neighbourhood", "neighbourhood_label", b"neighbourhood_label", "notes", b"notes", "overlaps", b"overlaps", "row_count", b"row_count", "saliency", b"saliency", "sweeps", b"sweeps", "thresholds", b"thresholds"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_model_count", b"_model_count"]) -> typing.Literal["model_count"] | None: ...
 
 Global___AuditReport: typing_extensions.TypeAlias = AuditReport

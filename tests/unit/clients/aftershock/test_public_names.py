@@ -16,6 +16,7 @@ from aftershock import _errors, _methods
 from aftershock.v1 import (
     aggregator_service_pb2,
     attribution_service_pb2,
+    audit_service_pb2,
     lineage_service_pb2,
     runbook_service_pb2,
 )
@@ -23,6 +24,7 @@ from aftershock.v1 import (
 _SERVICES = (
     aggregator_service_pb2,
     attribution_service_pb2,
+    audit_service_pb2,
     lineage_service_pb2,
     runbook_service_pb2,
 )
