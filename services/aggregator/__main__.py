@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Self
 
 import grpc
@@ -48,10 +50,12 @@ from services.aggregator.ingest import Ingest
 from services.aggregator.lineage_wiring import WindowParts, lineage_of
 from services.aggregator.measure import Measure
 from services.aggregator.recall import Recall
+from services.aggregator.register import Register
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.set_rules import SetRules
 from services.aggregator.sweep import Sweep
 from services.aggregator.watch import Watch
+from services.chassis.http.server import HttpServer, Route
 from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
@@ -123,6 +127,14 @@ class AggregatorSettings(ServiceSettings):
     """How long a replica that died keeps others from its model; one that lives renews it thrice."""
     state_seconds: float = Field(default=60.0, gt=0)
     """How often the metrics are told what each model takes in Redis."""
+    lineage_listen: str | None = None
+    """Address of the HTTP server for OpenLineage events, `host:port`. None: there is none."""
+    lineage_address_file: Path | None = None
+    """Where to write its bound address once it is ready."""
+    lineage_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Of one request to it, uncompressed; a longer one is answered 413."""
+    lineage_requests_at_once: int = Field(default=64, ge=1)
+    """Requests to it that are under way; more are answered 429."""
     sweeps_at_once: int = Field(default=os.cpu_count() or 1, ge=1)
     """Models that are brought up to date at the same time."""
 
@@ -132,6 +144,8 @@ class AggregatorSettings(ServiceSettings):
             raise ValueError("healthy_band_lower must be below healthy_band_upper")
         if self.allowed_lateness_seconds >= self.retention_days * 86_400:
             raise ValueError("allowed_lateness_seconds must be shorter than retention_days")
+        if self.lineage_listen is not None:
+            self.check_closed("lineage_listen", self.lineage_listen)
         return self
 
     @property
@@ -202,8 +216,12 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
     )
     sweep = Sweep(keeper, fold, close, detect, timedelta(seconds=settings.lease_seconds))
     sweeper = Sweeper(sweep, checkpoints, settings.sweep_seconds, settings.sweeps_at_once)
+    window_parts = WindowParts(
+        rules, checkpoints, windows, shifts, find, compare, settings.control_selection
+    )
+    lineage = lineage_of(client, window_parts, _now)
     servicer = AggregatorServicer(
-        checkpoints=checkpoints,
+        register=Register(checkpoints, checkpoints, lineage.timeline, _now),
         find=find,
         ingest=Ingest(checkpoints, intake, rules, _now, sweeper.wake),
         report_outcomes=ReportOutcomes(intake, windows, rules, _now, sweeper.wake),
@@ -219,11 +237,6 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         room=IngestRoom(settings.ingest_waiting_bytes),
         selection=settings.control_selection,
     )
-
-    window_parts = WindowParts(
-        rules, checkpoints, windows, shifts, find, compare, settings.control_selection
-    )
-    lineage = lineage_of(client, window_parts, _now)
 
     async def run() -> None:
         try:
@@ -247,9 +260,25 @@ def build_service(settings: AggregatorSettings, client: Redis) -> Service:
         background=[
             run,
             lineage.keeper.run,
+            *(server.run for server in _http(settings, lineage.routes)),
             StateMeter(client, checkpoints, settings.state_seconds).run,
         ],
     )
+
+
+def _http(settings: AggregatorSettings, routes: Sequence[Route]) -> Sequence[HttpServer]:
+    if settings.lineage_listen is None:
+        return []
+    server = HttpServer(
+        routes=routes,
+        errors=ERRORS,
+        settings=settings,
+        listen=settings.lineage_listen,
+        address_file=settings.lineage_address_file,
+        body_bytes=settings.lineage_body_bytes,
+        requests_at_once=settings.lineage_requests_at_once,
+    )
+    return [server]
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ class InvalidRequest(Exception):
 
     def __init__(self, violations: Iterable[tuple[str, str]]) -> None:
         self.violations = list(violations)
-        super().__init__("; ".join(f"{field}: {text}" for field, text in self.violations))
+        told = (f"{field}: {text}" if field else text for field, text in self.violations)
+        super().__init__("; ".join(told))
 
 
 class DeadlineRequired(Exception):

@@ -80,11 +80,19 @@ class ServiceSettings(BaseSettings):
     def _closed_by_default(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: set both or neither")
-        if is_loopback(self.listen) or self.allow_insecure:
-            return self
+        self.check_closed("listen", self.listen)
+        return self
+
+    def check_closed(self, name: str, address: str) -> None:
+        """Let an address through that strangers cannot use, the value of the setting `name`.
+
+        Raises:
+            ValueError: other machines reach it without TLS or without tokens.
+        """
+        if is_loopback(address) or self.allow_insecure:
+            return
         if self.tls_certificate is None or self.token_public_key is None:
             raise ValueError(
-                f"listen={self.listen} serves other machines: set tls_certificate, tls_key and "
+                f"{name}={address} serves other machines: set tls_certificate, tls_key and "
                 "token_public_key, or allow_insecure=true where the network is trusted"
             )
-        return self

@@ -1,7 +1,7 @@
 """Lineage written down by people: a YAML file as a request, and where each part of it stands.
 
 version: 1
-provenance: ads-team              # who tells; the file's name if left out
+provenance: ads-team              # who tells
 pipelines:
   - job: airflow:encode_users     # NAMESPACE:NAME
     reads: [dataset:postgres://db:5432:public.users]
@@ -17,9 +17,9 @@ models:
     outputs:
       - name: score
         feeds: [{feature: ads_score, strength: 0.8}]
-removed: [feature:user_zodiac]    # whatever this file told of them before
 
-Edges of an entry that are no longer in it end when the file is applied.
+A file holds all that its provenance tells: what that told of before and the file does not hold ends
+when it is applied.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ _DIRECT_KIND = TransformKind.TRANSFORM_KIND_DIRECT
 _INDIRECT_KIND = TransformKind.TRANSFORM_KIND_INDIRECT
 _Key = tuple[str, str] | str
 """Of an edge its ends, or a node."""
-_TOP = ("version", "provenance", "pipelines", "features", "models", "removed")
+_TOP = ("version", "provenance", "pipelines", "features", "models")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read_lineage_file(file: str | Path) -> LineageFile:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     problems = Problems(path.name)
     root = read_tree(text, problems)
-    told = _Told(problems, path.stem)
+    told = _Told(problems)
     if root is not None:
         told.file(root)
     if problems.found:
@@ -80,40 +80,35 @@ class _Told:
     """What has been read of a file so far."""
 
     problems: Problems
-    provenance: str
+    provenance: str = ""
     nodes: dict[str, LineageNode] = field(default_factory=dict)
     edges: dict[tuple[str, str], LineageEdge] = field(default_factory=dict)
     lines: dict[_Key, int] = field(default_factory=dict)
-    restated: dict[str, None] = field(default_factory=dict)
 
     def file(self, root: Branch) -> None:
         """Read the whole file."""
         root.only(*_TOP)
         if root.number("version", 1) != 1:
             root.complain("version", "this version of the format is not known: write 1")
-        self.provenance = root.text("provenance") or self.provenance
+        self.provenance = root.required("provenance")
         for entry in root.branches("pipelines"):
             self._pipeline(entry)
         for entry in root.branches("features"):
             self._feature(entry)
         for entry in root.branches("models"):
             self._model(entry)
-        for item in root.items("removed"):
-            if node := self._node(item):
-                self._restate(node, item.line)
 
     def finished(self) -> LineageFile:
         """Return the request and where its parts stand."""
         request = RegisterLineageRequest(
-            provenance=self.provenance[:256],
+            provenance=self.provenance,
             nodes=self.nodes.values(),
             edges=self.edges.values(),
-            restated_nodes=self.restated,
+            complete=True,
         )
         told: tuple[tuple[str, Sequence[_Key]], ...] = (
             ("nodes", [*self.nodes]),
             ("edges", [*self.edges]),
-            ("restated_nodes", [*self.restated]),
         )
         places = {
             f"{name}[{number}]": f"{self.problems.file}:{self.lines[key]}"
@@ -129,15 +124,12 @@ class _Told:
         if not name or not self._is_node(job, entry.at("job")):
             return
         self._told_of(job, entry)
-        self._restate(job, entry.line)
         for source, item in self._ends(entry, "reads", "node"):
             self._edge(source, job, item)
         for target, item in self._ends(entry, "writes", "node"):
             self._edge(job, target, item)
-            self._restate(target, item.line)
         for target, item in self._ends(entry, "feeds", "feature"):
             self._edge(job, target, item)
-            self._restate(target, item.line)
 
     def _feature(self, entry: Branch) -> None:
         entry.only("name", "description", "owner", "sources")
@@ -146,7 +138,6 @@ class _Told:
             return
         feature = f"feature:{name}"
         self._told_of(feature, entry)
-        self._restate(feature, entry.line)
         for source, item in self._ends(entry, "sources", "node"):
             self._edge(source, feature, item)
 
@@ -157,7 +148,6 @@ class _Told:
             return
         model = f"model:{name}"
         self._told_of(model, entry)
-        self._restate(model, entry.line)
         for source, item in self._ends(entry, "features", "feature"):
             self._edge(source, model, item)
         for output in entry.branches("outputs"):
@@ -166,10 +156,8 @@ class _Told:
                 continue
             node = f"output:{name}/{called}"
             self._edge(model, node, output)
-            self._restate(node, output.line)
             for target, item in self._ends(output, "feeds", "feature"):
                 self._edge(node, target, item)
-                self._restate(target, item.line)
 
     def _ends(self, entry: Branch, key: str, kind: str) -> Iterator[tuple[str, Branch]]:
         """Yield the node at the other end of each edge that a list tells of."""
@@ -182,10 +170,6 @@ class _Told:
             node = f"feature:{name}" if kind == "feature" else name
             if name and self._is_node(node, at):
                 yield node, item
-
-    def _node(self, item: Branch) -> str:
-        name = item.as_text()
-        return name if name and self._is_node(name, item) else ""
 
     def _is_node(self, node: str, at: Branch) -> bool:
         kind, _, rest = node.partition(":")
@@ -211,10 +195,6 @@ class _Told:
         self.nodes[node] = LineageNode(
             node=node, description=entry.text("description"), owner=entry.text("owner")
         )
-
-    def _restate(self, node: str, line: int) -> None:
-        self.lines.setdefault(node, line)
-        self.restated[node] = None
 
     def _edge(self, source: str, target: str, item: Branch) -> None:
         edge = LineageEdge(source=source, target=target, transform=_transform(item))

@@ -34,7 +34,7 @@ from services.aggregator.domain.control import ControlSelection
 from services.aggregator.domain.window import Window, parse_window_name
 from services.aggregator.find import Find
 from services.aggregator.ingest import Ingest
-from services.aggregator.ports import CheckpointStore
+from services.aggregator.register import Register
 from services.aggregator.report_outcomes import ReportOutcomes
 from services.aggregator.set_rules import SetRules
 from services.aggregator.watch import Watch
@@ -51,7 +51,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class AggregatorServicer(AggregatorServiceServicer):
     """Answers AggregatorService's calls by the use cases."""
 
-    checkpoints: CheckpointStore
+    register: Register
     find: Find
     ingest: Ingest
     report_outcomes: ReportOutcomes
@@ -79,7 +79,7 @@ class AggregatorServicer(AggregatorServiceServicer):
                 yield await self._answer(request)
             else:
                 check(request)
-                await self.checkpoints.register(checkpoint_of(request.checkpoint))
+                await self.register(checkpoint_of(request.checkpoint))
 
     async def ReportOutcomes(  # noqa: N802 - the contract's name
         self, request: pb.ReportOutcomesRequest, _: _Context

@@ -27,7 +27,7 @@ def check(file: File, as_json: AsJson = False) -> None:
 
 @lineage_app.command()
 def apply(context: typer.Context, file: File, as_json: AsJson = False) -> None:
-    """Tell the aggregator what a lineage file says; edges that it no longer holds end."""
+    """Tell the aggregator what a lineage file says; what its provenance no longer tells ends."""
     lineage = _read(file)
     with waiting("registering"):
         try:
@@ -52,7 +52,8 @@ def _read(file: Path) -> LineageFile:
 
 def _told(lineage: LineageFile) -> str:
     request = lineage.request
+    nodes, edges = len(request.nodes), len(request.edges)
     return (
-        f"{request.provenance} tells of {len(request.nodes)} nodes, {len(request.edges)} edges and "
-        f"all that leads into {len(request.restated_nodes)} nodes."
+        f"{request.provenance} tells of {nodes} node{'s' * (nodes != 1)} and "
+        f"{edges} edge{'s' * (edges != 1)}."
     )

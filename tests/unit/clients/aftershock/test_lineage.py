@@ -23,7 +23,7 @@ EDGES = RegisterLineageRequest(
     provenance="ads-team",
     edges=[LineageEdge(source="job:airflow:encode", target="feature:user_embedding")],
 )
-FILE = "pipelines:\n  - job: airflow:encode\n    feeds: [user_embedding]\n"
+FILE = "provenance: lineage\npipelines:\n  - job: airflow:encode\n    feeds: [user_embedding]\n"
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +118,12 @@ async def test_the_async_client_tells_the_same(
 
 
 def test_a_file_is_checked_without_a_service(platform: Platform, file: Path) -> None:
-    said = "lineage tells of 1 nodes, 1 edges and all that leads into 2 nodes."
+    said = "lineage tells of 1 node and 1 edge."
     assert said in run("lineage", "check", str(file)).stdout
     assert run_json("lineage", "check", str(file))["lineage"]["edges"][0]["target"]
-    file.write_text("pipelines: 3")
+    file.write_text("provenance: me\npipelines: 3")
     assert (
-        "lineage.yaml:1: pipelines: is no list" in run("lineage", "check", str(file), code=1).stdout
+        "lineage.yaml:2: pipelines: is no list" in run("lineage", "check", str(file), code=1).stdout
     )
     assert platform.lineage.requests == []
 
@@ -135,7 +135,7 @@ def test_a_file_is_applied(platform: Platform, file: Path) -> None:
     assert [(edge.source, edge.target) for edge in sent.edges] == [
         ("job:airflow:encode", "feature:user_embedding")
     ]
-    assert list(sent.restated_nodes) == ["job:airflow:encode", "feature:user_embedding"]
+    assert sent.complete
     run("lineage", "apply", "/nowhere.yaml", code=2)
 
 
@@ -143,7 +143,7 @@ def test_what_the_service_refuses_is_told_by_line(platform: Platform, file: Path
     error = InvalidRequest([("edges[0].target", "is not printable")])
     platform.lineage.errors = [refusal(error, {})]
     output = run("lineage", "apply", str(file), code=3).output
-    assert "lineage.yaml:3: is not printable" in output
+    assert "lineage.yaml:4: is not printable" in output
     assert ErrorReason.Name(ErrorReason.ERROR_REASON_INVALID_REQUEST) not in output
 
 

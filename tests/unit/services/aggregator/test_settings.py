@@ -41,3 +41,10 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AggregatorSettings(**bad)  # type: ignore[arg-type]
+
+
+def test_the_http_server_is_closed_to_strangers_too() -> None:
+    assert AggregatorSettings(lineage_listen="127.0.0.1:0").lineage_listen == "127.0.0.1:0"
+    with pytest.raises(ValidationError, match=r"lineage_listen=0\.0\.0\.0:5000 serves"):
+        AggregatorSettings(lineage_listen="0.0.0.0:5000")
+    AggregatorSettings(lineage_listen="0.0.0.0:5000", allow_insecure=True)
