@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CASE ?= 11
+CHAT ?= slack
 CHANGED := .venv/installed
 PEERS := .venv/peers
 
-.PHONY: setup demo up test check bench bench-aggregator bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -20,6 +21,9 @@ $(CHANGED): pyproject.toml constraints.txt
 
 demo: setup
 	@$(BIN)/python -m clients.drill.demo --case $(CASE) $(ARGS)
+
+demo-chat: setup
+	@$(BIN)/python -m tests.chat.demo --chat $(CHAT) $(ARGS)
 
 up: setup
 	@$(BIN)/python -m deploy.local $(ARGS)

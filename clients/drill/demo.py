@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,20 @@ class DemoFailed(Exception):
     """The platform did not do what it should."""
 
 
+Answer = Callable[[Mitigation], bool]
+"""Approves a proposal or rejects it, and says whether it was approved."""
+Seat = Callable[[Platform, ExitStack], Answer]
+"""Puts an expert somewhere else than at the terminal, for as long as the platform runs."""
+
+
 @dataclass(frozen=True)
 class Expert:
-    """Reads incidents and decides on proposals, at the terminal or by itself."""
+    """Reads incidents and decides on proposals: at the terminal, elsewhere, or by itself."""
 
     client: aftershock.Client
     story: Story
     ask: bool
+    elsewhere: Answer | None = None
 
     def incident(self) -> Incident | None:
         """Return the open incident, with its proposal if one comes in time; None without one."""
@@ -67,6 +74,8 @@ class Expert:
 
     def decide(self, mitigation: Mitigation) -> bool:
         """Approve or reject; return whether it was approved."""
+        if self.elsewhere is not None:
+            return self.elsewhere(mitigation)
         if self.ask and input("  switch it off? [y/N] ").strip().lower() not in ("y", "yes"):
             self.client.reject(mitigation, reason="rejected at the terminal")
             return False
@@ -209,15 +218,29 @@ def prepare(cache: Path, progress: Progress) -> tuple[World, Path]:
     return world, checkpoint
 
 
-def play(arguments: argparse.Namespace, console: Console) -> Story:
-    """Prepare the world, start the platform, play the story, stop the platform."""
+def play(
+    arguments: argparse.Namespace,
+    console: Console,
+    *,
+    seat: Seat | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Story:
+    """Prepare the world, start the platform, play the story, stop the platform.
+
+    Args:
+        arguments: of the command line.
+        console: that the story is told on.
+        seat: of an expert who decides elsewhere.
+        settings: extra environment variables for the services.
+    """
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar(console))
         world, checkpoint = prepare(arguments.cache, progress)
         story = Story(case=arguments.case or "none", console=console)
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aftershock-demo-")))
         task = progress.add_task("starting the platform", total=None)
-        platform = stack.enter_context(Platform(data, checkpoints=[checkpoint]))
+        platform = stack.enter_context(Platform(data, checkpoints=[checkpoint], settings=settings))
+        elsewhere = seat(platform, stack) if seat else None
         progress.remove_task(task)
         at = platform.addresses
         story.say(f"[bold]World[/]: {len(world):,} events, {len(world.schema.features)} features")
@@ -237,7 +260,8 @@ def play(arguments: argparse.Namespace, console: Console) -> Story:
 
         guard = stack.enter_context(KillSwitchGuard(at.runbook, model=model))
         pipeline = client("pipeline", Role.PIPELINE, Role.READER)
-        expert = Expert(client("expert", Role.READER, Role.APPROVER), story, ask=arguments.ask)
+        reader = client("expert", Role.READER, Role.APPROVER)
+        expert = Expert(reader, story, arguments.ask, elsewhere)
         replay = Replay(world, server, guard, pipeline, CONSIDERED, DISPLAYED)
         hours = list(hours_of(world, ROWS_AN_HOUR))
         Demo(replay, expert, story, progress).play(hours, arguments.case)

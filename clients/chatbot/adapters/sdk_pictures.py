@@ -22,6 +22,7 @@ from clients.chatbot.core.card import Picture
 from clients.chatbot.core.text import clean
 
 _MOST_CULPRITS = 5
+_NEAR = 0.3
 _WINDOWS = 48
 _NAME = 40
 _log = logging.getLogger(__name__)
@@ -124,8 +125,10 @@ class SdkPictures:
 
 
 def _culprits(incident: Incident) -> list[FeatureShift]:
+    """Return the significant shifts that come near the largest, as the runbook counts culprits."""
     loud = [shift for shift in incident.comparison.shifts if shift.significant]
-    return loud[:_MOST_CULPRITS]
+    most = max((abs(shift.shift) for shift in loud), default=0.0)
+    return [shift for shift in loud if abs(shift.shift) >= _NEAR * most][:_MOST_CULPRITS]
 
 
 def _point(window: Window) -> CalibrationPoint:

@@ -94,11 +94,8 @@ def _effective(mitigation: Mitigation, incident: Incident) -> list[Line]:  # noq
         "" if previewed.missing_reason else f", previewed {words.ratio(previewed.calibration)}"
     )
     return [
-        (
-            strong(f"Effective: calibration {verified}{compared}. "),
-            *words.act(mitigation),
-            say(f". {_by(mitigation)}."),
-        ),
+        (strong(f"Effective: calibration {verified}{compared}."),),
+        (say("In force: "), *words.act(mitigation), say(f". {_by(mitigation)}.")),
         (say(f"Lasts until {words.clock(mitigation.lease_expire_time)}, then asks again."),)
         if mitigation.HasField("lease_expire_time")
         else (),
