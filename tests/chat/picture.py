@@ -7,7 +7,7 @@ from typing import Any
 Json = Any
 _WIDTH, _MARGIN, _LINE, _SIZE = 760, 24, 20, 14
 _COLUMNS = 88
-_NARROW = 7.6
+_NARROW = 8.6
 """Pixels of a letter, about."""
 _INK, _FAINT, _PAPER, _CODE = "#1d1c1d", "#616061", "#ffffff", "#c01343"
 _BUTTONS = {"primary": ("#007a5a", "#ffffff"), "danger": ("#e01e5a", "#ffffff")}

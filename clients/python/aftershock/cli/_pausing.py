@@ -1,5 +1,6 @@
-"""Commands that stop all mitigations, and let them go on."""
+"""Commands that ask for quiet: about one incident, or from all mitigations."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -28,6 +29,24 @@ def resume(context: typer.Context, reason: Reason, as_json: AsJson = False) -> N
     with waiting("resuming"):
         state = client_of(context).resume(reason)
     _show(state, as_json)
+
+
+@app.command()
+def snooze(
+    context: typer.Context,
+    incident: Annotated[str, typer.Argument(help="Such as INC-42.")],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="For how long.")] = 30,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Kept in the timeline.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Call nobody about an incident for a while. Its proposals expire as ever."""
+    with waiting("snoozing"):
+        quiet = client_of(context).snooze(incident, timedelta(minutes=minutes), reason)
+    if as_json:
+        show_json({"incident": quiet})
+    else:
+        until = words.moment(quiet.snooze_expire_time)
+        show(f"Nobody is called about {quiet.name} before {until} UTC.")
 
 
 def _show(state: Pause, as_json: bool) -> None:

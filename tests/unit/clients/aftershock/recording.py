@@ -300,7 +300,9 @@ class Runbook(runbook_grpc.RunbookServiceServicer, Recording):
         self, request: runbook.SnoozeIncidentRequest, context: Any
     ) -> runbook.SnoozeIncidentResponse:
         self.note(request, context)
-        return runbook.SnoozeIncidentResponse(incident=Incident(name=request.name))
+        until = stamp(2026, 11, 22, 3, 12)
+        incident = Incident(name=request.name, snooze_expire_time=until)
+        return runbook.SnoozeIncidentResponse(incident=incident)
 
     def ClaimSurface(  # noqa: N802
         self, request: runbook.ClaimSurfaceRequest, context: Any

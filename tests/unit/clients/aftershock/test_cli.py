@@ -318,6 +318,14 @@ def test_everybody_is_paused_and_resumed(platform: Platform) -> None:
     assert platform.runbook.requests[-1].reason == "over"
 
 
+def test_an_incident_is_snoozed(platform: Platform) -> None:
+    said = run("snooze", "INC-42", "--minutes", "10", "-r", "on my way").stdout
+    assert said == "Nobody is called about incidents/INC-42 before 2026-11-22 03:12 UTC.\n"
+    request = platform.runbook.requests[-1]
+    assert (request.duration.seconds, request.reason) == (600, "on my way")
+    assert run_json("snooze", "INC-42")["incident"]["name"] == "incidents/INC-42"
+
+
 def test_a_pause_asks_for_its_reason(platform: Platform) -> None:
     run("pause", answer="the sale\n")
     assert platform.runbook.pause.reason == "the sale"
