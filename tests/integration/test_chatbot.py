@@ -1,7 +1,7 @@
 """The bot's use cases against the real runbook, in a room in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from clients.chatbot.show import Show
 from services.chassis.tokens import Role
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, WALL_TIME, event
 from tests.unit.services.runbook.serving import ServedRunbook, serve_runbook
+from tests.waiting import until
 
 ADA, REX = "memory:ada", "memory:rex"
 
@@ -140,16 +141,6 @@ class Scene:
         shown = list(self.room.messages.values())
         lines = [line for message in shown for note in message.notes for line in note.lines]
         return len(lines) >= len(known.timeline) and "gfi" in str(shown[0].pictures.keys())
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(20):
-        while True:
-            found = holds()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
 
 
 def told(answer: Answer) -> str:

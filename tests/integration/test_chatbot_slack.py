@@ -1,7 +1,7 @@
 """Approvals in Slack: Bolt, the real runbook and a strict fake Slack."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from tests.slack.web_api import ApiError, RateLimited
 from tests.slack.world import Message, words
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, event
 from tests.unit.services.runbook.serving import ServedRunbook, serve_runbook
+from tests.waiting import until
 
 PNG = b"\x89PNG not really"
 
@@ -42,16 +43,6 @@ class OnePlot:
 
     async def draw(self, incident: Incident, name: str) -> Picture | None:
         return Picture(name, "GFI", "user_embedding stands alone", PNG)
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(20):
-        while True:
-            found = holds()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
 
 
 class Office:

@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 _ROOT = Path(__file__).parents[3]
@@ -31,8 +32,9 @@ def test_every_setting_in_the_composition_exists() -> None:
             assert variable.removeprefix(prefix) in fields, variable
 
 
-def test_the_image_copies_only_what_exists() -> None:
-    lines = (_ROOT / "deploy" / "Dockerfile").read_text().splitlines()
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "chatbot.Dockerfile"])
+def test_the_image_copies_only_what_exists(dockerfile: str) -> None:
+    lines = (_ROOT / "deploy" / dockerfile).read_text().splitlines()
     for line in lines:
         copied = re.match(r"COPY (?!--from)(.+) \S+$", line)
         for source in copied[1].split() if copied else ():
