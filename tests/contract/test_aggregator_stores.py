@@ -17,6 +17,7 @@ from services.aggregator.domain.errors import (
     WindowClosed,
     WindowNotFound,
 )
+from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.summary import Summary, summarise
 from services.aggregator.domain.window import ModelRules, Window, WindowState
 from services.aggregator.ports import Stored
@@ -396,6 +397,40 @@ class TestKeeper:
         closed = await asyncio.gather(*(keeper.close(window, made) for keeper in keepers))
         assert sorted(closed) == [False, False, False, True]
         assert not await keepers[0].work(MODEL)
+
+    async def test_whoever_wakes_up_late_changes_nothing(self, registered: Store) -> None:
+        """Its lease has lapsed; what it worked out meanwhile is refused, not kept beside."""
+        late, other = registered.keeper("late"), registered.keeper("other")
+        await append(registered)
+        await append(registered, 2, "b2", event_time=NOON + HOUR)
+        await registered.intake.report(report(NOON), hour_of(NOON))
+        window = await registered.windows.window(MODEL, NOON)
+        assert await late.acquire(MODEL, timedelta(milliseconds=20))
+        made = await summary_of(registered, window)
+        stale = replace(made, gfi=made.gfi * 2)
+        await asyncio.sleep(0.05)
+        assert await other.acquire(MODEL, LEASE)
+        assert await other.close(window, made)
+        assert await registered.shifts.publish(ShiftEvent(window, None, NOON))
+        assert not await late.close(window, stale)
+        assert not await registered.shifts.publish(ShiftEvent(window, None, NOON + HOUR))
+        await late.release(MODEL)
+        assert not await late.acquire(MODEL, LEASE)
+        kept = await registered.windows.summary(window)
+        assert kept is not None
+        assert kept.gfi.tolist() == made.gfi.tolist()
+        reading = await registered.shifts.read([MODEL], {}, timedelta(milliseconds=1))
+        assert [each.event.create_time for each in reading.events] == [NOON]
+
+    async def test_whoever_wakes_up_late_brings_nothing_back(self, registered: Store) -> None:
+        await append(registered)
+        window = await registered.windows.window(MODEL, NOON)
+        made = await summary_of(registered, window)
+        await registered.keeper("a").forget(MODEL, NOON)
+        assert not await registered.keeper("late").close(window, made)
+        assert not await registered.shifts.publish(ShiftEvent(window, None, NOON))
+        assert await registered.windows.summary(window) is None
+        assert await registered.windows.windows(MODEL, None, 9) == []
 
     async def test_a_closed_window_takes_no_block(self, registered: Store) -> None:
         await append(registered)

@@ -12,19 +12,28 @@ from typing import Any
 
 import grpc
 import pytest
+import redis
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from aftershock.v1.shift_pb2 import ControlSelection
+from aftershock.v1.window_pb2 import WindowState
+from services.aggregator.domain.window import window_id
 from tests.unit.services.aggregator.served import (
+    NAME,
     TIMEOUT,
+    Client,
     Refusal,
     block_message,
+    hour_of_blocks,
     ingest,
     refusal,
     refused,
     report,
     served,
+    store_hour,
+    watched,
 )
-from tests.unit.services.aggregator.worlds import NOON, block, lfis
+from tests.unit.services.aggregator.worlds import NOON, block, hours, lfis
 from tests.valkey import ValkeyServer, start_valkey
 
 AOF = ("--appendonly", "yes")
@@ -54,6 +63,50 @@ def paired(*options: str) -> Iterator[Pair]:
             time.sleep(0.05)
             link = behind.info("replication")
         yield Pair(primary, replica)
+
+
+async def test_a_read_only_replica_answers_what_only_reads() -> None:
+    """Of closed and of open windows alike; what would write is refused."""
+    with paired() as pair:
+        async with served(pair.primary.url) as stub:
+            for number, start in enumerate(hours(2)):
+                await store_hour(stub, start, number)
+            await watched(stub, 2)
+            await ingest(stub, hour_of_blocks(NOON, 9))
+            expected = await importances(stub)
+            with pair.primary.connect() as primary, pair.replica.connect() as behind:
+                await asyncio.to_thread(in_step, primary, behind)
+            async with served(pair.replica.url) as reader:
+                assert await importances(reader) == expected
+                request = pb.CompareWindowsRequest(
+                    anomaly=f"{NAME}/windows/{window_id(NOON)}",
+                    control_selection=ControlSelection.CONTROL_SELECTION_PREVIOUS_HOUR,
+                )
+                answer = await reader.CompareWindows(request, timeout=TIMEOUT)
+                assert len(answer.comparison.shifts) == 3
+                assert len(await watched(reader, 2)) == 2
+                failure = await refused(report(reader, NOON))
+                assert failure.code == grpc.StatusCode.UNAVAILABLE
+            assert not (await report(stub, NOON)).duplicate
+
+
+async def importances(stub: Client) -> list[float]:
+    """Of an open window, as a replica of the service answers them."""
+    window = f"{NAME}/windows/{window_id(NOON)}"
+    answer = await stub.GetGfi(pb.GetGfiRequest(window=window), timeout=TIMEOUT)
+    assert answer.window.state == WindowState.WINDOW_STATE_OPEN
+    return [importance.gfi for importance in answer.importances]
+
+
+def in_step(primary: redis.Redis, replica: redis.Redis) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        ahead: Any = primary.info("replication")
+        behind: Any = replica.info("replication")
+        if ahead["master_repl_offset"] <= behind["slave_repl_offset"]:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 async def test_what_too_few_replicas_have_is_not_acknowledged_and_counts_once() -> None:

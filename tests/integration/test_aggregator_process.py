@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from aftershock.v1 import aggregator_service_pb2 as pb
+from services.aggregator.domain.window import window_id
 from tests.aggregator_process import started
 from tests.unit.services.aggregator.served import (
     NAME,
@@ -21,7 +22,7 @@ from tests.unit.services.aggregator.served import (
     report,
     watched,
 )
-from tests.unit.services.aggregator.worlds import NOON, hours
+from tests.unit.services.aggregator.worlds import HOUR, NOON, hours
 from tests.valkey import ValkeyServer
 
 
@@ -86,6 +87,37 @@ async def test_another_replica_takes_over_from_one_that_was_killed_at_work(
                     )
             assert event.window.name == listed.windows[0].name
             assert client.xlen("as:{ads_ctr}:shifts") == 1
+
+
+async def test_a_replica_that_wakes_up_late_closes_nothing_again(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """It is stopped at work, loses its lease to another, and goes on where it was."""
+    summary = f"as:{{ads_ctr}}:window:{window_id(NOON - HOUR)}:summary"
+    (tmp_path / "second").mkdir()
+    with (
+        valkey.connect() as client,
+        started(valkey.url, tmp_path, {"RESAMPLES": "3000000"}) as late,
+    ):
+        async with calling(late.address) as stub:
+            await ingest(stub, hour_of_blocks(NOON - HOUR, 1))
+            await report(stub, NOON - HOUR)
+            await asyncio.to_thread(wait_for, client, "as:{ads_ctr}:lease")
+            late.process.send_signal(signal.SIGSTOP)
+            assert not client.exists(summary)
+            with started(valkey.url, tmp_path / "second") as other:
+                async with calling(other.address) as quick:
+                    await watched(quick, 1)
+            kept = client.get(summary)
+            late.process.send_signal(signal.SIGCONT)
+            await ingest(stub, hour_of_blocks(NOON, 2))
+            await report(stub, NOON)
+            # A model's sweeps follow each other: what it was at before is over.
+            events = await watched(stub, 2)
+        assert [event.window.start_time.ToDatetime().hour for event in events] == [11, 12]
+        assert client.xlen("as:{ads_ctr}:shifts") == 2
+        assert kept is not None
+        assert client.get(summary) == kept
 
 
 async def test_sigterm_ends_it_cleanly_while_somebody_watches(

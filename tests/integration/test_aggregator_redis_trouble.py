@@ -218,6 +218,9 @@ async def test_a_full_server_is_an_overload_that_loses_nothing(
             1.0,
         )
         assert (await refused(report(stub, NOON))).reason == "OVERLOADED"
+        # An open window is read all the same.
+        answered = await stub.GetGfi(pb.GetGfiRequest(window=NOON_NAME), timeout=TIMEOUT)
+        assert len(answered.importances) == 3
     finally:
         behind.config_set("maxmemory", "0")
     (answer,) = await ingest(stub, [late.block])
@@ -290,10 +293,20 @@ async def test_the_metrics_tell_what_a_model_takes(stub: Client, valkey: ValkeyS
                 "aftershock_state_bytes", {"model": MODEL, "kind": kind}
             )
 
+        def of_window(state: str) -> float | None:
+            return REGISTRY.get_sample_value(
+                "aftershock_window_bytes", {"model": MODEL, "state": state}
+            )
+
         windows = REGISTRY.get_sample_value("aftershock_kept_windows", {"model": MODEL})
         weights = {kind: told(kind) for kind in ("panes", "summaries", "samples")}
+        of_one = {state: of_window(state) for state in ("open", "closed")}
+        summary = await client.strlen(f"as:{{{MODEL}}}:window:20261120T110000Z:summary")
+        pane = await client.hstrlen(PANES_KEY, "20261120T120000Z:with a sample")
         await client.flushall()
         await meter.weigh_all()
+    assert of_one == {"open": pane, "closed": summary}
+    assert of_window("open") is None
     assert windows == 3
     assert weights["summaries"] is not None
     assert weights["panes"] is not None

@@ -134,7 +134,8 @@ async def test_who_was_down_catches_up_and_groups_do_not_take_from_each_other(
     await watched(stub, 3)
     with member(valkey.url, "again", tmp_path) as again:
         assert hour_names(await again.lines(2)) == ["11", "12"]
-    ((_, entries),) = behind.xreadgroup("archive", "a", {STREAM: ">"})  # type: ignore[misc]
+    read: Any = behind.xreadgroup("archive", "a", {STREAM: ">"})
+    ((_, entries),) = read
     events = [ShiftEvent.FromString(fields[b"event"]) for _, fields in entries]
     assert [event.window.start_time.ToDatetime().hour for event in events] == [10, 11, 12]
 
@@ -169,7 +170,7 @@ async def test_the_user_that_the_reference_shows_can_follow_and_nothing_else(
                 lambda: pager.hgetall(f"as:{{{MODEL}}}:meta"),
             ):
                 with pytest.raises(redis.exceptions.NoPermissionError):
-                    forbidden()
+                    forbidden()  # type: ignore[no-untyped-call]
     finally:
         behind.execute_command("ACL", "DELUSER", "pager")  # type: ignore[no-untyped-call]
 
@@ -192,7 +193,8 @@ async def test_the_oldest_entries_go_and_a_group_is_told_which(
                 behind.xreadgroup("pager", "slow", {STREAM: ">"})
         kept: Any = behind.xlen(STREAM)
         assert 100 <= kept <= 200
-        _, claimed, gone = behind.xautoclaim(STREAM, "pager", "next", 0)  # type: ignore[misc]
+        answer: Any = behind.xautoclaim(STREAM, "pager", "next", 0)
+        _, claimed, gone = answer
         assert (len(claimed), len(gone)) == (0, 1)
         assert pending(behind) == 0
         retention = timedelta(days=8).total_seconds()

@@ -124,11 +124,12 @@ async def ask(command: Awaitable[Any]) -> Any:
 class Script:
     """A Lua script that runs as one atomic step. The server keeps it by its digest."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, only_reads: bool = False) -> None:
         prelude, body = ((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))
         # The shebang has the server refuse the whole script, before its first write, when it is out
-        # of memory or read-only.
-        self._text = f"#!lua\n{prelude}\n{body}"
+        # of memory or read-only; one that only reads must say so to be run even then.
+        shebang = "#!lua flags=no-writes" if only_reads else "#!lua"
+        self._text = f"{shebang}\n{prelude}\n{body}"
         self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(

@@ -16,7 +16,7 @@ from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.window import Window, WindowRules, window_id
 from services.aggregator.ports import Work
 
-_work = Script("work")
+_work = Script("work", only_reads=True)
 _acquire = Script("acquire")
 _release = Script("release")
 _close = Script("close")

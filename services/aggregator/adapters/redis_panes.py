@@ -18,7 +18,7 @@ from services.aggregator.domain.latest import LatestPanes, PaneEntry, in_order
 
 _log = logging.getLogger(__name__)
 _PANES_AT_ONCE = 32
-_unfolded = Script("unfolded")
+_unfolded = Script("unfolded", only_reads=True)
 
 
 async def read_panes(client: Redis, model: str, names: Sequence[str]) -> list[Pane | None]:
