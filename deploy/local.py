@@ -29,6 +29,8 @@ class Addresses:
     attribution: str
     aggregator: str
     runbook: str
+    lineage: str
+    """The aggregator's HTTP server for OpenLineage events."""
     audit: str | None = None
     """None: it was not asked for."""
 
@@ -37,8 +39,9 @@ class Platform:
     """Valkey, SQLite and the three services, from `start` to `stop`.
 
     `data` keeps windows, incidents, keys and logs between runs. With `port`, the services listen on
-    it and the two above; without, on free ones. With `snapshots`, the audit service reads what lies
-    under that folder, and listens on the third port above. `settings` are extra environment
+    it and the two above, and OpenLineage events are taken on the fourth above; without, on free
+    ones. With `snapshots`, the audit service reads what lies under that folder, and listens on the
+    third port above. `settings` are extra environment
     variables for the services.
     """
 
@@ -86,6 +89,8 @@ class Platform:
             "AFTERSHOCK_RUNBOOK_ADDRESS": self.addresses.runbook,
             "AFTERSHOCK_AUDIT_ADDRESS": self.addresses.audit or "",
             "AFTERSHOCK_TOKEN": token,
+            "OPENLINEAGE_URL": f"http://{self.addresses.lineage}",
+            "OPENLINEAGE_API_KEY": token,
         }
         return {name: value for name, value in variables.items() if value}
 
@@ -98,7 +103,17 @@ class Platform:
         (self.data / "checkpoints").mkdir(parents=True, exist_ok=True)
         valkey = Valkey(self.data / "valkey")
         self._keep(valkey)
-        aggregator = self._serve("aggregator", 1, {"REDIS_URL": valkey.url})
+        lineage = self.data / "lineage.address"
+        aggregator = self._serve(
+            "aggregator",
+            1,
+            {
+                "REDIS_URL": valkey.url,
+                "LINEAGE_LISTEN": self._listen(4),
+                "LINEAGE_ADDRESS_FILE": str(lineage),
+            },
+            lineage,
+        )
         roots = {self.data / "checkpoints", *(path.parent for path in self._checkpoints)}
         attribution = self._serve(
             "attribution",
@@ -120,7 +135,10 @@ class Platform:
             },
         )
         audit = self._audit(attribution, aggregator)
-        self.addresses = Addresses(attribution, aggregator, runbook, audit)
+        self.addresses = Addresses(attribution, aggregator, runbook, lineage.read_text(), audit)
+
+    def _listen(self, offset: int) -> str:
+        return f"127.0.0.1:{self._port + offset if self._port else 0}"
 
     def _audit(self, attribution: str, aggregator: str) -> str | None:
         """Serve audits if there is something to audit, and return the address."""
@@ -134,11 +152,14 @@ class Platform:
         }
         return self._serve("audit", 3, settings)
 
-    def _serve(self, service: str, offset: int, settings: Mapping[str, str]) -> str:
+    def _serve(self, service: str, offset: int, settings: Mapping[str, str], *more: Path) -> str:
+        """Start a service and return its address once it is ready, and all of its files there."""
         address_file = self.data / f"{service}.address"
-        address_file.unlink(missing_ok=True)
+        awaited = address_file, *more
+        for file in awaited:
+            file.unlink(missing_ok=True)
         common = {
-            "LISTEN": f"127.0.0.1:{self._port + offset if self._port else 0}",
+            "LISTEN": self._listen(offset),
             "ADDRESS_FILE": str(address_file),
             "EXIT_WITH_PARENT": "true",
             "TOKEN_PUBLIC_KEY": str(self._keys.public),
@@ -150,7 +171,7 @@ class Platform:
         log = self.data / "logs" / f"{service}.log"
         child = Child(service, command, log, environment | self._settings)
         self._keep(child)
-        child.wait_until(address_file.exists, _START_SECONDS)
+        child.wait_until(lambda: all(file.exists() for file in awaited), _START_SECONDS)
         return address_file.read_text()
 
     def _keep(self, child: Child | Valkey) -> None:
@@ -179,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make up", description="Runs Aftershock locally.")
     default = Path(os.environ.get("AFTERSHOCK_DATA_DIR", ".aftershock"))
     parser.add_argument("--data", type=Path, default=default / "platform")
-    parser.add_argument("--port", type=int, default=8461, help="and the two ports above")
+    parser.add_argument("--port", type=int, default=8461, help="and the four ports above")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--snapshots", type=Path, help="serve audits of what lies in this folder")
     arguments = parser.parse_args()
@@ -195,7 +216,8 @@ def main() -> None:
             file = write_environment(platform)
             print(f"ready: attribution {platform.addresses.attribution}, ", end="")
             print(f"aggregator {platform.addresses.aggregator}, ", end="")
-            print(f"runbook {platform.addresses.runbook}")
+            print(f"runbook {platform.addresses.runbook}, ", end="")
+            print(f"OpenLineage http://{platform.addresses.lineage}")
             print(f"call it from another terminal: source {file}", flush=True)
             while True:
                 platform.check()
