@@ -20,6 +20,11 @@ _SCRIPT = _HERE / "mlflow_server.py"
 _API = "/api/2.0/mlflow"
 
 
+def digest_of(time: str) -> str:
+    """Return the digest that a version trained until then has in these tests."""
+    return hashlib.sha256(time.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class MlflowServer:
     """A running server, and what tests do to it behind the runbook's back."""
@@ -30,8 +35,9 @@ class MlflowServer:
         """Make a model with one version for each time; the alias `champion` names the newest."""
         self._post("/registered-models/create", name=model)
         for time in trained_until:
-            tags = [{"key": "trained_until", "value": time}] if time else []
-            self._post("/model-versions/create", name=model, source="s3://models/x", tags=tags)
+            tags = {"trained_until": time, "checkpoint_digest": digest_of(time)} if time else {}
+            told = [{"key": key, "value": value} for key, value in tags.items()]
+            self._post("/model-versions/create", name=model, source="s3://models/x", tags=told)
         self.move(model, str(len(trained_until)))
 
     def move(self, model: str, version: str) -> None:

@@ -1,4 +1,4 @@
-"""Foretells what serving features at their baselines would do to the mean prediction."""
+"""Foretells what a mitigation would do to the mean prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,17 +38,41 @@ class Preview:
             NotFinite: a prediction is NaN or infinite.
         """
         ablated = _features(self.predict.predictor.checkpoint.schema, features)
-        before = np.concatenate([self._predictions(s) for s in samples])
-        after = np.concatenate([self._predictions(s.ablated(ablated)) for s in samples])
-        return MitigationPreview(
-            example_count=len(before),
-            mean_prediction=float(before.mean()),
-            mitigated_mean_prediction=float(after.mean()),
-            ratio_standard_error=ratio_standard_error(after, before),
+        without = [sample.ablated(ablated) for sample in samples]
+        return _compared(_predictions(self.predict, samples), _predictions(self.predict, without))
+
+
+@dataclass(frozen=True)
+class PreviewReplacement:
+    """Scores the same examples by the checkpoint that is served and by another one."""
+
+    served: Predict
+    replacement: Predict
+
+    def __call__(
+        self, samples: Sequence[Examples], replaced: Sequence[Examples]
+    ) -> MitigationPreview:
+        """Return the preview; `replaced` are the samples by the replacement's schema.
+
+        Raises:
+            NotFinite: a prediction is NaN or infinite.
+        """
+        return _compared(
+            _predictions(self.served, samples), _predictions(self.replacement, replaced)
         )
 
-    def _predictions(self, examples: Examples) -> NDArray[np.float64]:
-        return sigmoid(self.predict(examples))
+
+def _predictions(predict: Predict, samples: Sequence[Examples]) -> NDArray[np.float64]:
+    return np.concatenate([sigmoid(predict(sample)) for sample in samples])
+
+
+def _compared(before: NDArray[np.float64], after: NDArray[np.float64]) -> MitigationPreview:
+    return MitigationPreview(
+        example_count=len(before),
+        mean_prediction=float(before.mean()),
+        mitigated_mean_prediction=float(after.mean()),
+        ratio_standard_error=ratio_standard_error(after, before),
+    )
 
 
 def ratio_standard_error(

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
+from services.runbook.domain.evidence import Window
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import Policy
-from services.runbook.domain.preview import MissingPreview, Preview, predict
+from services.runbook.domain.preview import JointAblation, MissingPreview, Preview, predict
 from services.runbook.domain.proposal import (
     Draft,
     Proposal,
@@ -17,12 +18,9 @@ from services.runbook.domain.proposal import (
     guarded,
     unhelpful,
 )
+from services.runbook.domain.rollback import Registered
 from services.runbook.domain.smallest_set import recommend, sets_of
 from services.runbook.ports import Previewer
-
-_NO_PREVIEW_OF_ROLLBACKS = MissingPreview(
-    "joint ablation asks the checkpoint that scored the window, not an earlier one"
-)
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Consider:
             if isinstance(wanted, str):
                 return wanted
             if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
-                return conclude(wanted, _NO_PREVIEW_OF_ROLLBACKS)
+                return conclude(wanted, await self._with(wanted, situation.registered))
             enough = await self._enough(wanted)
             if isinstance(enough, str):
                 return enough
@@ -59,8 +57,7 @@ class Consider:
         sets = sets_of(plan.features)
         try:
             ablations = await self.previewer.ablate(window.name, sets)
-            if any(a.checkpoint_digest != window.checkpoint_digest for a in ablations):
-                raise PreviewUnavailable("attribution holds another checkpoint than the window's")
+            _check_window(window, *ablations)
             by_set = dict(zip(sets, ablations, strict=True))
             features, preview = recommend(window.calibration, by_set)
             if not features:
@@ -68,3 +65,21 @@ class Consider:
             return replace(plan, features=features), preview
         except PreviewUnavailable as error:
             return plan, MissingPreview(str(error))
+
+    async def _with(self, wanted: Draft, registered: Registered | str) -> Preview | MissingPreview:
+        """Return what calibration would be with the checkpoint that is gone back to."""
+        window, version = wanted.case.window, wanted.plan.checkpoint
+        known = None if isinstance(registered, str) else registered.checkpoint(version)
+        if known is None:
+            return MissingPreview(f"the registry does not say what version {version} is")
+        try:
+            replaced = await self.previewer.replace(window.name, known)
+            _check_window(window, replaced)
+            return predict(window.calibration, replaced)
+        except PreviewUnavailable as error:
+            return MissingPreview(str(error))
+
+
+def _check_window(window: Window, *ablations: JointAblation) -> None:
+    if any(each.checkpoint_digest != window.checkpoint_digest for each in ablations):
+        raise PreviewUnavailable("attribution holds another checkpoint than the window's")

@@ -56,11 +56,28 @@ async def test_a_mitigation_is_previewed(stub: Stub) -> None:
     assert len(response.checkpoint_digest) == 64
 
 
+async def test_another_checkpoint_is_previewed(stub: Stub, root: Path) -> None:
+    load = pb.LoadCheckpointRequest(folder=str(root / "sum"))
+    other = (await stub.LoadCheckpoint(load, timeout=30)).checkpoint
+    streams = [arrow_stream(EXAMPLES)]
+    request = pb.PreviewMitigationRequest(
+        checkpoint=NAME, replacement=other.name, arrow_streams=streams
+    )
+    there = await stub.PreviewMitigation(request, timeout=10)
+    request.checkpoint, request.replacement = request.replacement, request.checkpoint
+    back = await stub.PreviewMitigation(request, timeout=10)
+    assert there.mean_prediction == back.mitigated_mean_prediction
+    assert there.mitigated_mean_prediction == back.mean_prediction != there.mean_prediction
+    assert back.checkpoint_digest == other.digest != there.checkpoint_digest
+
+
 @pytest.mark.parametrize(
     ("changes", "wanted", "place"),
     [
         ({"features": ["agee"]}, "UNKNOWN_FEATURE", "features[0]"),
-        ({"features": []}, "INVALID_REQUEST", "features"),
+        ({"features": []}, "INVALID_REQUEST", ""),
+        ({"replacement": NAME}, "INVALID_REQUEST", ""),
+        ({"features": [], "replacement": f"{NAME}9"}, "CHECKPOINT_NOT_FOUND", ""),
         ({"arrow_streams": [b"x"]}, "MALFORMED_ARROW", "arrow_streams[0]"),
         ({"checkpoint": "models/other"}, "CHECKPOINT_NOT_FOUND", ""),
     ],

@@ -30,6 +30,7 @@ from services.runbook.domain.errors import (
 )
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.open import Open
 from tests.unit.services.runbook.builders import (
     BROKEN,
@@ -41,6 +42,7 @@ from tests.unit.services.runbook.builders import (
     window,
 )
 from tests.unit.services.runbook.stand_ins import (
+    OLDER_UNTIL,
     Aggregator,
     Attribution,
     an_aggregator,
@@ -207,12 +209,44 @@ class TestPreviews:
         with pytest.raises(PreviewUnavailable, match="no longer holds the window's checkpoint"):
             await GrpcPreviewer(channel, channel, ()).ablate(WINDOW, [("a",)])
 
+    @pytest.mark.parametrize(
+        ("known", "name"),
+        [
+            (RegisteredCheckpoint("7", None, "b" * 64), "newer"),
+            (RegisteredCheckpoint("7", OLDER_UNTIL), "older"),
+            (RegisteredCheckpoint("7", OLDER_UNTIL, "b" * 64), "newer"),
+        ],
+    )
+    async def test_another_checkpoint_is_found_by_digest_or_by_what_it_has_seen(
+        self,
+        channel: grpc.aio.Channel,
+        attribution: Attribution,
+        known: RegisteredCheckpoint,
+        name: str,
+    ) -> None:
+        replaced = await GrpcPreviewer(channel, channel, ()).replace(WINDOW, known)
+        assert replaced == JointAblation(0.4, 0.4 * (1 / BROKEN), 0.01, 2000, DIGEST)
+        (request,) = attribution.previews
+        assert request.checkpoint == f"{MODEL}/checkpoints/older"
+        assert request.replacement == f"{MODEL}/checkpoints/{name}"
+        assert not request.features
+
+    @pytest.mark.parametrize("digest", ["", "c" * 64])
+    async def test_a_checkpoint_that_is_not_held_is_to_be_loaded(
+        self, channel: grpc.aio.Channel, digest: str
+    ) -> None:
+        unknown = RegisteredCheckpoint("7", OLDER_UNTIL.replace(year=1997), digest)
+        with pytest.raises(PreviewUnavailable, match="does not hold version 7: load it"):
+            await GrpcPreviewer(channel, channel, ()).replace(WINDOW, unknown)
+
     async def test_without_attribution_it_says_so(self, channel: grpc.aio.Channel) -> None:
         async with grpc.aio.insecure_channel("127.0.0.1:1") as nobody:
             with pytest.raises(PreviewUnavailable, match="attribution says UNAVAILABLE"):
                 await GrpcPreviewer(channel, nobody, ()).ablate(WINDOW, [("a",)])
         with pytest.raises(PreviewUnavailable, match="none is configured"):
             await NoPreviewer("none is configured").ablate(WINDOW, [("a",)])
+        with pytest.raises(PreviewUnavailable, match="none is configured"):
+            await NoPreviewer("none is configured").replace(WINDOW, RegisteredCheckpoint("7", None))
 
 
 class TestWatermarks:

@@ -17,7 +17,7 @@ from services.runbook.domain.errors import (
 )
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.rollback import rollback_target
-from tests.mlflow import MlflowServer
+from tests.mlflow import MlflowServer, digest_of
 
 KEY = "incidents/INC-1/mitigations/1"
 DAYS = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "no time", "2026-03-01T00:00:00Z")
@@ -46,6 +46,9 @@ async def test_the_newest_version_from_before_the_corruption(
 ) -> None:
     registered = await registry.registered(f"models/{model}")
     assert registered.serving == "4"
+    assert {c.version: c.digest for c in registered.checkpoints} == {
+        str(number): digest_of(day) for number, day in enumerate(DAYS, 1)
+    }
     assert len(registered.checkpoints) == len(DAYS)
     assert rollback_target(registered, datetime(2026, 2, 15, tzinfo=UTC)) == "2"
     assert rollback_target(registered, datetime(2026, 4, 1, tzinfo=UTC)) == "2"

@@ -36,7 +36,7 @@ from services.attribution.insert import Insert
 from services.attribution.load import Load
 from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
 from services.attribution.predict import Predict
-from services.attribution.preview import Preview
+from services.attribution.preview import MitigationPreview, Preview, PreviewReplacement
 from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.validation import check
 
@@ -88,11 +88,15 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.PreviewMitigationResponse:
         """Preview a mitigation."""
         with self.checkpoints.using(request.checkpoint) as scorer:
-            preview = Preview(Predict(scorer.predictor, self.block_examples))
-            result = await self.inference.run(
-                lambda: _samples(request.arrow_streams, scorer.checkpoint.schema),
-                lambda samples: preview(samples, request.features),
-            )
+            served = Predict(scorer.predictor, self.block_examples)
+            if request.replacement:
+                result = await self._replaced(request, served)
+            else:
+                preview = Preview(served)
+                result = await self.inference.run(
+                    lambda: _samples(request.arrow_streams, scorer.checkpoint.schema),
+                    lambda samples: preview(samples, request.features),
+                )
         return pb.PreviewMitigationResponse(
             example_count=result.example_count,
             mean_prediction=result.mean_prediction,
@@ -100,6 +104,18 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             ratio_standard_error=result.ratio_standard_error,
             checkpoint_digest=scorer.checkpoint.digest,
         )
+
+    async def _replaced(
+        self, request: pb.PreviewMitigationRequest, served: Predict
+    ) -> MitigationPreview:
+        with self.checkpoints.using(request.replacement) as other:
+            replacement = Predict(other.predictor, self.block_examples)
+            preview = PreviewReplacement(served, replacement)
+            schemas = served.predictor.checkpoint.schema, other.checkpoint.schema
+            return await self.inference.run(
+                lambda: [_samples(request.arrow_streams, schema) for schema in schemas],
+                lambda samples: preview(*samples),
+            )
 
     async def ListCheckpoints(  # noqa: N802
         self,

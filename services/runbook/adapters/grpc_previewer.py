@@ -1,6 +1,8 @@
 """Previews by the aggregator's sample and attribution's joint ablation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from functools import partial
 
 import grpc
 
@@ -8,9 +10,11 @@ from aftershock.v1.aggregator_service_pb2 import GetWindowSampleRequest, GetWind
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
 from aftershock.v1.attribution_service_pb2 import ListCheckpointsRequest, PreviewMitigationRequest
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
+from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import RegisteredCheckpoint
 
 _SECONDS = 30.0
 _MOST_STREAMS = 64
@@ -33,18 +37,36 @@ class GrpcPreviewer:
     async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Return mean predictions over the window's sample with each set ablated together."""
         sample = await self._sample(window)
-        model = window.partition("/windows/")[0]
-        checkpoint = await self._checkpoint(model, sample.checkpoint_digest)
+        checkpoint = await self._served(window, sample)
         streams = _spread(sample.arrow_streams)
         # One after the other: attribution takes a batch's memory for each.
-        return [await self._ablate(checkpoint, streams, features) for features in sets]
+        return [
+            await self._preview(
+                PreviewMitigationRequest(
+                    checkpoint=checkpoint, features=features, arrow_streams=streams
+                )
+            )
+            for features in sets
+        ]
 
-    async def _ablate(
-        self, checkpoint: str, streams: Sequence[bytes], features: Sequence[str]
-    ) -> JointAblation:
-        request = PreviewMitigationRequest(
-            checkpoint=checkpoint, features=features, arrow_streams=streams
+    async def replace(self, window: str, checkpoint: RegisteredCheckpoint) -> JointAblation:
+        """Return mean predictions over the window's sample with another checkpoint served."""
+        sample = await self._sample(window)
+        replacement = await self._checkpoint(
+            window,
+            partial(_is_registered, checkpoint),
+            f"attribution does not hold version {checkpoint.version}: load it there, and the next "
+            "proposal has a preview",
         )
+        return await self._preview(
+            PreviewMitigationRequest(
+                checkpoint=await self._served(window, sample),
+                replacement=replacement,
+                arrow_streams=_spread(sample.arrow_streams),
+            )
+        )
+
+    async def _preview(self, request: PreviewMitigationRequest) -> JointAblation:
         try:
             answer = await self._attribution.PreviewMitigation(
                 request, timeout=_SECONDS, metadata=self._metadata
@@ -82,8 +104,20 @@ class GrpcPreviewer:
             raise PreviewUnavailable("the aggregator kept no examples of the window")
         return sample
 
-    async def _checkpoint(self, model: str, digest: str) -> str:
+    async def _served(self, window: str, sample: GetWindowSampleResponse) -> str:
         """Return the name of the checkpoint that scored the window: the newest may be another."""
+        digest = sample.checkpoint_digest
+        return await self._checkpoint(
+            window,
+            lambda held: held.digest == digest,
+            "attribution no longer holds the window's checkpoint",
+        )
+
+    async def _checkpoint(
+        self, window: str, wanted: Callable[[Checkpoint], bool], otherwise: str
+    ) -> str:
+        """Return the name of the model's checkpoint that is wanted."""
+        model = window.partition("/windows/")[0]
         token = ""
         while True:
             try:
@@ -95,11 +129,19 @@ class GrpcPreviewer:
             except grpc.aio.AioRpcError as error:
                 raise _unavailable("attribution", error) from error
             for checkpoint in page.checkpoints:
-                if checkpoint.digest == digest and checkpoint.name.startswith(f"{model}/"):
+                if checkpoint.name.startswith(f"{model}/") and wanted(checkpoint):
                     return checkpoint.name
             token = page.next_page_token
             if not token:
-                raise PreviewUnavailable("attribution no longer holds the window's checkpoint")
+                raise PreviewUnavailable(otherwise)
+
+
+def _is_registered(registered: RegisteredCheckpoint, held: Checkpoint) -> bool:
+    """Whether attribution's checkpoint is the registry's: by digest, or by what it has seen."""
+    if registered.digest:
+        return held.digest == registered.digest
+    until = held.trained_until.ToDatetime(UTC) if held.HasField("trained_until") else None
+    return until is not None and until == registered.trained_until
 
 
 def _spread(streams: Sequence[bytes]) -> Sequence[bytes]:

@@ -15,6 +15,8 @@ from services.runbook.domain.rollback import Registered, RegisteredCheckpoint
 
 TRAINED_UNTIL = "trained_until"
 """Tag of a model version: a time with a zone, as ISO 8601."""
+DIGEST = "checkpoint_digest"
+"""Tag of a model version: of its checkpoint as `aftershock checkpoints` shows it."""
 _API = "/api/2.0/mlflow"
 _PAGE = 200
 _LAST_REFUSAL = 500
@@ -105,7 +107,11 @@ def _tag(key: str) -> str:
 
 def _checkpoint(version: Mapping[str, Any]) -> RegisteredCheckpoint:
     tags = {tag["key"]: tag["value"] for tag in version.get("tags", [])}
-    return RegisteredCheckpoint(str(version["version"]), _time(tags.get(TRAINED_UNTIL, "")))
+    return RegisteredCheckpoint(
+        version=str(version["version"]),
+        trained_until=_time(tags.get(TRAINED_UNTIL, "")),
+        digest=tags.get(DIGEST, ""),
+    )
 
 
 def _time(text: str) -> datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import RegisteredCheckpoint
 
 
 class NoPreviewer:
@@ -17,5 +18,13 @@ class NoPreviewer:
         window: str,  # noqa: ARG002 - the port's signature
         sets: Sequence[Sequence[str]],  # noqa: ARG002 - the port's signature
     ) -> Sequence[JointAblation]:
+        """Raise PreviewUnavailable."""
+        raise PreviewUnavailable(self._reason)
+
+    async def replace(
+        self,
+        window: str,  # noqa: ARG002 - the port's signature
+        checkpoint: RegisteredCheckpoint,  # noqa: ARG002 - the port's signature
+    ) -> JointAblation:
         """Raise PreviewUnavailable."""
         raise PreviewUnavailable(self._reason)

@@ -1,6 +1,5 @@
 """Which checkpoint to go back to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +11,8 @@ class RegisteredCheckpoint:
     version: str
     trained_until: datetime | None
     """None: the registry does not say, so that nobody knows what it has seen."""
+    digest: str = ""
+    """Of the checkpoint as attribution knows it; empty where the registry does not say."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,18 @@ class Registered:
     """The version that is served."""
     checkpoints: tuple[RegisteredCheckpoint, ...]
 
+    def checkpoint(self, version: str) -> RegisteredCheckpoint | None:
+        """Return a version; None if there is none."""
+        return next((c for c in self.checkpoints if c.version == version), None)
+
 
 def rollback_target(registered: Registered, corrupted_since: datetime) -> str | None:
     """Return the newest version trained until before the corruption, other than the served one.
 
     What was trained later than the served version is no way back. None: there is none.
     """
-    served = _trained_until(registered.checkpoints, registered.serving)
+    serving = registered.checkpoint(registered.serving)
+    served = serving.trained_until if serving else None
     earlier = [
         (checkpoint.trained_until, checkpoint.version)
         for checkpoint in registered.checkpoints
@@ -38,7 +44,3 @@ def rollback_target(registered: Registered, corrupted_since: datetime) -> str | 
         and checkpoint.version != registered.serving
     ]
     return max(earlier)[1] if earlier else None
-
-
-def _trained_until(checkpoints: Sequence[RegisteredCheckpoint], version: str) -> datetime | None:
-    return next((c.trained_until for c in checkpoints if c.version == version), None)

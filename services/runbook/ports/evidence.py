@@ -6,6 +6,7 @@ from typing import Protocol
 
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import RegisteredCheckpoint
 
 
 class ShiftFeed(Protocol):
@@ -40,6 +41,13 @@ class Previewer(Protocol):
 
     async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Return mean predictions over the window's sample with each set ablated together.
+
+        Changes nothing. Raises PreviewUnavailable, which says why.
+        """
+
+    async def replace(self, window: str, checkpoint: RegisteredCheckpoint) -> JointAblation:
+        """Return mean predictions over the window's sample as things are and with another
+        checkpoint served.
 
         Changes nothing. Raises PreviewUnavailable, which says why.
         """

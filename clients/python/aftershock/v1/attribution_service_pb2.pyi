@@ -302,11 +302,16 @@ class PreviewMitigationRequest(google.protobuf.message.Message):
     CHECKPOINT_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
     ARROW_STREAMS_FIELD_NUMBER: builtins.int
+    REPLACEMENT_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}"""
+    replacement: builtins.str
+    """models/{model}/checkpoints/{version}: served instead of `checkpoint`. Both must be loaded and
+    take the examples.
+    """
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Ablated together."""
+        """Ablated together. Empty: none, and `replacement` is served instead."""
 
     @property
     def arrow_streams(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
@@ -318,8 +323,9 @@ class PreviewMitigationRequest(google.protobuf.message.Message):
         checkpoint: builtins.str = ...,
         features: collections.abc.Iterable[builtins.str] | None = ...,
         arrow_streams: collections.abc.Iterable[builtins.bytes] | None = ...,
+        replacement: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "features", b"features"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "features", b"features", "replacement", b"replacement"]) -> None: ...
 
 Global___PreviewMitigationRequest: typing_extensions.TypeAlias = PreviewMitigationRequest
 
@@ -336,7 +342,7 @@ class PreviewMitigationResponse(google.protobuf.message.Message):
     mean_prediction: builtins.float
     """Mean prediction as things are."""
     mitigated_mean_prediction: builtins.float
-    """Mean prediction with the features at their baselines."""
+    """Mean prediction with the features at their baselines, or of the replacement."""
     ratio_standard_error: builtins.float
     """Standard error of the ratio of the second to the first."""
     checkpoint_digest: builtins.str

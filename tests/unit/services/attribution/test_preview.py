@@ -7,7 +7,7 @@ from services.attribution.domain.errors import UnknownFeature
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import sigmoid
 from services.attribution.predict import Predict
-from services.attribution.preview import Preview, ratio_standard_error
+from services.attribution.preview import Preview, PreviewReplacement, ratio_standard_error
 from tests.checkpoints import GROUPED, GROUPS, SCHEMA, random_examples
 from tests.unit.services.attribution.predictors import small_predictor
 
@@ -28,6 +28,21 @@ def test_features_are_ablated_together() -> None:
     assert result.mean_prediction == pytest.approx(before.mean())
     assert result.mitigated_mean_prediction == pytest.approx(after.mean())
     assert result.mean_prediction != pytest.approx(result.mitigated_mean_prediction, rel=1e-3)
+
+
+def test_another_checkpoint_predicts_on_the_same_examples() -> None:
+    other = small_predictor("sum")
+    before, after = (
+        np.concatenate([sigmoid(p.logits(s).astype(np.float64)) for s in SAMPLES])
+        for p in (PREDICTOR, other)
+    )
+    result = PreviewReplacement(Predict(PREDICTOR, 64), Predict(other, 64))(SAMPLES, SAMPLES)
+    assert result.example_count == 130
+    assert result.mean_prediction == pytest.approx(before.mean())
+    assert result.mitigated_mean_prediction == pytest.approx(after.mean())
+    assert result.ratio_standard_error == pytest.approx(ratio_standard_error(after, before))
+    itself = PreviewReplacement(Predict(PREDICTOR, 64), Predict(PREDICTOR, 64))(SAMPLES, SAMPLES)
+    assert itself.ratio_standard_error == 0
 
 
 def test_an_unknown_feature_is_named() -> None:

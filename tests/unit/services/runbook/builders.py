@@ -52,6 +52,7 @@ from services.runbook.domain.policy import (
     Threshold,
 )
 from services.runbook.domain.preview import JointAblation
+from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.domain.work import Call, WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
@@ -233,6 +234,8 @@ class KnownPreviews:
     """Mean predictions by set of features; by default the mend is complete."""
 
     ratios: dict[frozenset[str], float] = field(default_factory=dict)
+    replacements: dict[str, float] = field(default_factory=dict)
+    """By version; attribution holds no other."""
     missing: str = ""
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
@@ -245,6 +248,13 @@ class KnownPreviews:
             raise PreviewUnavailable(self.missing)
         ratios = (self.ratios.get(frozenset(features), 1 / BROKEN) for features in sets)
         return [JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST) for ratio in ratios]
+
+    async def replace(self, window: str, checkpoint: RegisteredCheckpoint) -> JointAblation:
+        """Answer as recorded."""
+        ratio = self.replacements.get(checkpoint.version)
+        if ratio is None:
+            raise PreviewUnavailable(f"attribution does not hold version {checkpoint.version}")
+        return JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -31,6 +31,8 @@ from tests.unit.services.runbook.builders import BROKEN, DIGEST, MODEL, WALL_TIM
 
 # ruff: noqa: N802 - the names are the contract's
 _Context = grpc.aio.ServicerContext[Any, Any]
+OLDER_UNTIL = datetime(1998, 3, 13, tzinfo=UTC)
+"""What attribution's older checkpoint has seen."""
 
 
 def event_message(event: ShiftEvent) -> shift_pb2.ShiftEvent:
@@ -154,6 +156,7 @@ class Attribution(AttributionServiceServicer):
                 checkpoints=[newer], next_page_token="more"
             )
         older = Checkpoint(name=f"{MODEL}/checkpoints/older", digest=self.digest)
+        older.trained_until.FromDatetime(OLDER_UNTIL)
         return attribution_pb.ListCheckpointsResponse(checkpoints=[older])
 
     async def PreviewMitigation(

@@ -14,7 +14,7 @@ from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import WHEN_FIELDS, Action, Mode, Policy
-from services.runbook.domain.preview import MissingPreview
+from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.rollback import (
     Registered,
     RegisteredCheckpoint,
@@ -92,8 +92,7 @@ async def test_a_rollback_is_proposed_approved_applied_and_verified() -> None:
         "2",
         "3",
     )
-    assert isinstance(mitigation.preview, MissingPreview)
-    assert "joint ablation" in mitigation.preview.reason
+    assert mitigation.preview == MissingPreview("attribution does not hold version 2")
     await runbook.say_yes()
     await runbook.worker.drain()
     assert (await runbook.mitigation()).state is MitigationState.APPLIED
@@ -111,6 +110,27 @@ async def test_a_rollback_that_does_not_help_is_taken_back() -> None:
     mitigation = await runbook.mitigation()
     assert mitigation.state is MitigationState.REVERTED
     assert await runbook.actuator.observe(mitigation.plan) == {"checkpoint": "3"}
+
+
+@pytest.mark.parametrize(("mode", "state"), [(Mode.SUGGEST, "PROPOSED"), (Mode.APPLY, "APPLIED")])
+async def test_a_checkpoint_that_attribution_holds_is_previewed(mode: Mode, state: str) -> None:
+    runbook = a_runbook(versions("3", v2=-10, v3=-5), back(mode))
+    runbook.previews.replacements["2"] = 1.04 / BROKEN
+    await runbook.see(event(1, BROKEN))
+    mitigation = await runbook.mitigation()
+    assert isinstance(mitigation.preview, Preview)
+    assert mitigation.preview.calibration == pytest.approx(1.04)
+    assert mitigation.preview.lower < 1.04 < mitigation.preview.upper
+    assert mitigation.state == state
+
+
+async def test_a_checkpoint_that_predicts_no_better_is_not_gone_back_to() -> None:
+    runbook = a_runbook(versions("3", v2=-10, v3=-5), back())
+    runbook.previews.replacements["2"] = 1.0
+    await runbook.see(event(1, BROKEN))
+    incident = await runbook.incident()
+    assert incident.mitigations == ()
+    assert "To serve checkpoint 2 instead of 3 would not help enough" in incident.advice
 
 
 async def test_no_preview_no_approval_by_a_policy() -> None:
