@@ -16,7 +16,12 @@ from aftershock import aio
 from clients.chatbot.adapters.figures import THEMES
 from clients.chatbot.adapters.no_pictures import NoPictures
 from clients.chatbot.adapters.sdk_pictures import SdkPictures
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import (
+    SdkDeciding,
+    SdkReading,
+    SdkSurfaces,
+    SdkWatching,
+)
 from clients.chatbot.adapters.slack_events import build_app
 from clients.chatbot.adapters.slack_room import SlackRoom, open_web_client
 from clients.chatbot.adapters.slack_transport import by_http, by_socket
@@ -53,13 +58,13 @@ async def _until_stopped(settings: ChatbotSettings) -> None:
 
 async def _run(settings: ChatbotSettings) -> None:
     async with aio.Client(token=settings.token.get_secret_value()) as client:
-        watching, deciding = SdkWatching(client), SdkDeciding(client)
-        decide, ask = Decide(deciding, watching), Ask(deciding, watching)
+        deciding, reading = SdkDeciding(client), SdkReading(client)
+        decide, ask = Decide(deciding, reading), Ask(deciding, reading)
         room, listening = _slack(settings, decide, ask)
         holder = f"{os.uname().nodename}-{uuid.uuid4().hex[:12]}"
         show = Show(room, SdkSurfaces(client, holder), _pictures(settings, client))
         follow = Follow(
-            watching,
+            SdkWatching(client),
             show,
             catch_up=timedelta(hours=settings.catch_up_hours),
             now=lambda: datetime.now(UTC),

@@ -10,7 +10,7 @@ from clients.chatbot.core.describe import card_of, headline, short
 from clients.chatbot.core.evidence import details
 from clients.chatbot.core.text import Line, quote, say, strong
 from clients.chatbot.decide import PAUSED_IN_CHAT, Answer
-from clients.chatbot.ports import Deciding, Refused, RunbookUnavailable, Watching
+from clients.chatbot.ports import Deciding, Reading, Refused, RunbookUnavailable
 
 _MOST = 10
 _HELP = (
@@ -27,7 +27,7 @@ class Ask:
     """Answers commands. Those that decide do so in the name of who typed them."""
 
     deciding: Deciding
-    watching: Watching
+    reading: Reading
 
     async def __call__(self, identity: str, text: str) -> Answer:
         """Return the answer to a command, `status` for instance."""
@@ -51,20 +51,20 @@ class Ask:
             "resume": self._resume,
         }
 
-    async def _status(self, identity: str, rest: str) -> Answer:  # noqa: ARG002 - all ways alike
-        paused = await self.watching.paused()
-        newest = await self.watching.newest(None, 100)
+    async def _status(self, identity: str, rest: str) -> Answer:  # noqa: ARG002 - all ways are alike
+        paused = await self.reading.paused(identity)
+        newest = await self.reading.newest(identity, None, 100)
         is_open = IncidentState.INCIDENT_STATE_OPEN
         lines = [_line(incident) for incident in newest if incident.state == is_open]
         state = (strong("Paused: "), quote(paused)) if paused else (say("Mitigations go on."),)
         return (section(state), section(*lines[:_MOST] or [(say("No incident is open."),)]))
 
     async def _incidents(self, identity: str, rest: str) -> Answer:  # noqa: ARG002
-        newest = await self.watching.newest(None, _MOST)
+        newest = await self.reading.newest(identity, None, _MOST)
         return (section(*map(_line, newest)) if newest else section((say("None so far."),)),)
 
-    async def _why(self, identity: str, rest: str) -> Answer:  # noqa: ARG002
-        newest = await self.watching.newest(rest, 1) if rest else ()
+    async def _why(self, identity: str, rest: str) -> Answer:
+        newest = await self.reading.newest(identity, rest, 1) if rest else ()
         if not newest:
             said = f"There is no incident of {rest}." if rest else "Which model? why MODEL"
             return (section((quote(said),)),)

@@ -8,7 +8,7 @@ from clients.chatbot.core.decision import SNOOZE_MINUTES, Decision
 from clients.chatbot.core.describe import headline, short
 from clients.chatbot.core.evidence import details
 from clients.chatbot.core.text import quote, say, strong
-from clients.chatbot.ports import Deciding, Refused, RunbookUnavailable, Watching
+from clients.chatbot.ports import Deciding, Reading, Refused, RunbookUnavailable
 
 Answer = tuple[Section, ...]
 """What the person sees who asked, and nobody else."""
@@ -24,7 +24,7 @@ class Decide:
     """
 
     deciding: Deciding
-    watching: Watching
+    reading: Reading
 
     async def __call__(self, decision: Decision) -> Answer:
         """Return what to tell the clicker: what counts now, or why it does not."""
@@ -64,7 +64,7 @@ class Decide:
         return (section((strong("All mitigations are paused, "), say("of all models."))),)
 
     async def _details(self, decision: Decision) -> Answer:
-        incident = await self.watching.incident(decision.target.incident)
+        incident = await self.reading.incident(decision.identity, decision.target.incident)
         title = section((strong(f"{short(incident.name)}: {headline(incident)}"),))
         return (title, *(each for each in details(incident) if each.lines))
 

@@ -84,18 +84,25 @@ class Room(Protocol):
 
 
 class Watching(Protocol):
-    """Incidents, as the runbook tells them."""
+    """Incidents, as the runbook tells them to the bot itself."""
 
     def changes(self) -> AsyncIterator[Incident]:
         """Yield each incident as it is now, oldest first, then whenever it changes, without end."""
 
-    async def incident(self, name: str) -> Incident:
-        """Return one. Raises Refused, RunbookUnavailable."""
 
-    async def newest(self, model: str | None, limit: int) -> Sequence[Incident]:
-        """Return the newest, first. Raises Refused, RunbookUnavailable."""
+class Reading(Protocol):
+    """Incidents, as somebody in a chat may see them: the runbook looks up who that is.
 
-    async def paused(self) -> str:
+    All raise Refused, whose text is for that person, and RunbookUnavailable.
+    """
+
+    async def incident(self, identity: str, name: str) -> Incident:
+        """Return one."""
+
+    async def newest(self, identity: str, model: str | None, limit: int) -> Sequence[Incident]:
+        """Return the newest, first."""
+
+    async def paused(self, identity: str) -> str:
         """Return who stopped all mitigations and why; empty if nobody did."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
 from clients.chatbot.adapters.memory_room import MemoryRoom, Message
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
 from clients.chatbot.ask import Ask
 from clients.chatbot.core.card import Card, Choice, Note, Picture
 from clients.chatbot.core.decision import Decision, Target
@@ -80,12 +80,15 @@ class Bot:
     """One run of a bot."""
 
     def __init__(self, client: aio.Client, room: MemoryRoom, holder: str) -> None:
-        watching, deciding = SdkWatching(client), SdkDeciding(client)
+        deciding, reading = SdkDeciding(client), SdkReading(client)
         self.show = Show(room, SdkSurfaces(client, holder), OnePlot())
-        self.decide = Decide(deciding, watching)
-        self.ask = Ask(deciding, watching)
+        self.decide = Decide(deciding, reading)
+        self.ask = Ask(deciding, reading)
         self.follow = Follow(
-            watching, self.show, catch_up=timedelta(hours=24), now=lambda: datetime.now(UTC)
+            SdkWatching(client),
+            self.show,
+            catch_up=timedelta(hours=24),
+            now=lambda: datetime.now(UTC),
         )
 
 
@@ -270,6 +273,11 @@ class TestDeciding:
         await scene.click(Choice.PAUSE)
         assert "paused" in await scene.click(Choice.APPROVE)
 
+    async def test_details_are_not_for_strangers(self, scene: Scene) -> None:
+        await scene.show()
+        said = await scene.click(Choice.DETAILS, "memory:stranger")
+        assert said.startswith("That did not count. nobody is known")
+
     async def test_details_are_all_the_evidence(self, scene: Scene) -> None:
         await scene.show()
         said = await scene.click(Choice.DETAILS, REX)
@@ -292,6 +300,11 @@ class TestAsking:
     )
     async def test_commands(self, scene: Scene, command: str, said: str) -> None:
         assert said in told(await scene.bot().ask(ADA, command))
+
+    @pytest.mark.parametrize("command", ["status", "incidents", "why ads_ctr", "pause"])
+    async def test_strangers_learn_nothing(self, scene: Scene, command: str) -> None:
+        said = told(await scene.bot().ask("memory:stranger", command))
+        assert said.startswith("No. nobody is known as memory:stranger")
 
     async def test_pausing_takes_an_approver(self, scene: Scene) -> None:
         ask = scene.bot().ask

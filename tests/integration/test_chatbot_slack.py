@@ -12,7 +12,7 @@ from aiohttp.test_utils import unused_port
 
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
 from clients.chatbot.adapters.slack_events import build_app
 from clients.chatbot.adapters.slack_room import SlackRoom, open_web_client
 from clients.chatbot.adapters.slack_transport import by_http, by_socket
@@ -61,11 +61,11 @@ class Office:
     ) -> AsyncIterator[None]:
         """Run a bot until the end of the block."""
         web_client = open_web_client(BOT_TOKEN, f"{self.slack.url}/api/")
-        watching, deciding = SdkWatching(self.client), SdkDeciding(self.client)
-        decide, ask = Decide(deciding, watching), Ask(deciding, watching)
+        deciding, reading = SdkDeciding(self.client), SdkReading(self.client)
+        decide, ask = Decide(deciding, reading), Ask(deciding, reading)
         show = Show(SlackRoom(web_client, "C1"), SdkSurfaces(self.client, holder), OnePlot())
         now = lambda: datetime.now(UTC)  # noqa: E731
-        follow = Follow(watching, show, catch_up=timedelta(hours=24), now=now)
+        follow = Follow(SdkWatching(self.client), show, catch_up=timedelta(hours=24), now=now)
         if by == "http":
             port = unused_port()
             app = build_app(web_client, decide, ask, SIGNING_SECRET)

@@ -26,22 +26,28 @@ class SdkWatching:
         async for incident in self._client.watch_incidents():
             yield incident
 
-    async def incident(self, name: str) -> Incident:
+
+class SdkReading:
+    """Incidents, read in people's names: the bot's token needs the role `delegate`."""
+
+    def __init__(self, client: aio.Client) -> None:
+        self._client = client
+
+    async def incident(self, identity: str, name: str) -> Incident:
         """Return one."""
-        return await _answer(self._client.incident(name))
+        return await _answer(self._client.acting_for(identity).incident(name))
 
-    async def newest(self, model: str | None, limit: int) -> Sequence[Incident]:
+    async def newest(self, identity: str, model: str | None, limit: int) -> Sequence[Incident]:
         """Return the newest, first."""
-        return await _answer(self._client.incidents(model, limit=limit))
+        return await _answer(self._client.acting_for(identity).incidents(model, limit=limit))
 
-    async def paused(self) -> str:
+    async def paused(self, identity: str) -> str:
         """Return who stopped all mitigations and why; empty if nobody did."""
-        pause = await _answer(self._client.pause_state())
+        pause = await _answer(self._client.acting_for(identity).pause_state())
         if not pause.paused:
             return ""
-        return (
-            f"since {pause.time.ToDatetime(UTC):%d %b %H:%M} UTC by {pause.actor}: {pause.reason}"
-        )
+        since = f"{pause.time.ToDatetime(UTC):%d %b %H:%M} UTC"
+        return f"since {since} by {pause.actor}: {pause.reason}"
 
 
 class SdkSurfaces:

@@ -1,7 +1,7 @@
 """What broke: which features shifted, and by how much."""
 
 from aftershock.v1.incident_pb2 import Incident, IncidentVerdict
-from aftershock.v1.shift_pb2 import FeatureShift
+from aftershock.v1.shift_pb2 import FeatureShift, Signal
 from aftershock.v1.window_pb2 import Calibration, Window
 from clients.chatbot.core import words
 from clients.chatbot.core.card import Section, section
@@ -9,6 +9,14 @@ from clients.chatbot.core.text import Line, clean, name_of, quote, say, strong
 
 MOST_SUSPECTS = 3
 _CONTRIBUTORS = 30
+_LOUD, _MOST_SIGNALS = 2.0, 2
+_SIGNALS = {
+    Signal.SIGNAL_GFI_SHIFT: "GFI",
+    Signal.SIGNAL_LFI_DISTANCE: "LFIs",
+    Signal.SIGNAL_COVERAGE_CHANGE: "coverage",
+    Signal.SIGNAL_VALUE_DISTANCE: "values",
+    Signal.SIGNAL_MFC_SHIFT: "MFC",
+}
 _VERDICTS = {
     IncidentVerdict.INCIDENT_VERDICT_FEATURE_CORRUPTION: "some features shifted beyond their noise",
     IncidentVerdict.INCIDENT_VERDICT_CHECKPOINT_REGRESSION: "it began with a new checkpoint",
@@ -92,9 +100,16 @@ def _suspect(shift: FeatureShift) -> Line:
             f" · shift {words.signed(shift.shift)}"
             f" ({words.number(shift.lower)} to {words.number(shift.upper)})"
             f" · coverage {words.percent(shift.control_coverage)}"
-            f" → {words.percent(shift.anomaly_coverage)}"
+            f" → {words.percent(shift.anomaly_coverage)}{_signals(shift)}"
         ),
     )
+
+
+def _signals(shift: FeatureShift) -> str:
+    """Return which signals speak loudest for a feature, in what is usual for it."""
+    loud = [each for each in shift.evidence if each.strength >= _LOUD][:_MOST_SIGNALS]
+    said = ", ".join(f"{_SIGNALS[each.signal]} {each.strength:.0f} x" for each in loud)
+    return f" · beyond its noise: {said}" if said else ""
 
 
 def details(incident: Incident) -> tuple[Section, ...]:

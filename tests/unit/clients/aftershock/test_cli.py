@@ -133,7 +133,6 @@ def test_shifts_of_a_window(platform: Platform) -> None:
         "1.17",
         "1.1 to 1.2",
         "0.008 -> 1.18",
-        "values 45.0, LFIs 12.0",
         "97 % -> 93 %",
         "212 -> 1",
         "41.0",

@@ -78,6 +78,12 @@ class TestWhatIsSaid:
         assert said in text_of(card)
         assert choices(card) == []
 
+    def test_the_loudest_signals_are_named(self) -> None:
+        known = incident(mitigation(FEATURES))
+        for signal, strength in ((4, 45.2), (2, 12.0), (1, 1.1)):
+            known.comparison.shifts[0].evidence.add(signal=signal, strength=strength)
+        assert "97 % · beyond its noise: values 45 x, LFIs 12 x\n" in text_of(card_of(known))
+
     def test_one_yes_of_two_still_asks(self) -> None:
         half = mitigation(FEATURES, approvers=["ada"])
         half.required_approvals = 2
