@@ -1,6 +1,5 @@
 """Which labels meet many others: four centralities, each unweighted and weighted (section E.2)."""
 
-import networkx
 import numpy as np
 import rustworkx
 from numpy.typing import NDArray
@@ -8,12 +7,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 from scipy.sparse.linalg import eigsh
 
-from services.audit.domain.errors import TooLargeForExact
 from services.audit.domain.parameters import Centrality, Measure, PathLength
+from services.audit.engine import weighted_betweenness
 from services.audit.engine.graph import CooccurrenceGraph
 
-_EXACT_STEPS = 2e9
-"""Vertices times edges up to which weighted betweenness takes minutes at most."""
 _DENSE = 64
 """Vertices below which Lanczos iterations do not pay."""
 
@@ -50,13 +47,8 @@ def check_size(graph: CooccurrenceGraph, measure: Measure) -> None:
         TooLargeForExact: exact weighted betweenness of a graph that large; ask for pivots.
     """
     is_hard = measure.centrality is Centrality.BETWEENNESS and measure.is_weighted
-    count = len(graph.names)
-    if is_hard and measure.pivots is None and count * graph.edges.nnz > _EXACT_STEPS:
-        raise TooLargeForExact(
-            f"exact weighted betweenness of {count} labels and {graph.edges.nnz // 2} edges would "
-            "take hours: give a number of pivots for an approximation, or raise min_overlaps",
-            field="pivots",
-        )
+    if is_hard and measure.pivots is None:
+        weighted_betweenness.check_size(len(graph.names), graph.edges.nnz // 2)
 
 
 def most_central(
@@ -109,14 +101,10 @@ def _betweenness(graph: CooccurrenceGraph, measure: Measure) -> NDArray[np.float
         found = rustworkx.betweenness_centrality(unweighted, normalized=True)
         return np.array([found[vertex] for vertex in range(count)])
     check_size(graph, measure)
-    pivots = None if measure.pivots is None else min(measure.pivots, count)
-    between = networkx.betweenness_centrality(
-        networkx.from_scipy_sparse_array(_lengths(graph, measure), edge_attribute="length"),
-        k=pivots,
-        weight="length",
-        seed=measure.seed,
-    )
-    return np.array([between[vertex] for vertex in range(count)])
+    lengths = _lengths(graph, measure)
+    if measure.pivots is None:
+        return weighted_betweenness.exact(lengths)
+    return weighted_betweenness.approximate(lengths, measure.pivots, measure.seed)
 
 
 def _lengths(graph: CooccurrenceGraph, measure: Measure) -> csr_array:

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import networkx
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.audit.domain.errors import TooLargeForExact
 from services.audit.domain.parameters import Centrality, Measure, PathLength
-from services.audit.engine import centrality as centrality_module
+from services.audit.engine import weighted_betweenness
 from services.audit.engine.centrality import centrality, most_central
 from services.audit.engine.graph import CooccurrenceGraph
 
@@ -20,12 +22,14 @@ def random_graph(seed: int, vertices: int, density: float) -> CooccurrenceGraph:
     return CooccurrenceGraph.from_matrix(names, strengths + strengths.T, 1)
 
 
-def reference(graph: CooccurrenceGraph, measure: Measure) -> NDArray[np.float64]:
+def reference(
+    graph: CooccurrenceGraph, measure: Measure, number: type[float] | type[Fraction] = float
+) -> NDArray[np.float64]:
     peer = networkx.from_scipy_sparse_array(graph.edges, edge_attribute="strength")
     for _, _, edge in peer.edges(data=True):
-        edge["length"] = float(edge["strength"])
+        edge["length"] = number(int(edge["strength"]))
         if measure.path_length is PathLength.INVERSE_STRENGTH:
-            edge["length"] = 1.0 / edge["strength"]
+            edge["length"] = 1 / edge["length"]
     weight = "length" if measure.is_weighted else None
     match measure.centrality:
         case Centrality.CLOSENESS:
@@ -54,9 +58,23 @@ def test_agrees_with_networkx(
 ) -> None:
     graph = random_graph(seed, vertices, 0.15)
     measure = Measure(kind, is_weighted, path_length)
-    np.testing.assert_allclose(
-        centrality(graph, measure), reference(graph, measure), rtol=1e-9, atol=1e-12
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weighted_betweenness, "has_igraph", lambda: False)
+        found = centrality(graph, measure)
+    np.testing.assert_allclose(found, reference(graph, measure), rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(4, 60), st.sampled_from(PathLength))
+def test_igraph_agrees_with_networkx_on_fractions(
+    seed: int, vertices: int, path_length: PathLength
+) -> None:
+    """Fractions have no rounding: paths that are equally short are so for both."""
+    graph = random_graph(seed, vertices, 0.15)
+    measure = Measure(Centrality.BETWEENNESS, True, path_length)
+    assert weighted_betweenness.has_igraph()
+    expected = reference(graph, measure, Fraction)
+    np.testing.assert_allclose(centrality(graph, measure), expected, rtol=1e-9, atol=1e-12)
 
 
 @settings(max_examples=20, deadline=None)
@@ -107,7 +125,8 @@ def test_weighted_betweenness_of_a_large_graph_is_refused_or_sampled(
 ) -> None:
     graph = random_graph(2, 60, 0.2)
     exact = centrality(graph, Measure(Centrality.BETWEENNESS, is_weighted=True))
-    monkeypatch.setattr(centrality_module, "_EXACT_STEPS", 10)
+    for limit in ("_STEPS", "_IGRAPH_STEPS"):
+        monkeypatch.setattr(weighted_betweenness, limit, 10)
     with pytest.raises(TooLargeForExact, match="give a number of pivots"):
         centrality(graph, Measure(Centrality.BETWEENNESS, is_weighted=True))
     sampled = centrality(graph, Measure(Centrality.BETWEENNESS, is_weighted=True, pivots=40))
