@@ -75,4 +75,5 @@ def by_igraph(lengths: csr_array) -> NDArray[np.float64]:
     graph = igraph.Graph(n=count, edges=pairs, directed=False)
     between = graph.betweenness(weights=entries.data[once].tolist(), directed=False)
     pairs_of_others = max(1.0, (count - 1) * (count - 2) / 2)
-    return np.asarray(between, dtype=np.float64) / pairs_of_others
+    shares: NDArray[np.float64] = np.asarray(between, dtype=np.float64) / pairs_of_others
+    return shares
