@@ -183,7 +183,7 @@ class ShiftHours(One):
 
 @dataclass(frozen=True)
 class Swap(Corruption):
-    """Two columns of one type under each other's names."""
+    """Two columns under each other's names: of one type, or both numbers, which keep their types."""
 
     one: str
     other: str
@@ -195,9 +195,13 @@ class Swap(Corruption):
 
     def _apply(self, table: pa.Table, _rng: np.random.Generator) -> pa.Table:
         first, second = whole(table[self.one]), whole(table[self.other])
-        if first.type != second.type:
+        are_numbers = _is_number(first.type) and _is_number(second.type)
+        if first.type != second.type and not are_numbers:
             raise TypeError(f"{self.one} is {first.type}, {self.other} is {second.type}")
-        return _set(_set(table, self.one, second), self.other, first)
+        for name, column in ((self.one, second), (self.other, first)):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, pa.field(name, column.type), column)
+        return table
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,10 @@ class Intermittent(Partial):
         broken = np.zeros(bursts, bool)
         broken[rng.permutation(bursts)[: round(self.share * bursts)]] = True
         return np.repeat(broken, self.burst)[:count]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

@@ -217,6 +217,13 @@ def test_swapped_columns_swap_back(table: pa.Table) -> None:
         Swap("taste", "user").apply(table)
 
 
+def test_swapped_numbers_keep_their_types() -> None:
+    columns = {"price": pa.array([1, 2], pa.int64()), "hour": pa.array([0.5, None], pa.float32())}
+    after = Swap("price", "hour").apply(pa.table(columns)).table
+    assert after["price"].combine_chunks().equals(columns["hour"])
+    assert after["hour"].combine_chunks().equals(columns["price"])
+
+
 @PROPERTY
 @given(tables(), st.integers(0, 5))
 def test_partial_faults_break_a_row_wholly_or_not(table: pa.Table, seed: int) -> None:
