@@ -130,7 +130,10 @@ class Drill:
     laboratory: Laboratory
 
     def __call__(self, plan: Plan, progress: Callable[[float], None]) -> Findings:
-        """Log clean windows, then broken copies, then compare.
+        """Log clean windows, each after its broken copies, then compare.
+
+        So that no past holds the rows that broke as they would have been. And time passes before
+        the copies: how far they are from the control is chance, and must not look like a season.
 
         Raises:
             RefusedBatch: broken examples are not such that the model server would take them.
@@ -150,12 +153,13 @@ class Drill:
         for number, piece in enumerate(slices):
             if number == first:
                 importances = self.laboratory.importances(clean[-1])
-            clean.append(self.laboratory.log(piece.examples, piece, healthy=True))
-            tick()
             if number >= first:
+                self.laboratory.skip(len(clean))
                 for one in self._break(plan, number, importances, left_out):
                     broken.append(one)
                     tick()
+            clean.append(self.laboratory.log(piece.examples, piece, healthy=True))
+            tick()
         self.laboratory.settle()
         return Findings(
             subject=self.subject.name,

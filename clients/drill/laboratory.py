@@ -122,6 +122,10 @@ class Laboratory:
         name = f"models/{self._subject.release.model}/windows/{start:%Y%m%dT%H%M%SZ}"
         return Logged(name, total / max(count, 1), count)
 
+    def skip(self, windows: int) -> None:
+        """Let so many windows pass in which nothing is logged."""
+        self._next += windows
+
     def lfis(self, examples: pa.Table, method: LfiMethod.ValueType) -> Lfis:
         """The LFI of every feature in every example; no window takes them.
 

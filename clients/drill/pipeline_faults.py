@@ -183,7 +183,7 @@ class ShiftHours(One):
 
 @dataclass(frozen=True)
 class Swap(Corruption):
-    """Two columns under each other's names: of one type, or both numbers, which keep their types."""
+    """Two columns under each other's names: of one type, or numbers, which keep their types."""
 
     one: str
     other: str
@@ -255,7 +255,7 @@ class Intermittent(Partial):
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

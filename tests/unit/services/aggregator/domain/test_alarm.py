@@ -1,13 +1,18 @@
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from services.aggregator.domain.alarm import FEWEST_CHANGES, EvidenceAlarm
 from services.aggregator.domain.control import Control
+from services.aggregator.domain.diagnosis import History, diagnose
+from services.aggregator.domain.portrait import Frame
 from services.aggregator.domain.shift import Comparison, RankBy
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Interval, Window, WindowState
+from tests.unit.services.aggregator.domain.windows_of import wandering
 from tests.unit.services.aggregator.worlds import DIGEST, MODEL, NOON
 
 
@@ -43,6 +48,22 @@ def test_an_alarm_is_as_rare_as_was_asked_for(
     chance: float | None, hours: int, a_week: float, raised: bool
 ) -> None:
     assert EvidenceAlarm(a_week)(compared(chance, hours)) is raised
+
+
+def test_clean_weeks_raise_about_as_many_alarms_as_was_asked_for() -> None:
+    """Two weeks of hours, each by its own model after 60 clean hours; 1 a week is asked for."""
+    world, hours = wandering(20), FEWEST_CHANGES + 12
+    alarms = 0
+    for week in range(2):
+        summaries = [world.summary(10_000 * week + n) for n in range(hours + 168)]
+        pairs = [(n, n - 1) for n in range(1, hours)]
+        phases = np.zeros(hours + 1, dtype=np.intp)
+        past = History.of(Frame.of(world.schema), summaries[:hours], pairs, phases)
+        for before, after in pairwise(summaries[hours - 1 :]):
+            chance = diagnose(world.schema, before, after, past).chance
+            alarms += EvidenceAlarm(1.0)(compared(chance))
+    # Of a Poisson distribution with mean 2, 5 in 1,000 are above 6.
+    assert alarms <= 6
 
 
 def test_a_short_past_raises_none() -> None:
