@@ -1,16 +1,17 @@
 """Child processes that never outlive their parent."""
 
-import ctypes
 import os
-import signal
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
+# It holds the read end of a pipe whose write end is ours: however we end, the read returns. (Linux
+# could kill a child with the thread that started it; but that takes code between fork and exec,
+# which a process with threads must not run.)
+_WATCHER = 'read -r _; kill -9 "$0" 2>/dev/null; rm -rf "$@"'
 
 
 class ChildFailed(Exception):
@@ -18,17 +19,22 @@ class ChildFailed(Exception):
 
 
 class Child:
-    """A process started by the main thread, with its output in a log file.
+    """A process with its output in a log file.
 
-    On Linux the kernel kills it when this process dies, even by SIGKILL. Elsewhere `stop` must be
-    reached.
+    A shell beside it kills it when this process dies, even by SIGKILL, and removes its scratch
+    folders.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        scratch: Sequence[Path] = (),
     ) -> None:
         self.name = name
-        self._log = log
+        self._log, self._scratch = log, scratch
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -38,8 +44,14 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which stops in order
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads run yet
             )
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHER, str(self._process.pid), *map(str, scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -54,7 +66,7 @@ class Child:
         """
         deadline = time.monotonic() + seconds
         while not ready():
-            if self._process.poll() is not None:
+            if self._has_ended():
                 raise ChildFailed(f"{self.name} ended while starting:\n{self._tail()}")
             if time.monotonic() > deadline:
                 raise ChildFailed(f"{self.name} was not ready in {seconds:.0f} s:\n{self._tail()}")
@@ -62,13 +74,14 @@ class Child:
 
     def check(self) -> None:
         """Raise ChildFailed if the child has ended."""
-        if self._process.poll() is not None:
+        if self._has_ended():
             raise ChildFailed(f"{self.name} ended unexpectedly:\n{self._tail()}")
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self._process.kill()
         self._process.wait()
+        self._clean_up()
 
     def stop(self, seconds: float = 15.0) -> None:
         """Ask it to end, and end it if it does not."""
@@ -77,20 +90,25 @@ class Child:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
+        self._clean_up()
+
+    def _has_ended(self) -> bool:
+        if self._process.poll() is None:
+            return False
+        # Its number may be another's soon.
+        self._dismiss_watcher()
+        return True
+
+    def _clean_up(self) -> None:
+        self._dismiss_watcher()
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _dismiss_watcher(self) -> None:
+        self._watcher.kill()
+        self._watcher.communicate()
 
     def _tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-
-    def bind_life() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return bind_life

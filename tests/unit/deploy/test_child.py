@@ -17,7 +17,7 @@ import sys, time
 from pathlib import Path
 from deploy.valkey import Valkey
 
-server = Valkey(Path(sys.argv[1]))
+server = Valkey(Path(sys.argv[1]), scratch=sys.argv[2] == "scratch")
 print(server.pid, flush=True)
 time.sleep(600)
 """
@@ -28,19 +28,21 @@ def _is_running(pid: int) -> bool:
     return status.exists() and status.read_text().split(") ")[1][0] != "Z"
 
 
-def test_valkey_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _PARENT, str(tmp_path)]
+@pytest.mark.parametrize("kept", ["scratch", "kept"])
+def test_valkey_dies_with_a_parent_that_is_killed(tmp_path: Path, kept: str) -> None:
+    folder = tmp_path / "valkey"
+    command = [sys.executable, "-c", _PARENT, str(folder), kept]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert _is_running(pid)
         parent.send_signal(signal.SIGKILL)
-    for _ in range(500):
-        if not _is_running(pid):
-            return
+    deadline = time.monotonic() + 20
+    while _is_running(pid) or folder.exists() != (kept == "kept"):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            pytest.fail("Valkey, or its folder, outlived its parent")
         time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    pytest.fail("Valkey outlived its parent")
 
 
 def test_valkey_keeps_what_it_acknowledged(tmp_path: Path) -> None:
@@ -51,9 +53,21 @@ def test_valkey_keeps_what_it_acknowledged(tmp_path: Path) -> None:
         client.set("key", "value")
     first.stop()
     second = Valkey(tmp_path)
+    assert second.url == first.url
     with redis.Redis.from_url(second.url) as client:
         assert client.get("key") == b"value"
     second.stop()
+
+
+def test_a_path_that_is_too_long_for_a_socket_has_one_elsewhere(tmp_path: Path) -> None:
+    import redis
+
+    server = Valkey(tmp_path / ("long" * 30))
+    socket = Path(server.url.removeprefix("unix://"))
+    with redis.Redis.from_url(server.url) as client:
+        assert client.ping()
+    server.stop()
+    assert not socket.parent.exists()
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
