@@ -8,15 +8,19 @@ from typing import Any
 import grpc
 import pytest
 
+from aftershock.v1 import lineage_service_pb2 as pb
 from aftershock.v1.lineage_pb2 import AffectedModel
 from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, GetBlastRadiusResponse
 from aftershock.v1.lineage_service_pb2_grpc import (
     LineageServiceServicer,
+    LineageServiceStub,
     add_LineageServiceServicer_to_server,
 )
 from services.runbook.adapters.grpc_lineage import GrpcLineage
 from services.runbook.domain.errors import LineageUnavailable
+from tests.unit.services.aggregator.served import serving as real_aggregator
 from tests.unit.services.runbook.builders import MODEL
+from tests.valkey import ValkeyServer
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -80,3 +84,28 @@ async def test_an_aggregator_that_is_away() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
         with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
             await GrpcLineage(nowhere, ()).downstream(MODEL)
+
+
+async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
+    ads = pb.RegisterModelRequest(
+        request_id="ads",
+        model=MODEL,
+        features=["user_embedding"],
+        feeds=[pb.OutputFeed(output="score", feature="ads_score")],
+    )
+    feeds = [
+        pb.RegisterModelRequest(request_id=name, model=f"models/{name}", features=["ads_score"])
+        for name in ("feed", "search")
+    ]
+    async with (
+        real_aggregator(valkey.url) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub = LineageServiceStub(channel)
+        for request in (ads, *feeds):
+            await stub.RegisterModel(request, timeout=10)
+        lineage = GrpcLineage(channel, ())
+        assert await lineage.downstream(MODEL) == 2
+        assert await lineage.downstream("models/feed") == 0
+        with pytest.raises(LineageUnavailable, match="NOT_FOUND"):
+            await lineage.downstream("models/nobody")
