@@ -18,7 +18,7 @@ class Downstream:
     def __str__(self) -> str:
         if self.models is None:
             return f"models downstream not known: {self.reason}"
-        return f"{self.models} models downstream"
+        return f"{self.models or 'no'} model{'s' * (self.models > 1)} downstream"
 
 
 NOT_ASKED = Downstream(None, "nobody asked")

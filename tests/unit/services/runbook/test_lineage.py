@@ -30,11 +30,15 @@ def a_runbook(models: int | None) -> Runbook:
     return runbook
 
 
-async def test_it_is_recorded_and_said() -> None:
-    runbook = a_runbook(4)
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [(0, "no model downstream"), (1, "1 model downstream"), (4, "4 models downstream")],
+)
+async def test_it_is_recorded_and_said(models: int, told: str) -> None:
+    runbook = a_runbook(models)
     await runbook.see(event(1, BROKEN))
-    assert (await runbook.mitigation()).downstream == Downstream(4)
-    assert "; 4 models downstream; " in (await runbook.incident()).timeline[-1].message
+    assert (await runbook.mitigation()).downstream == Downstream(models)
+    assert f"; {told}; " in (await runbook.incident()).timeline[-1].message
 
 
 @pytest.mark.parametrize(("models", "needed"), [(0, 1), (1, 1), (2, 2), (None, 2)])
