@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from aftershock import aio
 from clients.chatbot.adapters.figures import THEMES
+from clients.chatbot.adapters.no_lineage import NoLineage
 from clients.chatbot.adapters.no_pictures import NoPictures
+from clients.chatbot.adapters.sdk_lineage import SdkLineage
 from clients.chatbot.adapters.sdk_pictures import SdkPictures
 from clients.chatbot.adapters.sdk_runbook import (
     SdkDeciding,
@@ -62,7 +64,12 @@ async def _run(settings: ChatbotSettings) -> None:
         decide, ask = Decide(deciding, reading), Ask(deciding, reading)
         room, listening = _slack(settings, decide, ask)
         holder = f"{os.uname().nodename}-{uuid.uuid4().hex[:12]}"
-        show = Show(room, SdkSurfaces(client, holder), _pictures(settings, client))
+        show = Show(
+            room=room,
+            surfaces=SdkSurfaces(client, holder),
+            pictures=_pictures(settings, client),
+            lineage=SdkLineage(client) if settings.lineage else NoLineage(),
+        )
         follow = Follow(
             SdkWatching(client),
             show,

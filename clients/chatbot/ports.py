@@ -8,6 +8,7 @@ from aftershock.v1.incident_pb2 import Incident
 from aftershock.v1.surface_pb2 import Surface
 from clients.chatbot.core.card import Card, Note, Picture
 from clients.chatbot.core.decision import Target
+from clients.chatbot.core.surroundings import Surroundings
 
 
 class ChatUnavailable(Exception):
@@ -147,6 +148,13 @@ class Deciding(Protocol):
 
     async def resume(self, identity: str, reason: str) -> None:
         """Let them go on."""
+
+
+class Lineage(Protocol):
+    """What is around an incident."""
+
+    async def around(self, incident: Incident) -> Surroundings:
+        """Return it, as far as anybody knows just now. Changes nothing, and never fails."""
 
 
 class Pictures(Protocol):

@@ -24,6 +24,8 @@ class ChatbotSettings(BaseSettings):
     """Of the plots."""
     plots: bool = True
     """Needs an aggregator."""
+    lineage: bool = True
+    """Whether to ask what happened upstream. Needs an aggregator."""
     slack_bot_token: SecretStr | None = None
     """`xoxb-`."""
     slack_app_token: SecretStr | None = None

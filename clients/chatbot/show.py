@@ -8,7 +8,7 @@ from aftershock.v1.surface_pb2 import Surface
 from clients.chatbot.core.card import Card
 from clients.chatbot.core.describe import card_of, short
 from clients.chatbot.core.thread import next_note, told_by
-from clients.chatbot.ports import Found, MessageGone, Pictures, Room, Surfaces
+from clients.chatbot.ports import Found, Lineage, MessageGone, Pictures, Room, Surfaces
 
 _log = logging.getLogger(__name__)
 _NOTHING = Found("")
@@ -26,6 +26,7 @@ class Show:
     room: Room
     surfaces: Surfaces
     pictures: Pictures
+    lineage: Lineage
 
     async def __call__(self, incident: Incident) -> None:
         """Post or update the message, then its thread. What is true already is left alone.
@@ -40,7 +41,8 @@ class Show:
         if surface.interrupted:
             found = await self.room.find(key) or _NOTHING
         surface.message = surface.message or found.message
-        surface = await self._message(surface, key, card_of(incident))
+        card = card_of(incident, await self.lineage.around(incident))
+        surface = await self._message(surface, key, card)
         surface.told_count = max(surface.told_count, told_by(incident, found.keys))
         await self._thread(surface, incident)
         await self._plots(surface, incident, found)

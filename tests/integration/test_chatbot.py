@@ -11,6 +11,7 @@ import pytest
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
 from clients.chatbot.adapters.memory_room import MemoryRoom, Message
+from clients.chatbot.adapters.no_lineage import NoLineage
 from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
 from clients.chatbot.ask import Ask
 from clients.chatbot.core.card import Card, Choice, Note, Picture
@@ -81,7 +82,7 @@ class Bot:
 
     def __init__(self, client: aio.Client, room: MemoryRoom, holder: str) -> None:
         deciding, reading = SdkDeciding(client), SdkReading(client)
-        self.show = Show(room, SdkSurfaces(client, holder), OnePlot())
+        self.show = Show(room, SdkSurfaces(client, holder), OnePlot(), NoLineage())
         self.decide = Decide(deciding, reading)
         self.ask = Ask(deciding, reading)
         self.follow = Follow(

@@ -28,6 +28,7 @@ async def bot(served: ServedRunbook, slack: FakeSlack) -> AsyncIterator[asyncio.
     settings = {
         "AFTERSHOCK_RUNBOOK_ADDRESS": served.address,
         "AFTERSHOCK_CHATBOT_TOKEN": token,
+        "AFTERSHOCK_CHATBOT_LINEAGE": "false",
         "AFTERSHOCK_CHATBOT_PLOTS": "false",
         "AFTERSHOCK_CHATBOT_SLACK_BOT_TOKEN": BOT_TOKEN,
         "AFTERSHOCK_CHATBOT_SLACK_APP_TOKEN": APP_TOKEN,

@@ -12,6 +12,7 @@ from aiohttp.test_utils import unused_port
 
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
+from clients.chatbot.adapters.no_lineage import NoLineage
 from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
 from clients.chatbot.adapters.slack_events import build_app
 from clients.chatbot.adapters.slack_room import SlackRoom, open_web_client
@@ -63,7 +64,9 @@ class Office:
         web_client = open_web_client(BOT_TOKEN, f"{self.slack.url}/api/")
         deciding, reading = SdkDeciding(self.client), SdkReading(self.client)
         decide, ask = Decide(deciding, reading), Ask(deciding, reading)
-        show = Show(SlackRoom(web_client, "C1"), SdkSurfaces(self.client, holder), OnePlot())
+        show = Show(
+            SlackRoom(web_client, "C1"), SdkSurfaces(self.client, holder), OnePlot(), NoLineage()
+        )
         now = lambda: datetime.now(UTC)  # noqa: E731
         follow = Follow(SdkWatching(self.client), show, catch_up=timedelta(hours=24), now=now)
         if by == "http":
@@ -285,6 +288,7 @@ class TestFaults:
             SlackRoom(open_web_client(BOT_TOKEN, f"{office.slack.url}/api/"), "C1"),
             SdkSurfaces(office.client, "killed"),
             Dying(),
+            NoLineage(),
         )
         with pytest.raises(Died):
             await show(await office.client.incident("INC-1"))

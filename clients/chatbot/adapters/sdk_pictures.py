@@ -8,7 +8,6 @@ from datetime import UTC
 import aftershock
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident, IncidentState
-from aftershock.v1.shift_pb2 import FeatureShift
 from aftershock.v1.window_pb2 import Window
 from clients.chatbot.adapters import figures
 from clients.chatbot.adapters.figures import (
@@ -19,10 +18,9 @@ from clients.chatbot.adapters.figures import (
 )
 from clients.chatbot.core import words
 from clients.chatbot.core.card import Picture
+from clients.chatbot.core.evidence import culprits
 from clients.chatbot.core.text import clean
 
-_MOST_CULPRITS = 5
-_NEAR = 0.3
 _WINDOWS = 48
 _NAME = 40
 _log = logging.getLogger(__name__)
@@ -61,11 +59,11 @@ class SdkPictures:
         before, after = await asyncio.gather(
             self._client.gfi(compared.control), self._client.gfi(compared.anomaly)
         )
-        culprits = {shift.feature for shift in _culprits(incident)}
+        loud = {shift.feature for shift in culprits(incident)}
         control = {importance.feature: importance.gfi for importance in before}
         points = [
             ImportancePoint(
-                each.feature, control.get(each.feature, 0.0), each.gfi, each.feature in culprits
+                each.feature, control.get(each.feature, 0.0), each.gfi, each.feature in loud
             )
             for each in after
         ]
@@ -103,8 +101,8 @@ class SdkPictures:
         return Picture(name, title, alt_text, png)
 
     async def _lfis(self, incident: Incident) -> Picture | None:
-        culprits = _culprits(incident) or list(incident.comparison.shifts)
-        feature, compared = culprits[0].feature, incident.comparison
+        suspects = culprits(incident) or list(incident.comparison.shifts)
+        feature, compared = suspects[0].feature, incident.comparison
         control, anomaly = await asyncio.gather(
             self._client.profile(compared.control, feature),
             self._client.profile(compared.anomaly, feature),
@@ -122,13 +120,6 @@ class SdkPictures:
         )
         name = clean(feature, _NAME)
         return Picture("lfi", "LFIs of the first suspect", f"LFIs of {name}: {told}.", png)
-
-
-def _culprits(incident: Incident) -> list[FeatureShift]:
-    """Return the significant shifts that come near the largest, as the runbook counts culprits."""
-    loud = [shift for shift in incident.comparison.shifts if shift.significant]
-    most = max((abs(shift.shift) for shift in loud), default=0.0)
-    return [shift for shift in loud if abs(shift.shift) >= _NEAR * most][:_MOST_CULPRITS]
 
 
 def _point(window: Window) -> CalibrationPoint:

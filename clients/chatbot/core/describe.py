@@ -13,6 +13,7 @@ from clients.chatbot.core.evidence import (
     suspects,
 )
 from clients.chatbot.core.progress import mood_of, progress
+from clients.chatbot.core.surroundings import NOTHING_AROUND, Surroundings, around
 from clients.chatbot.core.text import clean, quote, say
 
 _PAUSE_QUESTION = (
@@ -21,8 +22,8 @@ _PAUSE_QUESTION = (
 )
 
 
-def card_of(incident: Incident) -> Card:
-    """Return what the message about an incident says now."""
+def card_of(incident: Incident, known: Surroundings = NOTHING_AROUND) -> Card:
+    """Return what the message about an incident says now, with what is around it."""
     newest = incident.mitigations[-1] if incident.mitigations else None
     return Card(
         incident=short(incident.name),
@@ -32,6 +33,7 @@ def card_of(incident: Incident) -> Card:
             (
                 situation(incident),
                 suspects(incident),
+                around(known),
                 *(progress(each, incident) for each in incident.mitigations[-2:]),
                 _next(incident),
             )

@@ -9,6 +9,7 @@ from clients.chatbot.core.text import Line, clean, name_of, quote, say, strong
 
 MOST_SUSPECTS = 3
 _CONTRIBUTORS = 30
+_MOST_CULPRITS, _NEAR = 5, 0.3
 _LOUD, _MOST_SIGNALS = 2.0, 2
 _SIGNALS = {
     Signal.SIGNAL_GFI_SHIFT: "GFI",
@@ -74,6 +75,13 @@ def _calibration(incident: Incident) -> Line:
 def _verdict(incident: Incident) -> Line:
     said = _VERDICTS.get(incident.verdict)
     return (say("Verdict: "), strong(said), say(".")) if said else ()
+
+
+def culprits(incident: Incident) -> list[FeatureShift]:
+    """Return the significant shifts that come near the largest, as the runbook counts culprits."""
+    loud = [shift for shift in incident.comparison.shifts if shift.significant]
+    most = max((abs(shift.shift) for shift in loud), default=0.0)
+    return [shift for shift in loud if abs(shift.shift) >= _NEAR * most][:_MOST_CULPRITS]
 
 
 def suspects(incident: Incident) -> Section:
