@@ -63,11 +63,14 @@ def _terms(mitigation: Mitigation, incident: Incident) -> Line:
     window = broken_window(incident)
     examples = window.considered_count + window.displayed_count
     touches = f"touches {words.count(examples, 'example')} a window" if examples else ""
+    feel = words.count(mitigation.downstream_model_count, "other model")
+    knows = mitigation.HasField("downstream_model_count")
     called = ", ".join(mitigation.escalated_to)
     parts = (
         needs,
         f"expires {words.clock(mitigation.expire_time)}",
         touches,
+        f"felt by {feel}" if knows else "",
         f"called {called}" if called else "",
     )
     return (quote(" · ".join(filter(None, parts))),)

@@ -78,6 +78,15 @@ class TestWhatIsSaid:
         assert said in text_of(card)
         assert choices(card) == []
 
+    @pytest.mark.parametrize(
+        ("models", "said"), [(0, "felt by 0 other models"), (1, "felt by 1 other model")]
+    )
+    def test_the_blast_radius_is_told_where_it_is_known(self, models: int, said: str) -> None:
+        known = mitigation(FEATURES)
+        assert "felt by" not in text_of(card_of(incident(known)))
+        known.downstream_model_count = models
+        assert said in text_of(card_of(incident(known)))
+
     def test_the_loudest_signals_are_named(self) -> None:
         known = incident(mitigation(FEATURES))
         for signal, strength in ((4, 45.2), (2, 12.0), (1, 1.1)):
