@@ -6,7 +6,7 @@ CHAT ?= slack
 CHANGED := .venv/installed
 PEERS := .venv/peers
 
-.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-attribution bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)

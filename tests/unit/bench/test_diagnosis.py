@@ -72,10 +72,7 @@ def test_every_benchmark_is_run_and_nothing_else() -> None:
         "aggregator",
         "attribution",
         "audit",
-        "bootstrap",
         "diagnosis",
-        "racing",
-        "rpc_overhead",
         "runbook",
     ]
 

@@ -135,9 +135,11 @@ class Generic(Transformer):
         return torch.cat([self.encoder(vectors).flatten(1), dense], dim=1)
 
 
+THOUSAND = make_schema(Counts(300, 580, 60, 20, 20, 20))
+
 MODELS = {
-    "wide": (Wide, make_schema(Counts(300, 400, 150, 50, 50, 50))),
+    "wide": (Wide, THOUSAND),
     "dlrm": (BigDlrm, make_schema(Counts(60, 160, 40, 20, 10, 10))),
-    "ln_dcn": (WideNormDcn, make_schema(Counts(300, 400, 150, 50, 50, 50))),
+    "ln_dcn": (WideNormDcn, THOUSAND),
     "generic": (Generic, make_schema(Counts(20, 40, 20, 10, 5, 5))),
 }

@@ -3,7 +3,7 @@
 Both start from one feature's LFIs in a window of 10,000 examples, interleaved in one process. How
 far their standard errors differ is printed too.
 
-    python -m tests.bench.bootstrap [--quick]
+    python -m tests.bench.attribution.bootstrap [--quick]
 """
 
 import argparse
@@ -26,15 +26,19 @@ COVERAGE = 0.5
 def main() -> None:
     """Measure and print one JSON object last."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="three rounds, within 10 s")
-    rounds = 3 if parser.parse_args().quick else 15
+    parser.add_argument("--quick", action="store_true", help="three rounds instead of 15")
+    print(json.dumps(measured(3 if parser.parse_args().quick else 15)))
+
+
+def measured(rounds: int) -> dict[str, float]:
+    """Measure so many rounds."""
     ratios, differences = zip(*map(bootstrap_speedup, range(rounds)), strict=True)
     print(
         f"{RESAMPLES} resamples of {EXAMPLES} examples, coverage {COVERAGE}, {rounds} rounds: "
         f"speed-up {min(ratios):.0f} to {max(ratios):.0f}, mean difference of standard errors "
         f"{statistics.mean(differences):+.1%}"
     )
-    print(json.dumps({"bootstrap_speedup": round(statistics.median(ratios), 1)}))
+    return {"bootstrap_speedup": round(statistics.median(ratios), 1)}
 
 
 def bootstrap_speedup(seed: int) -> tuple[float, float]:

@@ -1,16 +1,20 @@
 """Benchmarks races for the K most important features against ablating all of them.
 
 The model's features matter as those of trained models do: by factors that are log-normal, so that
-few matter much. Its LFIs are raced over in many random orders; in the full run the engine itself
-races too, interleaved with ablating everything. Prints one JSON object last:
+few matter much. Its LFIs are raced over in many random orders: for the first ten, the last of which
+has `close` rivals, and for the K up to ten whose K-th feature is furthest `apart` from the next. In
+the full run the engine itself races too, for the first ten, interleaved with ablating everything.
+Prints one JSON object last, with for each of the two:
 
+    gap             GFI of the K-th feature over that of the next
     pairs_saved     pairs that ablating everything takes over those that races took
     top_k_matched   share of races that put out none of the full answer's K, and that found exactly
                     these where they were settled; it has to be `confidence` at least
     settled         share of races that were
-    speedup         CPU time of ablating everything over that of a race, all included
 
-    python -m tests.bench.racing [--quick]
+and `speedup`, the CPU time of ablating everything over that of a race, all included.
+
+    python -m tests.bench.attribution.racing [--quick]
 """
 
 import argparse
@@ -18,7 +22,8 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,7 +36,8 @@ from services.attribution.domain.racing import Race, Racing
 from services.attribution.engine.compiler import compiled
 from services.attribution.explain import Explain
 from services.attribution.race import RaceOn
-from tests.bench.models import Wide
+from tests.bench.attribution.models import Wide
+from tests.bench.attribution.prepared import Measure
 from tests.checkpoints import random_examples
 from tests.unit.services.attribution.engine.architectures import (
     Counts,
@@ -40,9 +46,10 @@ from tests.unit.services.attribution.engine.architectures import (
     make_schema,
     seeded,
 )
-from tests.unit.services.attribution.races import full_gfi, is_right, run
+from tests.unit.services.attribution.races import Matrix, full_gfi, is_right, run
 
-RULE = Racing(top_k=10, confidence=0.95)
+TOP_K = 10
+CONFIDENCE = 0.95
 BATCH = 512
 _SPREAD = 1.5
 """Standard deviation of the logarithm of how much features matter."""
@@ -68,31 +75,54 @@ def main() -> None:
     """Measure and print one JSON object last."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="63 features instead of 300")
-    quick = parser.parse_args().quick
+    is_quick = parser.parse_args().quick
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    counts = Counts(20, 25, 8, 4, 3, 3) if quick else Counts(90, 120, 45, 15, 15, 15)
+    with prepared(is_quick) as measure:
+        print(json.dumps(measure()))
+
+
+@contextmanager
+def prepared(is_quick: bool) -> Iterator[Measure]:
+    """Race over the LFIs of a model; yield how to measure what takes time."""
+    counts = Counts(20, 25, 8, 4, 3, 3) if is_quick else Counts(90, 120, 45, 15, 15, 15)
     schema = make_schema(counts)
     program = compiled(exported(seeded(Skewed, schema), schema), checkpoint_of(schema))
     explain = Explain(program, LfiMethod.PSEUDO_LOSS)
-    examples = random_examples(schema, 4096 if quick else 10_000, absent=0.5)
-    result = _races(explain(examples).dense().astype(np.float32), 10 if quick else 100)
-    if not quick:
-        result["speedup"] = _speedup(explain, examples)
-    print(json.dumps({"racing": {"confidence": RULE.confidence, **result}}))
+    examples = random_examples(schema, 4096 if is_quick else 10_000, absent=0.5)
+    lfis = explain(examples).dense().astype(np.float32)
+    races = 10 if is_quick else 100
+    result = {
+        "confidence": CONFIDENCE,
+        "close": _races(lfis, TOP_K, races),
+        "apart": _races(lfis, _k_of_widest_gap(lfis), races),
+    }
+    yield lambda: {
+        "racing": result if is_quick else result | {"speedup": _speedup(explain, examples)}
+    }
 
 
-def _races(lfis: np.ndarray[tuple[int, int], np.dtype[np.float32]], races: int) -> dict[str, float]:
+def _k_of_widest_gap(lfis: Matrix) -> int:
+    """Return the K up to TOP_K whose K-th feature is the most times as important as the next."""
+    descending = np.sort(full_gfi(lfis))[::-1]
+    return 1 + int(np.argmax(descending[:TOP_K] / descending[1 : TOP_K + 1]))
+
+
+def _races(lfis: Matrix, top_k: int, races: int) -> dict[str, float]:
     """Race over known LFIs in random orders."""
+    rule = Racing(top_k, CONFIDENCE)
     gfi, present = full_gfi(lfis), np.count_nonzero(lfis)
+    descending = np.sort(gfi)[::-1]
     ablated, matched, settled = [], [], []
     for seed in range(races):
         order = np.random.default_rng(seed).permutation(len(lfis))
-        standing = run(lfis[order], RULE, BATCH)
+        standing = run(lfis[order], rule, BATCH)
         ablated.append(standing.pairs_ablated)
-        matched.append(is_right(standing, gfi, RULE.top_k))
+        matched.append(is_right(standing, gfi, top_k))
         settled.append(standing.is_settled)
     return {
+        "top_k": top_k,
+        "gap": round(float(descending[top_k - 1] / descending[top_k]), 3),
         "pairs_saved": round(float(present / statistics.mean(ablated)), 2),
         "top_k_matched": statistics.mean(map(float, matched)),
         "settled": statistics.mean(map(float, settled)),
@@ -103,7 +133,7 @@ def _speedup(explain: Explain, examples: Examples) -> float:
     batches = [examples.part(s, s + BATCH) for s in range(0, examples.count, BATCH)]
 
     def race() -> None:
-        race_on = RaceOn(explain, Race(RULE, len(examples.schema.features)))
+        race_on = RaceOn(explain, Race(Racing(TOP_K, CONFIDENCE), len(examples.schema.features)))
         for batch in batches:
             race_on(batch, batch.present_counts())
 

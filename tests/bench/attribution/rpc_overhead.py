@@ -7,7 +7,7 @@ time of the one over that of the other; the median of all rounds is printed last
 10,752 examples in all, for others use the machine too. The quick run has a quarter of the features,
 which are prepared in a quarter of the time.
 
-    python -m tests.bench.rpc_overhead [--quick]
+    python -m tests.bench.attribution.rpc_overhead [--quick]
 """
 
 import argparse
@@ -36,13 +36,14 @@ from services.attribution.domain.lfi import LfiMethod
 from services.attribution.engine.compiler import compiled
 from services.attribution.explain import Explain
 from services.chassis.channel import MESSAGE_OPTIONS
-from tests.bench.models import MODELS
+from tests.bench.attribution.models import MODELS
+from tests.bench.attribution.prepared import Measure, Result
 from tests.checkpoints import TRAINED_UNTIL, arrow_stream, random_examples, save_checkpoint
 from tests.unit.services.attribution.engine.architectures import Counts, make_schema, seeded
 
 BATCH = 384
 COVERAGE = 0.5
-QUARTER = Counts(75, 100, 37, 13, 12, 13)
+QUARTER = make_schema(Counts(75, 145, 15, 5, 5, 5))
 
 
 def main() -> None:
@@ -50,25 +51,28 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="a quarter of the features")
     is_quick = parser.parse_args().quick
-    print(json.dumps({"rpc_overhead": round(rpc_overhead(is_quick), 3)}))
-
-
-def rpc_overhead(is_quick: bool) -> float:
-    """Return the time over loopback over the time in this process."""
     torch.set_num_threads(1)
+    with prepared(is_quick) as measure:
+        print(json.dumps(measure()))
+
+
+@contextmanager
+def prepared(is_quick: bool) -> Iterator[Measure]:
+    """Start a service and compile the same checkpoint here; yield how to measure."""
     architecture, schema = MODELS["wide"]
-    schema = make_schema(QUARTER) if is_quick else schema
+    schema = QUARTER if is_quick else schema
+    repeats, rounds = (1, 3) if is_quick else (2, 7)
     with TemporaryDirectory() as folder:
         root = Path(folder)
         checkpoint = save_checkpoint(root / "wide", seeded(architecture, schema), schema)
         with _service(root, checkpoint) as address:
             explain = _in_process(root, checkpoint)
             batches = [random_examples(schema, BATCH, seed=s, absent=1 - COVERAGE) for s in (1, 2)]
-            repeats, rounds = (1, 5) if is_quick else (2, 7)
-            return _measured(address(), explain, batches * repeats, rounds)
+            place = address()
+            yield lambda: _measured(place, explain, batches * repeats, rounds)
 
 
-def _measured(address: str, explain: Explain, batches: Sequence[Examples], rounds: int) -> float:
+def _measured(address: str, explain: Explain, batches: Sequence[Examples], rounds: int) -> Result:
     requests = [_request(str(i), examples) for i, examples in enumerate(batches)]
     with grpc.insecure_channel(address, options=MESSAGE_OPTIONS) as channel:
         stub = AttributionServiceStub(channel)
@@ -82,7 +86,7 @@ def _measured(address: str, explain: Explain, batches: Sequence[Examples], round
             print(f"in process {inside:.2f} s, over loopback {over:.2f} s", flush=True)
     pairs = len(batches) * BATCH * len(batches[0].schema.features)
     print(f"{rounds} rounds of {pairs:,} pairs: {min(ratios):.3f} to {max(ratios):.3f}")
-    return statistics.median(ratios)
+    return {"rpc_overhead": round(statistics.median(ratios), 3)}
 
 
 def _over_loopback(stub: AttributionServiceStub, batches: Sequence[pb.ComputeLfiRequest]) -> None:

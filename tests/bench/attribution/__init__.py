@@ -1,0 +1,1 @@
+"""How fast importances are computed, and what is added or saved on the way to their caller."""
