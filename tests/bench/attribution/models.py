@@ -135,7 +135,7 @@ class Generic(Transformer):
         return torch.cat([self.encoder(vectors).flatten(1), dense], dim=1)
 
 
-THOUSAND = make_schema(Counts(300, 580, 60, 20, 20, 20))
+THOUSAND = make_schema(Counts(300, 400, 150, 50, 50, 50))
 
 MODELS = {
     "wide": (Wide, THOUSAND),

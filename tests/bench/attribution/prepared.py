@@ -13,15 +13,15 @@ Result = dict[str, Any]
 Measure = Callable[[], Result]
 Prepare = Callable[[], AbstractContextManager[Measure]]
 
-_FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("fork")
 
 
 class Prepared:
     """A measurement under preparation; what it needs is given back on leaving the context."""
 
     def __init__(self, prepare: Prepare) -> None:
-        self._here, there = _FORK.Pipe()
-        self._process = _FORK.Process(target=_serve, args=(prepare, there))
+        self._here, there = FORK.Pipe()
+        self._process = FORK.Process(target=_serve, args=(prepare, self._here, there))
         self._process.start()
         there.close()
 
@@ -57,11 +57,12 @@ class Prepared:
             raise RuntimeError("a measurement failed: what its process printed says why") from None
 
 
-def _serve(prepare: Prepare, there: "Connection[Any, Any]") -> None:
+def _serve(prepare: Prepare, here: "Connection[Any, Any]", there: "Connection[Any, Any]") -> None:
+    here.close()
     with prepare() as measure:
-        there.send(None)
         try:
+            there.send(None)
             there.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         there.send(measure())

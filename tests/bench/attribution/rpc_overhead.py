@@ -14,8 +14,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ import torch
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import example_pb2
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
+from services.attribution import __main__ as attribution
 from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.example import Examples
@@ -37,7 +36,7 @@ from services.attribution.engine.compiler import compiled
 from services.attribution.explain import Explain
 from services.chassis.channel import MESSAGE_OPTIONS
 from tests.bench.attribution.models import MODELS
-from tests.bench.attribution.prepared import Measure, Result
+from tests.bench.attribution.prepared import FORK, Measure, Result
 from tests.checkpoints import TRAINED_UNTIL, arrow_stream, random_examples, save_checkpoint
 from tests.unit.services.attribution.engine.architectures import Counts, make_schema, seeded
 
@@ -128,20 +127,22 @@ def _service(root: Path, checkpoint: Path) -> Iterator[Callable[[], str]]:
         "THREADS": "1",
         "LOG_LEVEL": "WARNING",
     }
-    environment = os.environ | {prefix + name: value for name, value in settings.items()}
-    with subprocess.Popen([sys.executable, "-m", "services.attribution"], env=environment) as child:
+    os.environ |= {prefix + name: value for name, value in settings.items()}
+    service = FORK.Process(target=attribution.main)
+    service.start()
 
-        def address() -> str:
-            while not file.exists():
-                if child.poll() is not None:
-                    raise RuntimeError("the service ended: its log says why")
-                time.sleep(0.05)
-            return file.read_text()
+    def address() -> str:
+        while not file.exists():
+            if not service.is_alive():
+                raise RuntimeError("the service ended: its log says why")
+            time.sleep(0.05)
+        return file.read_text()
 
-        try:
-            yield address
-        finally:
-            child.terminate()
+    try:
+        yield address
+    finally:
+        service.terminate()
+        service.join()
 
 
 def _timed(work: Callable[[], object]) -> float:
