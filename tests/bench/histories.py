@@ -22,7 +22,7 @@ from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.worlds import HOUR, NOON, checkpoint, hour_of
 
 WINDOWS = 74
-"""The anomaly, the newest, and so many before it that 72 make its history."""
+"""Two that are compared, the newest, and so many before that 72 make the history of either."""
 _NUMBERS = 5000
 
 
