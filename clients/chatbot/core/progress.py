@@ -42,7 +42,7 @@ def mood_of(incident: Incident, newest: Mitigation | None) -> Mood:
 
 def progress(mitigation: Mitigation, incident: Incident) -> Section:
     """Return what is proposed, being done, or done, and what came of it."""
-    return section(*_STORIES[mitigation.state](mitigation, incident))
+    return section(*_STORIES.get(mitigation.state, _unknown)(mitigation, incident))
 
 
 def _proposed(mitigation: Mitigation, incident: Incident) -> list[Line]:
@@ -116,6 +116,11 @@ def _ended(word: str) -> Callable[[Mitigation, Incident], list[Line]]:
         return [(strong(f"{word}: "), *words.act(mitigation), say("."), *why)]
 
     return story
+
+
+def _unknown(mitigation: Mitigation, incident: Incident) -> list[Line]:  # noqa: ARG001
+    """Of a runbook that is newer than this bot."""
+    return [(strong("In a state that this bot does not know: "), *words.act(mitigation), say("."))]
 
 
 def _by(mitigation: Mitigation) -> str:

@@ -93,6 +93,11 @@ class TestWhatIsSaid:
             known.comparison.shifts[0].evidence.add(signal=signal, strength=strength)
         assert "97 % · beyond its noise: values 45 x, LFIs 12 x\n" in text_of(card_of(known))
 
+    def test_a_newer_runbook_is_said(self) -> None:
+        card = card_of(incident(mitigation(FEATURES, 99)))  # type: ignore[arg-type]
+        assert "does not know: switch off 2 features" in text_of(card)
+        assert choices(card) == []
+
     def test_one_yes_of_two_still_asks(self) -> None:
         half = mitigation(FEATURES, approvers=["ada"])
         half.required_approvals = 2
