@@ -136,6 +136,7 @@ def _confirm(plan: Mitigation, question: str, yes: bool) -> None:
         f"  now {words.progress(plan)}, proposed by {plan.proposer}",
         f"  calibration with it: {words.preview(plan.preview)}",
         *words.alternatives(plan.preview),
+        f"  models downstream: {words.downstream(plan)}",
         on_stderr=True,
     )
     if not yes:

@@ -139,6 +139,13 @@ def progress(mitigation: Mitigation) -> str:
     return state
 
 
+def downstream(mitigation: Mitigation) -> str:
+    """Return how many other models would feel it."""
+    if not mitigation.HasField("downstream_model_count"):
+        return "not known"
+    return f"{mitigation.downstream_model_count:,}"
+
+
 def incident_verdict(verdict: IncidentVerdict.ValueType) -> str:
     """Return what broke."""
     if verdict == IncidentVerdict.INCIDENT_VERDICT_UNSPECIFIED:

@@ -175,6 +175,7 @@ def mitigation(
         preview=Preview(calibration=1.03, lower=0.99, upper=1.07, example_count=2000),
         plan_hash=PLAN,
         proposer="policy:threshold",
+        downstream_model_count=3,
     )
 
 

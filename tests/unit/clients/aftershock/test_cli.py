@@ -258,6 +258,7 @@ def test_approve_shows_the_plan_and_asks(platform: Platform) -> None:
     result = run("approve", "INC-1", "--reason", "it convinces", answer="y\n")
     assert "switch off user_embedding[v3]" in result.stderr
     assert "calibration with it: 1.03 (0.99 to 1.07)" in result.stderr
+    assert "models downstream: 3" in result.stderr
     request = platform.runbook.requests[-1]
     assert (request.name, request.plan_hash, request.reason) == (
         "incidents/INC-1/mitigations/M-1",
