@@ -6,7 +6,7 @@ CHAT ?= slack
 CHANGED := .venv/installed
 PEERS := .venv/peers
 
-.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-attribution bench-audit bench-diagnosis bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-attribution bench-audit bench-diagnosis bench-lineage bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -60,6 +60,9 @@ bench-diagnosis: $(PEERS)
 
 bench-runbook: setup
 	@$(BIN)/python -m tests.bench.runbook $(if $(QUICK),--quick)
+
+bench-lineage: setup
+	@$(BIN)/python -m tests.bench.lineage $(if $(QUICK),--quick)
 
 bench-audit: setup
 	@$(BIN)/python -m tests.bench.audit $(if $(QUICK),--quick)

@@ -121,7 +121,7 @@ class FindCommonCauses:
             end=interval.end,
             shift=0.0,
             has_moved=window.is_anomalous,
-            features=[shift.feature.name for shift in comparison.shifts],
+            features=tuple(shift.feature.name for shift in comparison.shifts),
             moves=[FeatureMove(shift.feature.name, relative(shift)) for shift in moved],
         )
         return await self.of_sighting(own, lookback, bounds, limit)

@@ -37,7 +37,9 @@ _PASSED_ON = 0.95
 _MOST_CERTAIN = 0.99
 _DECADES = 3
 _PRIOR_OF_A_COMMON_CAUSE = 0.5
-_MOST_WEIGHED = 200
+_FEWEST_WEIGHED, _MOST_WEIGHED = 20, 200
+_HOPELESS = 15.0
+"""Hypotheses whose log odds cannot come closer to the best are not weighed."""
 ODDS_OF_EVENTS: Mapping[EventKind, float] = {
     EventKind.FAILED_RUN: 8.0,
     EventKind.SCHEMA_CHANGE: 6.0,
@@ -133,25 +135,30 @@ def find_causes(
     """Weigh all nodes upstream of the shifted ones, int32 [S].
 
     `events`: kinds of what happened lately, by node. Nodes that moved and are not among the shifted
-    are left out of the account: they are neither silent nor to be explained. Of very many
-    hypotheses those that cover most are weighed; the others count as if nothing spoke against them.
+    are left out of the account: they are neither silent nor to be explained. Of many hypotheses
+    those that cover most are weighed; the others count as if nothing spoke against them.
     """
     case = _Case(view, np.unique(shifted), seen, events, bounds)
     most, truncation = case.most()
     candidates = np.flatnonzero(most > -np.inf)
     candidates = candidates[np.argsort(-most[candidates], kind="stable")]
-    weighed = [case.weigh(int(node)) for node in candidates[:_MOST_WEIGHED]]
+    weighed: list[Hypothesis] = []
+    for node in candidates[:_MOST_WEIGHED].tolist():
+        best = max((hypothesis.log_odds for hypothesis in weighed), default=-math.inf)
+        if len(weighed) >= _FEWEST_WEIGHED and most[node] < best - _HOPELESS:
+            break
+        weighed.append(case.weigh(node))
     weighed.sort(key=lambda hypothesis: (-hypothesis.log_odds, hypothesis.depth))
     odds = _PRIOR_OF_A_COMMON_CAUSE / (1 - _PRIOR_OF_A_COMMON_CAUSE) / max(len(candidates), 1)
     spoken = [hypothesis.log_odds for hypothesis in weighed]
-    spoken += most[candidates[_MOST_WEIGHED:]].tolist()
+    spoken += most[candidates[len(weighed) :]].tolist()
     logs = np.array([0.0, *(math.log(odds) + said for said in spoken)])
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
     return Causes(
         ranked=list(zip(weighed, weights[1:].tolist(), strict=False)),
         coincidence=float(weights[0]),
-        truncation=replace(truncation, size=len(candidates) > _MOST_WEIGHED),
+        truncation=replace(truncation, size=len(candidates) > len(weighed)),
     )
 
 

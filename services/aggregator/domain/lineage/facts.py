@@ -26,6 +26,10 @@ class Transform:
     """Such as IDENTITY, AGGREGATION or JOIN."""
     description: str = ""
 
+    def __hash__(self) -> int:
+        # Without the kind, whose own hash is slow.
+        return hash((self.operation, self.description))
+
 
 @dataclass(frozen=True)
 class Node:

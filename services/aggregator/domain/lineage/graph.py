@@ -12,7 +12,7 @@ from services.aggregator.domain.lineage.facts import Edge, LineageFacts, Transfo
 from services.aggregator.domain.lineage.index import Index
 from services.aggregator.domain.lineage.nodes import feature_node, model_node
 from services.aggregator.domain.lineage.registry import NodeRegistry
-from services.aggregator.domain.lineage.spans import Span, finish, micros, tell
+from services.aggregator.domain.lineage.spans import FOREVER, Span, finish, micros, tell
 from services.aggregator.domain.lineage.state import GraphState
 from services.aggregator.domain.lineage.strength import LEAST, assumed_strength
 from services.aggregator.domain.lineage.view import GraphView
@@ -144,16 +144,25 @@ class LineageGraph:
         return told
 
     def _tell(self, source: int, target: int, provenance: int, at: int) -> None:
+        restated = self._restated_at(target, provenance, at)
         rows = self._rows(source, target, provenance)
+        if not rows and at >= restated:
+            self.edges.append(source, target, provenance, Span(at, FOREVER, at))
+            return
         spans = [self.edges.span(row) for row in rows]
         tell(spans, at)
-        keys = _key(target, provenance), _key(_ALL, provenance)
-        restated = max((self.restated[key] for key in keys if key in self.restated), default=at)
         if at < restated:
             holding = next(span for span in spans if span.start <= at < span.end)
             if holding.last < restated:
                 finish(spans, restated)
         self._keep(source, target, provenance, rows, spans)
+
+    def _restated_at(self, target: int, provenance: int, at: int) -> int:
+        """Return when the sender told of all edges into the target last, or `at`."""
+        if not self.restated:
+            return at
+        keys = _key(target, provenance), _key(_ALL, provenance)
+        return max((self.restated[key] for key in keys if key in self.restated), default=at)
 
     def _finish(self, source: int, target: int, provenance: int, at: int) -> None:
         rows = self._rows(source, target, provenance)

@@ -64,6 +64,10 @@ class NodeId:
         if len(str(self)) > _LONGEST:
             raise InvalidNode(f"{str(self)[:80]}... is longer than {_LONGEST} characters")
 
+    def __hash__(self) -> int:
+        # Without the kind, whose own hash is slow: nodes of several kinds hardly share their parts.
+        return hash((self.name, self.field, self.namespace))
+
     def __str__(self) -> str:
         match self.kind:
             case NodeKind.JOB | NodeKind.DATASET:

@@ -34,7 +34,7 @@ class Sighting:
     """Absolute change of the logarithm of the model's calibration from its healthy one."""
     has_moved: bool
     """Its calibration is anomalous."""
-    features: Sequence[str]
+    features: tuple[str, ...]
     """All that were looked at."""
     moves: Sequence[FeatureMove]
     """Those of them that shifted beyond their noise."""
@@ -64,13 +64,8 @@ class Observations:
         count = len(nodes)
         seen, moved = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         made = cls(seen, moved, np.zeros(count), np.zeros(count, np.int64))
-        numbers: dict[tuple[str, ...], NDArray[np.int32]] = {}
         for sighting in sightings:
-            names = tuple(sighting.features)
-            if names not in numbers:
-                found = (nodes.find(feature_node(name)) for name in names)
-                numbers[names] = np.array([n for n in found if n is not None], np.int32)
-            seen[numbers[names]] = True
+            seen[nodes.features(sighting.features)] = True
             made._take(sighting, nodes)
         return made
 

@@ -1,6 +1,6 @@
 """Ways through the graph that explain a node."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,35 +22,49 @@ class LineagePath:
 class Way:
     """Numbers of nodes from an origin of a reach on."""
 
-    nodes: Sequence[int]
+    nodes: list[int]
     strength: float
 
 
-def ways_to(
-    reached: Reach, positions: NDArray[np.intp], depth: int, count: int
-) -> Iterator[list[Way]]:
+def ways_to(reached: Reach, positions: NDArray[np.intp], depth: int, count: int) -> list[list[Way]]:
     """Return for each position the strongest path to it, and others by other last edges.
 
     At most `count` each, the strongest first, none longer than `depth` edges or through a node
     twice.
     """
-    wanted = np.zeros(len(reached.nodes), np.bool_)
-    wanted[positions] = True
-    edges = np.flatnonzero(wanted[reached.targets]) if count > 1 else np.zeros(0, np.intp)
-    strengths = reached.strengths[reached.sources[edges]] * reached.edge_strengths[edges]
-    order = np.lexsort((-strengths, reached.targets[edges]))
-    edges, strengths = edges[order], strengths[order]
-    targets = reached.targets[edges]
-    starts, ends = (np.searchsorted(targets, positions, side) for side in ("left", "right"))
-    for position, start, end in zip(positions, starts, ends, strict=True):
-        ways = [Way(reached.path(position), float(reached.strengths[position]))]
-        node = ways[0].nodes[-1]
-        for edge, strength in zip(edges[start:end], strengths[start:end], strict=True):
-            if len(ways) >= count:
-                break
-            before = reached.path(int(reached.sources[edge]))
-            nodes = [*before, node]
-            is_new = all(way.nodes != nodes for way in ways)
-            if len(before) <= depth and node not in before and is_new:
-                ways.append(Way(nodes, float(strength)))
-        yield ways
+    firsts = zip(reached.paths(positions), reached.strengths[positions].tolist(), strict=True)
+    ways = [[Way(nodes, strength)] for nodes, strength in firsts]
+    if count > 1:
+        _add_others(ways, reached, positions, depth, count)
+    return ways
+
+
+def _add_others(
+    ways: list[list[Way]], reached: Reach, positions: NDArray[np.intp], depth: int, count: int
+) -> None:
+    place_of = np.full(len(reached.nodes), -1, np.intp)
+    place_of[positions] = np.arange(len(positions))
+    edges = np.flatnonzero(place_of[reached.targets] >= 0)
+    sources, places = reached.sources[edges], place_of[reached.targets[edges]]
+    strengths = reached.strengths[sources] * reached.edge_strengths[edges]
+    kept = _first_of_each(places, strengths, 2 * count)
+    before = reached.paths(sources[kept])
+    rest = zip(places[kept].tolist(), before, strengths[kept].tolist(), strict=True)
+    for place, nodes, strength in rest:
+        known = ways[place]
+        node = known[0].nodes[-1]
+        if len(known) < count and len(nodes) <= depth and node not in nodes:
+            way = [*nodes, node]
+            if all(way != other.nodes for other in known):
+                known.append(Way(way, strength))
+
+
+def _first_of_each(
+    places: NDArray[np.intp], strengths: NDArray[np.float64], count: int
+) -> NDArray[np.intp]:
+    """Return at most so many of each place, by place, the strongest first."""
+    order = np.lexsort((-strengths, places))
+    ordered = places[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    nth = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))
+    return order[nth < count]

@@ -138,21 +138,28 @@ class _Teller:
         direction: Direction,
     ) -> Iterator[PropagationNode]:
         is_down = direction is Direction.DOWNSTREAM
-        for position, ways in zip(
-            positions, ways_to(reached, positions, self.depth, self.paths), strict=True
-        ):
-            number = int(reached.nodes[position])
-            strength = float(reached.strengths[position])
+        sign = 1 if is_down else -1
+        told = zip(
+            reached.nodes[positions].tolist(),
+            roles[positions].tolist(),
+            reached.distances[positions].tolist(),
+            reached.strengths[positions].tolist(),
+            ways_to(reached, positions, self.depth, self.paths),
+            strict=True,
+        )
+        for number, role, distance, strength, ways in told:
+            feeling = self.seen.feeling(number)
+            is_seen = feeling is not Feeling.NOT_OBSERVED
             yield PropagationNode(
                 node=self.view.nodes.id(number),
-                role=Role(roles[position]),
-                depth=int(reached.distances[position]) * (1 if is_down else -1),
+                role=Role(role),
+                depth=sign * distance,
                 path_strength=strength,
                 expected_shift=self.shift * strength if is_down else 0.0,
-                feeling=self.seen.feeling(number),
-                observed_shift=float(self.seen.shift[number]) if self.seen.seen[number] else None,
+                feeling=feeling,
+                observed_shift=float(self.seen.shift[number]) if is_seen else None,
                 move_time=self.seen.move_time(number),
-                move_order=self._order(ways[0]) if is_down else None,
+                move_order=self._order(ways[0]) if is_down and feeling is Feeling.FELT else None,
                 paths=[self._path(way, direction) for way in ways if len(way.nodes) > 1],
             )
 
@@ -166,7 +173,7 @@ class _Teller:
         """Compare the last node of a way with the nearest before it that moved."""
         last, moved, since = way.nodes[-1], self.seen.moved, self.seen.since
         before = next((node for node in reversed(way.nodes[:-1]) if moved[node]), None)
-        if before is None or not moved[last]:
+        if before is None:
             return None
         if since[before] == since[last]:
             return MoveOrder.TOGETHER

@@ -71,12 +71,19 @@ class Reach:
 
     def path(self, position: int) -> list[int]:
         """Return the nodes on the strongest path to the one at that position, its origin first."""
-        level, place = (int(number) for number in self.places[position])
-        nodes = []
-        while level >= 0:
-            nodes.append(int(self.levels[level].nodes[place]))
-            place, level = int(self.levels[level].parents[place]), level - 1
-        return nodes[::-1]
+        return self.paths(np.array([position]))[0]
+
+    def paths(self, positions: NDArray[np.intp]) -> list[list[int]]:
+        """Return the nodes on the strongest paths to those at the positions, origins first."""
+        levels, places = self.places[positions].T.copy()
+        steps = np.zeros((len(self.levels), len(positions)), np.int32)
+        for number in range(len(self.levels) - 1, -1, -1):
+            level = self.levels[number]
+            on = np.flatnonzero(levels >= number)
+            steps[number, on] = level.nodes[places[on]]
+            places[on] = level.parents[places[on]]
+        ways = zip(steps.T.tolist(), levels.tolist(), strict=True)
+        return [nodes[: last + 1] for nodes, last in ways]
 
 
 def reach(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.domain.lineage.facts import Node
-from services.aggregator.domain.lineage.nodes import NodeId, NodeKind
+from services.aggregator.domain.lineage.nodes import NodeId, NodeKind, feature_node
 
 KINDS = tuple(NodeKind)
 
@@ -20,6 +20,7 @@ class NodeRegistry:
         self._numbers: dict[NodeId, int] = {}
         self._kinds = np.zeros(1024, np.int8)
         self._details: dict[int, Node] = {}
+        self._features: dict[tuple[str, ...], NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -38,6 +39,16 @@ class NodeRegistry:
     def find(self, node: NodeId) -> int | None:
         """Return the node's number, None if nobody told of it."""
         return self._numbers.get(node)
+
+    def features(self, names: tuple[str, ...]) -> NDArray[np.int32]:
+        """Return the numbers of features by their names, without those that nobody told of."""
+        known = self._features.get(names)
+        if known is None:
+            found = (self.find(feature_node(name)) for name in names)
+            known = np.array([number for number in found if number is not None], np.int32)
+            if len(known) == len(names):
+                self._features[names] = known
+        return known
 
     def id(self, number: int) -> NodeId:
         """Return the node of that number."""

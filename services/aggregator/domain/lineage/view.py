@@ -63,9 +63,11 @@ class GraphView:
 
     def steps(self, nodes: NDArray[np.int32], direction: Direction) -> Steps:
         """Return the edges from these nodes in that direction."""
-        found = [self._rows_of(index, nodes, direction) for index in self.indexes]
-        places, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        if len(found[1][0]):
+        large, small = self.indexes
+        places, rows = self._rows_of(large, nodes, direction)
+        if small.end_row > small.first_row:
+            more_places, more_rows = self._rows_of(small, nodes, direction)
+            places, rows = np.concatenate([places, more_places]), np.concatenate([rows, more_rows])
             order = np.argsort(places, kind="stable")
             places, rows = places[order], rows[order]
         table = self.edges

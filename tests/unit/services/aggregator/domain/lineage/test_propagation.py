@@ -55,7 +55,7 @@ def sighting(
     start = DAY + hour * HOUR
     told_moves = [FeatureMove(name, shift) for name, shift in moves.items()]
     shift = 0.3 if has_moved else 0.01
-    return Sighting(model, start, start + HOUR, shift, has_moved, features, told_moves)
+    return Sighting(model, start, start + HOUR, shift, has_moved, tuple(features), told_moves)
 
 
 def story(origin: NodeId, *sightings: Sighting, limits: Limits | None = None) -> Propagation:
