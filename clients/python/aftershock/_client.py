@@ -4,12 +4,15 @@ from aftershock._aggregator_client import AggregatorClient
 from aftershock._attribution_client import AttributionClient
 from aftershock._audit_client import AuditClient
 from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT
+from aftershock._graph_client import GraphClient
 from aftershock._lineage_client import LineageClient
 from aftershock._log import ExampleLog, OnFull, Population
 from aftershock._runbook_client import RunbookClient
 
 
-class Client(AttributionClient, AggregatorClient, LineageClient, RunbookClient, AuditClient):
+class Client(
+    AttributionClient, AggregatorClient, LineageClient, GraphClient, RunbookClient, AuditClient
+):
     """Talks to Aftershock and waits for its answers. Threads may share it.
 
     Every operation may raise ConfigurationError or ServiceError. Answers are the contract's own

@@ -189,6 +189,55 @@ REGISTER_LINEAGE = Method(
     lineage.RegisterLineageResponse,
     interface=_LINEAGE,
 )
+REGISTER_FEATURES = Method(
+    Service.AGGREGATOR,
+    "RegisterFeatures",
+    lineage.RegisterFeaturesRequest,
+    lineage.RegisterFeaturesResponse,
+    interface=_LINEAGE,
+)
+REGISTER_MODEL = Method(
+    Service.AGGREGATOR,
+    "RegisterModel",
+    lineage.RegisterModelRequest,
+    lineage.RegisterModelResponse,
+    interface=_LINEAGE,
+)
+GET_LINEAGE = Method(
+    Service.AGGREGATOR,
+    "GetLineage",
+    lineage.GetLineageRequest,
+    lineage.GetLineageResponse,
+    interface=_LINEAGE,
+)
+TRACE_PROPAGATION = Method(
+    Service.AGGREGATOR,
+    "TracePropagation",
+    lineage.TracePropagationRequest,
+    lineage.TracePropagationResponse,
+    interface=_LINEAGE,
+)
+FIND_COMMON_CAUSES = Method(
+    Service.AGGREGATOR,
+    "FindCommonCauses",
+    lineage.FindCommonCausesRequest,
+    lineage.FindCommonCausesResponse,
+    interface=_LINEAGE,
+)
+GET_BLAST_RADIUS = Method(
+    Service.AGGREGATOR,
+    "GetBlastRadius",
+    lineage.GetBlastRadiusRequest,
+    lineage.GetBlastRadiusResponse,
+    interface=_LINEAGE,
+)
+WATCH_PROPAGATION = Method(
+    Service.AGGREGATOR,
+    "WatchPropagation",
+    lineage.WatchPropagationRequest,
+    lineage.WatchPropagationResponse,
+    interface=_LINEAGE,
+)
 RECORD_EVENT = Method(
     Service.AGGREGATOR,
     "RecordEvent",

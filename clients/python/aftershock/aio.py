@@ -16,6 +16,7 @@ from aftershock._aggregator_aio import AioAggregatorClient
 from aftershock._attribution_aio import AioAttributionClient
 from aftershock._audit_aio import AioAuditClient
 from aftershock._base import DEFAULT_BUFFER_BYTES, DEFAULT_TIMEOUT
+from aftershock._graph_aio import AioGraphClient
 from aftershock._lineage_aio import AioLineageClient
 from aftershock._log import ExampleLog as BlockingLog
 from aftershock._log import Examples, LogStats, OnFull, Population
@@ -58,7 +59,12 @@ class ExampleLog:
 
 
 class Client(
-    AioAttributionClient, AioAggregatorClient, AioLineageClient, AioRunbookClient, AioAuditClient
+    AioAttributionClient,
+    AioAggregatorClient,
+    AioLineageClient,
+    AioGraphClient,
+    AioRunbookClient,
+    AioAuditClient,
 ):
     """Talks to Aftershock from an event loop. Its operations are those of aftershock.Client."""
 

@@ -7,6 +7,7 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _backfilling,
     _deciding,
     _doctor,
+    _lineage,
     _lineage_file,
     _pausing,
     _policy,

@@ -1,23 +1,74 @@
 """A lineage service that keeps what it is told and answers as a test tells it."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import grpc
 
 from aftershock.v1 import lineage_service_pb2 as lineage
 from aftershock.v1 import lineage_service_pb2_grpc as lineage_grpc
+from aftershock.v1.lineage_pb2 import PropagationWarning
 from tests.unit.clients.aftershock.recording import Recording
 
 
 class Lineage(lineage_grpc.LineageServiceServicer, Recording):
     """Answers with what a test puts in; what is told twice by its id is a duplicate."""
 
-    RegisterFeatures = RegisterModel = GetLineage = None  # type: ignore[assignment]
-    TracePropagation = FindCommonCauses = GetBlastRadius = None  # type: ignore[assignment]
-    WatchPropagation = None  # type: ignore[assignment]
-
     def __init__(self) -> None:
         Recording.__init__(self)
         self.told: set[str] = set()
         self.events: list[lineage.ListedEvent] = []
+        self.surroundings = lineage.GetLineageResponse()
+        self.propagation = lineage.TracePropagationResponse()
+        self.causes = lineage.FindCommonCausesResponse()
+        self.radius = lineage.GetBlastRadiusResponse()
+        self.warnings: list[PropagationWarning] = []
+
+    def RegisterFeatures(  # noqa: N802
+        self, request: lineage.RegisterFeaturesRequest, context: Any
+    ) -> lineage.RegisterFeaturesResponse:
+        self.note(request, context)
+        return lineage.RegisterFeaturesResponse(duplicate=self._knows(request.request_id))
+
+    def RegisterModel(  # noqa: N802
+        self, request: lineage.RegisterModelRequest, context: Any
+    ) -> lineage.RegisterModelResponse:
+        self.note(request, context)
+        return lineage.RegisterModelResponse(duplicate=self._knows(request.request_id))
+
+    def GetLineage(  # noqa: N802
+        self, request: lineage.GetLineageRequest, context: Any
+    ) -> lineage.GetLineageResponse:
+        self.note(request, context)
+        return self.surroundings
+
+    def TracePropagation(  # noqa: N802
+        self, request: lineage.TracePropagationRequest, context: Any
+    ) -> lineage.TracePropagationResponse:
+        self.note(request, context)
+        return self.propagation
+
+    def FindCommonCauses(  # noqa: N802
+        self, request: lineage.FindCommonCausesRequest, context: Any
+    ) -> lineage.FindCommonCausesResponse:
+        self.note(request, context)
+        return self.causes
+
+    def GetBlastRadius(  # noqa: N802
+        self, request: lineage.GetBlastRadiusRequest, context: Any
+    ) -> lineage.GetBlastRadiusResponse:
+        self.note(request, context)
+        return self.radius
+
+    def WatchPropagation(  # noqa: N802
+        self, request: lineage.WatchPropagationRequest, context: Any
+    ) -> Iterator[lineage.WatchPropagationResponse]:
+        """Those after the cursor; then the stream breaks, as when a replica shuts down."""
+        self.note(request, context)
+        for warning in list(self.warnings):
+            if warning.cursor > request.cursor:
+                yield lineage.WatchPropagationResponse(warning=warning)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "shuts down")
 
     def RegisterLineage(  # noqa: N802
         self, request: lineage.RegisterLineageRequest, context: Any
