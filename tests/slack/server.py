@@ -159,8 +159,11 @@ class FakeSlack:
         return self._whispered(target, await request.json())
 
     def _whispered(self, target: _ResponseUrl, arguments: Json) -> web.Response:
-        if arguments.get("replace_original") or arguments.get("response_type") == "in_channel":
-            self.api.violate("response_url: this kit takes answers for one person only")
+        alone = arguments.get("response_type") == "ephemeral"
+        if not alone or arguments.get("replace_original") is not False:
+            self.api.violate(
+                "response_url: say that the answer is for one person, and replaces none"
+            )
         try:
             text, blocks = self.api.content(arguments, limits.TEXT, "response_url")
         except ApiError as error:

@@ -6,6 +6,7 @@ later goes to the person alone. The runbook may take its time.
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
@@ -21,6 +22,8 @@ from clients.chatbot.decide import Answer, Decide
 COMMAND = "/aftershock"
 _log = logging.getLogger(__name__)
 _Body = dict[str, Any]
+_ALONE: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False}
+"""An answer for one person, beside the message and not in its place."""
 
 
 def build_app(
@@ -49,7 +52,7 @@ class SlackEvents:
         await ack()
         pressed = body["actions"][0]
         answer = await self._decided(Choice(pressed["action_id"]), pressed["value"], body)
-        await _whisper(answer, respond)
+        await _whisper(answer, partial(respond, **_ALONE))
 
     async def on_reject(self, ack: AsyncAck, body: _Body, respond: AsyncRespond) -> None:
         """Ask why."""
@@ -58,7 +61,7 @@ class SlackEvents:
         try:
             Target.decode(value)
         except UnknownButton as error:
-            await _whisper((section((quote(str(error)),)),), respond)
+            await _whisper((section((quote(str(error)),)),), partial(respond, **_ALONE))
             return
         view = reason_asked(value, body["channel"]["id"])
         await self._client.views_open(trigger_id=body["trigger_id"], view=view)
@@ -73,18 +76,15 @@ class SlackEvents:
         value, _, channel = view["private_metadata"].partition(" ")
         answer = await self._decided(Choice.REJECT, value, body, reason)
 
-        async def respond(**content: Any) -> None:
-            user = body["user"]["id"]
-            await self._client.chat_postEphemeral(channel=channel, user=user, **content)
-
-        await _whisper(answer, respond)
+        user = body["user"]["id"]
+        await _whisper(answer, partial(self._client.chat_postEphemeral, channel=channel, user=user))
 
     async def on_command(self, ack: AsyncAck, command: _Body, respond: AsyncRespond) -> None:
         """Answer a slash command."""
         await ack()
         identity = f"slack:{command['team_id']}/{command['user_id']}"
         answer = await self._ask(identity, command.get("text") or "")
-        await _whisper(answer, respond)
+        await _whisper(answer, partial(respond, **_ALONE))
 
     async def _decided(self, choice: Choice, value: str, body: _Body, reason: str = "") -> Answer:
         user = body["user"]

@@ -14,6 +14,7 @@ from tests.slack.delivery import AppSilent, Envelope
 from tests.slack.people import NoSuchButton
 from tests.slack.server import APP_TOKEN, BOT_TOKEN, FakeSlack
 
+ALONE = {"text": "x", "response_type": "ephemeral", "replace_original": False}
 PRESS = {
     "type": "actions",
     "elements": [
@@ -203,7 +204,7 @@ class TestLimitsInTime:
         async with aiohttp.ClientSession() as session:
 
             async def answer(to: str) -> int:
-                async with session.post(to, json={"text": "x"}) as response:
+                async with session.post(to, json=ALONE) as response:
                     return response.status
 
             assert [await answer(url) for _ in range(6)] == [200] * 5 + [404]
@@ -211,6 +212,14 @@ class TestLimitsInTime:
             slack.skipped += limits.RESPONSE_URL_SECONDS + 1
             assert await answer(late) == 404
         assert slack.violations == ["response_url: used_url", "response_url: expired_url"]
+
+
+async def test_an_answer_says_for_whom_it_is(slack: FakeSlack) -> None:
+    async with aiohttp.ClientSession() as session:
+        for unsaid in ("response_type", "replace_original"):
+            content = {name: value for name, value in ALONE.items() if name != unsaid}
+            await session.post(slack.new_response_url("UADA", "C1"), json=content)
+    assert len(slack.violations) == 2
 
 
 async def test_while_it_is_down_nothing_is_taken(slack: FakeSlack, client: AsyncWebClient) -> None:
