@@ -91,7 +91,7 @@ def prepared(is_quick: bool) -> Iterator[Measure]:
     explain = Explain(program, LfiMethod.PSEUDO_LOSS)
     examples = random_examples(schema, 4096 if is_quick else 10_000, absent=0.5)
     lfis = explain(examples).dense().astype(np.float32)
-    races = 10 if is_quick else 100
+    races = 10 if is_quick else 40
     result = {
         "confidence": CONFIDENCE,
         "close": _races(lfis, TOP_K, races),
