@@ -78,36 +78,41 @@ def _split(
     weight: Tensor = graph.constants[step.arguments[1].index]
     made: list[Step] = []
     start, total = 0, -1
-    for k, (index, width) in enumerate(parts):
+    for k, (source, width) in enumerate(parts):
         part, map_index, sum_index = free + 3 * k, free + 3 * k + 1, free + 3 * k + 2
         constants[part] = weight[:, start : start + width].contiguous()
         start += width
-        bias = step.arguments[2:] if k == 0 else ()
-        made.append(
-            replace(
-                step,
-                index=map_index,
-                name=f"{step.name}_part_{k}",
-                arguments=(Ref(index), Ref(part), *bias),
-                inputs=(index, part, *(b.index for b in bias if isinstance(b, Ref))),
-            )
-        )
+        made.append(_map_of_part(step, k, map_index, source, part))
         if k == 0:
             total = map_index
             continue
         is_last = k == len(parts) - 1
-        made.append(
-            replace(
-                step,
-                index=step.index if is_last else sum_index,
-                name=step.name if is_last else f"{step.name}_sum_{k}",
-                operator="add",
-                overload="Tensor",
-                target=torch.ops.aten.add.Tensor,
-                arguments=(Ref(total), Ref(map_index)),
-                keywords={},
-                inputs=(total, map_index),
-            )
-        )
-        total = sum_index
+        index, name = (step.index, step.name) if is_last else (sum_index, f"{step.name}_sum_{k}")
+        made.append(_sum(replace(step, index=index, name=name), total, map_index))
+        total = index
     return made
+
+
+def _map_of_part(step: Step, number: int, index: int, source: int, weight: int) -> Step:
+    """Return the linear map of one part; the bias goes with the first."""
+    bias = step.arguments[2:] if number == 0 else ()
+    return replace(
+        step,
+        index=index,
+        name=f"{step.name}_part_{number}",
+        arguments=(Ref(source), Ref(weight), *bias),
+        inputs=(source, weight, *(b.index for b in bias if isinstance(b, Ref))),
+    )
+
+
+def _sum(step: Step, first: int, second: int) -> Step:
+    """Return the step as the sum of two others."""
+    return replace(
+        step,
+        operator="add",
+        overload="Tensor",
+        target=torch.ops.aten.add.Tensor,
+        arguments=(Ref(first), Ref(second)),
+        keywords={},
+        inputs=(first, second),
+    )

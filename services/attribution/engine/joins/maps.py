@@ -15,8 +15,7 @@ from services.attribution.engine.structure import Delta, Term
 _ELEMENTS_AT_ONCE = 1 << 18
 """So many amounts, or products, stay in the cache."""
 
-_OUTER_ELEMENTS = 1 << 20
-"""A product with fewer outer products at once is slower than reading them from beyond the cache."""
+_ROWS_AT_ONCE = 16
 
 _WIDE_PAIRS_AT_ONCE = 256
 
@@ -89,8 +88,8 @@ def _add_by_row(site: Site, mapped: Sequence[_Mapped], delta: Delta, answer: Ten
         answer.index_add_(0, positions, total)
 
 
-def _at_once(count: int, width: int, elements: int = _ELEMENTS_AT_ONCE) -> Iterator[slice]:
-    some = max(1, elements // width)
+def _at_once(count: int, width: int) -> Iterator[slice]:
+    some = max(1, _ELEMENTS_AT_ONCE // width)
     for start in range(0, count, some):
         yield slice(start, min(start + some, count))
 
@@ -163,15 +162,18 @@ def _add_written_out(term: Term, delta: Delta, matrix: Tensor, answer: Tensor) -
 def _maps_by_row(site: Site, term: Term, factors: Tensor, matrix: Tensor, number: int) -> Tensor:
     """Return `M diag(factor_i) W` of every row, `[rows, rank, width]`.
 
-    They are linear in the factors: one product with the outer products of M's columns and W's rows,
-    some of which are made and used in the cache at a time.
+    Some rows and some columns at a time, so that `M diag(factor_i)` is made and used in the cache.
     """
     spread: Tensor = torch.eye(len(matrix)) if term.matrix is None else term.matrix
     rank, width = len(spread), matrix.shape[1]
-    maps = site.scratch.matrix(("maps", number), site.rows, rank * width).zero_()
-    for some in _at_once(len(matrix), rank * width, _OUTER_ELEMENTS):
-        outer = site.scratch.matrix("outer", some.stop - some.start, rank * width)
-        columns, rows = spread.t()[some].unsqueeze(2), matrix[some].contiguous().unsqueeze(1)
-        torch.mul(columns, rows, out=outer.view(-1, rank, width))
-        maps.addmm_(factors[:, some], outer)
+    maps = site.scratch.matrix(("maps", number), site.rows * rank, width).zero_()
+    for some in _at_once(len(matrix), _ROWS_AT_ONCE * rank):
+        # A transposed matrix lies in memory by its columns: it is turned once for all rows.
+        part = spread[:, some].contiguous()
+        for first in range(0, site.rows, _ROWS_AT_ONCE):
+            last = min(first + _ROWS_AT_ONCE, site.rows)
+            scaled = site.scratch.matrix("scaled", (last - first) * rank, part.shape[1])
+            here = scaled.view(last - first, rank, -1)
+            torch.mul(part, factors[first:last, some].unsqueeze(1), out=here)
+            maps[first * rank : last * rank].addmm_(scaled, matrix[some])
     return maps.view(site.rows, rank, width)
