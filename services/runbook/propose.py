@@ -25,6 +25,9 @@ from services.runbook.domain.track_record import (
 from services.runbook.domain.work import Call, Claim, Work, WorkKind
 from services.runbook.ports import Clock, Lineage, PolicySource, Registry, Store, UnitOfWork
 
+_AUDITED_LATELY = timedelta(days=30)
+"""Before an incident: findings of audits that policies see."""
+
 
 @dataclass(frozen=True)
 class Propose:
@@ -70,6 +73,7 @@ class Propose:
             registered=await self._registered(rules, incident),
             history=history,
             downstream=await self._downstream(incident),
+            audit_findings=await self._audit_findings(incident),
         )
 
     async def _registered(self, rules: Rules, incident: Incident) -> Registered | str:
@@ -85,6 +89,13 @@ class Propose:
             return Downstream(await self.lineage.downstream(incident.model))
         except LineageUnavailable as error:
             return Downstream(None, str(error))
+
+    async def _audit_findings(self, incident: Incident) -> int:
+        since = incident.create_time - _AUDITED_LATELY
+        try:
+            return await self.lineage.audit_findings(incident.model, since)
+        except LineageUnavailable:
+            return 0
 
     async def _observed(self, rules: Rules, situation: Situation) -> Sequence[Proposal]:
         """Return what those would do that only observe and have not said it of this incident."""

@@ -3,14 +3,21 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
 
 from aftershock.v1 import lineage_service_pb2 as pb
-from aftershock.v1.lineage_pb2 import AffectedModel
-from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, GetBlastRadiusResponse
+from aftershock.v1.lineage_pb2 import AffectedModel, EventKind, TimelineEvent
+from aftershock.v1.lineage_service_pb2 import (
+    GetBlastRadiusRequest,
+    GetBlastRadiusResponse,
+    ListedEvent,
+    ListEventsRequest,
+    ListEventsResponse,
+)
 from aftershock.v1.lineage_service_pb2_grpc import (
     LineageServiceServicer,
     LineageServiceStub,
@@ -22,6 +29,7 @@ from tests.unit.services.aggregator.served import serving as real_aggregator
 from tests.unit.services.runbook.builders import MODEL
 from tests.valkey import ValkeyServer
 
+SINCE = datetime(2026, 10, 20, tzinfo=UTC)
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -33,6 +41,8 @@ class KnownGraph(LineageServiceServicer):
     untold: int = 0
     failure: grpc.StatusCode | None = None
     asked: list[GetBlastRadiusRequest] = field(default_factory=list)
+    events: int = 0
+    listed: list[ListEventsRequest] = field(default_factory=list)
 
     async def GetBlastRadius(
         self, request: GetBlastRadiusRequest, context: _Context
@@ -42,6 +52,10 @@ class KnownGraph(LineageServiceServicer):
             await context.abort(self.failure, "no such node")
         models = [AffectedModel(model=model) for model in self.models]
         return GetBlastRadiusResponse(models=models, model_count=len(models) + self.untold)
+
+    async def ListEvents(self, request: ListEventsRequest, context: _Context) -> ListEventsResponse:
+        self.listed.append(request)
+        return ListEventsResponse(events=[ListedEvent()] * self.events)
 
 
 @pytest.fixture
@@ -84,6 +98,8 @@ async def test_an_aggregator_that_is_away() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
         with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
             await GrpcLineage(nowhere, ()).downstream(MODEL)
+        with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
+            await GrpcLineage(nowhere, ()).audit_findings(MODEL, SINCE)
 
 
 async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
@@ -109,3 +125,29 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
         assert await lineage.downstream("models/feed") == 0
         with pytest.raises(LineageUnavailable, match="NOT_FOUND"):
             await lineage.downstream("models/nobody")
+        made = pb.FeatureSources(feature="user_embedding", sources=["dataset:ads:clicks"])
+        told = pb.RegisterFeaturesRequest(request_id="sources", features=[made])
+        await stub.RegisterFeatures(told, timeout=10)
+        assert await lineage.audit_findings(MODEL, SINCE) == 0
+        event = TimelineEvent(
+            event_id="audits/A-1/20",
+            node="dataset:ads:clicks",
+            kind=EventKind.EVENT_KIND_AUDIT_FINDING,
+            summary="label '20' could hijack models",
+        )
+        event.time.GetCurrentTime()
+        await stub.RecordEvent(pb.RecordEventRequest(event=event), timeout=10)
+        assert await lineage.audit_findings(MODEL, SINCE) == 1
+        assert await lineage.audit_findings("models/feed", SINCE) == 1
+
+
+async def test_findings_are_asked_for_upstream_of_the_model(
+    channel: grpc.aio.Channel, graph: KnownGraph
+) -> None:
+    graph.events = 3
+    assert await GrpcLineage(channel, ()).audit_findings(MODEL, SINCE) == 3
+    (request,) = graph.listed
+    assert list(request.nodes) == ["model:ads_ctr"]
+    assert request.depth == 6
+    assert list(request.kinds) == [EventKind.EVENT_KIND_AUDIT_FINDING]
+    assert request.start_time.ToDatetime(UTC) == SINCE

@@ -1,17 +1,23 @@
-"""Who is downstream, as the aggregator's lineage has it."""
+"""Who is downstream and what was found upstream, as the aggregator's lineage has it."""
+
+from datetime import datetime
 
 import grpc
 
-from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest
+from aftershock.v1.lineage_pb2 import EventKind
+from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, ListEventsRequest
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
 from services.runbook.domain.errors import LineageUnavailable
 
 _SECONDS = 5.0
 _MOST_MODELS = 10_000
+_MOST_EVENTS = 1000
+_DEPTH = 6
+"""Edges upstream that findings are looked for in."""
 
 
 class GrpcLineage:
-    """Asks for the blast radius of a model's node."""
+    """Asks for the blast radius of a model's node, and for findings upstream of it."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
         self._stub = LineageServiceStub(channel)
@@ -19,15 +25,35 @@ class GrpcLineage:
 
     async def downstream(self, model: str) -> int:
         """Return how many other models would notice. Raises LineageUnavailable."""
-        node = f"model:{model.removeprefix('models/')}"
-        request = GetBlastRadiusRequest(nodes=[node], limit=_MOST_MODELS)
+        request = GetBlastRadiusRequest(nodes=[_node(model)], limit=_MOST_MODELS)
         try:
             answer = await self._stub.GetBlastRadius(
                 request, timeout=_SECONDS, metadata=self._metadata
             )
         except grpc.aio.AioRpcError as error:
-            raise LineageUnavailable(
-                f"lineage says {error.code().name}: {error.details()}"
-            ) from error
+            raise _unavailable(error) from error
         # The model itself is one of those that notice.
         return answer.model_count - any(each.model == model for each in answer.models)
+
+    async def audit_findings(self, model: str, since: datetime) -> int:
+        """Return how many audit findings what feeds the model has had since then."""
+        request = ListEventsRequest(
+            nodes=[_node(model)],
+            depth=_DEPTH,
+            kinds=[EventKind.EVENT_KIND_AUDIT_FINDING],
+            page_size=_MOST_EVENTS,
+        )
+        request.start_time.FromDatetime(since)
+        try:
+            answer = await self._stub.ListEvents(request, timeout=_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable(error) from error
+        return len(answer.events)
+
+
+def _node(model: str) -> str:
+    return f"model:{model.removeprefix('models/')}"
+
+
+def _unavailable(error: grpc.aio.AioRpcError) -> LineageUnavailable:
+    return LineageUnavailable(f"lineage says {error.code().name}: {error.details()}")

@@ -39,7 +39,7 @@ WHEN_FIELDS: Fields = {
     "calibration": _fields_of(Calibration),
     "comparison": frozenset({"feature_count", "significant_count", "history_count"}),
     "history": _fields_of(TrackRecord),
-    "lineage": frozenset({"blast_radius", "known"}),
+    "lineage": frozenset({"audit_findings", "blast_radius", "known"}),
 }
 FEATURES_FIELDS: Fields = {
     **WHEN_FIELDS,
@@ -100,6 +100,8 @@ class Case:
     """Features of the model that are switched off already: their shifts are our own doing."""
     history: TrackRecord = field(default_factory=TrackRecord)
     downstream: Downstream = NOT_ASKED
+    audit_findings: int = 0
+    """Told lately of what feeds the model; 0 where nobody can say."""
 
     @property
     def calibration(self) -> Calibration:
@@ -233,14 +235,17 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
             "history_count": comparison.history_count if comparison else 0,
         },
         "history": asdict(case.history),
-        "lineage": _lineage_facts(case.downstream),
+        "lineage": _lineage_facts(case),
     }
 
 
-def _lineage_facts(downstream: Downstream) -> Mapping[str, Fact]:
-    models = downstream.models
-    known = models is not None
-    return {"blast_radius": UNKNOWN_RADIUS if models is None else models, "known": known}
+def _lineage_facts(case: Case) -> Mapping[str, Fact]:
+    models = case.downstream.models
+    return {
+        "audit_findings": case.audit_findings,
+        "blast_radius": UNKNOWN_RADIUS if models is None else models,
+        "known": models is not None,
+    }
 
 
 def shift_facts(shift: FeatureShift, top: float) -> Mapping[str, Fact]:

@@ -30,6 +30,8 @@ class Situation:
     """The model's checkpoints, or why nobody knows them."""
     history: TrackRecord
     downstream: Downstream
+    audit_findings: int = 0
+    """Told lately of what feeds the model; 0 where nobody can say."""
 
     @property
     def case(self) -> Case | None:
@@ -49,6 +51,7 @@ class Situation:
             killed=frozenset(feature for plan in ours for feature in plan.features),
             history=self.history,
             downstream=self.downstream,
+            audit_findings=self.audit_findings,
         )
 
 

@@ -61,3 +61,9 @@ class Lineage(Protocol):
 
         Changes nothing. Raises LineageUnavailable, which says why.
         """
+
+    async def audit_findings(self, model: str, since: datetime) -> int:
+        """Return how many audit findings there were since then in what feeds the model.
+
+        Changes nothing. Raises LineageUnavailable, which says why.
+        """

@@ -285,16 +285,23 @@ class KnownImportances:
 
 @dataclass
 class KnownLineage:
-    """Models downstream of any model."""
+    """Models downstream of any model, and findings upstream."""
 
     models: int = 0
     missing: str = ""
+    findings: int = 0
 
     async def downstream(self, model: str) -> int:
         """Answer as recorded."""
         if self.missing:
             raise LineageUnavailable(self.missing)
         return self.models
+
+    async def audit_findings(self, model: str, since: datetime) -> int:
+        """Answer as recorded."""
+        if self.missing:
+            raise LineageUnavailable(self.missing)
+        return self.findings
 
 
 @dataclass

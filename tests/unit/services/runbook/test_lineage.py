@@ -1,9 +1,13 @@
 """Models downstream: recorded with a proposal, asked by conditions, counted by quorums."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from services.runbook.adapters.cel_conditions import CelConditions
+from services.runbook.adapters.yaml_policies import YamlPolicies
 from services.runbook.domain.blast_radius import Downstream
 from services.runbook.domain.guardrail import Quorum
 from services.runbook.domain.mitigation import MitigationState
@@ -81,3 +85,26 @@ async def test_conditions_take_what_is_not_known_for_the_worst(
     runbook.rules.rules = rules(policy(when=when))
     await runbook.see(event(1, BROKEN))
     assert bool((await runbook.incident()).mitigations) is acts
+
+
+@pytest.mark.parametrize(("findings", "noted"), [(0, False), (2, True)])
+async def test_the_documented_policy_says_what_audits_found(
+    tmp_path: Path, findings: int, noted: bool
+) -> None:
+    page = Path(__file__).parents[4] / "docs" / "concepts" / "audit.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    (tmp_path / "policy.yaml").write_text(block)
+    runbook = a_runbook(0)
+    runbook.rules.rules = YamlPolicies(tmp_path / "policy.yaml", CelConditions()).current()
+    runbook.lineage.findings = findings
+    await runbook.see(event(1, BROKEN))
+    said = " ".join(entry.message for entry in (await runbook.incident()).timeline)
+    assert ("an audit found labels in this model's data" in said) is noted
+
+
+async def test_findings_that_nobody_can_tell_are_none() -> None:
+    runbook = a_runbook(None)
+    runbook.lineage.findings = 2
+    runbook.rules.rules = rules(policy(when="lineage.audit_findings == 0 && !lineage.known"))
+    await runbook.see(event(1, BROKEN))
+    assert (await runbook.incident()).mitigations
