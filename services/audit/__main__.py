@@ -30,7 +30,7 @@ from services.audit.ports import CheckpointTests, Lineage
 from services.audit.run import Run
 from services.audit.start import Start
 from services.chassis.channel import call_metadata, open_channel
-from services.chassis.server import Service, prepare_process, serve
+from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
 
@@ -63,10 +63,8 @@ def main() -> None:
     settings = AuditSettings()
     configure_logging(settings)
     if sys.argv[1:] == ["analyse"]:
-        prepare_process(settings.model_copy(update={"exit_with_parent": True}))
-        converse(
-            Analyse(ParquetSnapshots(settings.snapshot_roots)), sys.stdin.buffer, sys.stdout.buffer
-        )
+        source = ParquetSnapshots(settings.snapshot_roots)
+        converse(Analyse(source), sys.stdin.buffer, sys.stdout.buffer)
     else:
         asyncio.run(_serve(settings))
 

@@ -17,10 +17,10 @@ from services.audit.domain.severity import assessed
 from services.audit.domain.snapshot import LabelledRows
 from services.audit.engine import findings, variations
 from services.audit.engine.candidates import Candidate, find_candidates
-from services.audit.engine.centrality import check_size
 from services.audit.engine.concentration import concentrations
 from services.audit.engine.graph import CooccurrenceGraph
 from services.audit.engine.labelled_counts import added_up, count_outcomes
+from services.audit.engine.paths import check_size
 from services.audit.engine.poisonable import excluded_labels
 from services.audit.ports import Progress, SnapshotSource
 
@@ -123,7 +123,7 @@ def _measures(
         try:
             check_size(graph, measure)
         except TooLargeForExact as error:
-            notes.append(f"weighted betweenness is left out: {error}")
+            notes.append(f"a measure is left out: {error}")
         else:
             possible.append(measure)
     return possible, notes

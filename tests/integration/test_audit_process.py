@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -17,6 +18,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aftershock.v1 import audit_pb2, audit_service_pb2
 from aftershock.v1.audit_service_pb2_grpc import AuditServiceStub
+from services.audit.adapters.json_codec import AUDIT
+from services.audit.adapters.process_analyst import analysis_command
+from services.audit.domain.audit import Audit
+from services.audit.domain.parameters import AuditParameters, LabelRowsFile
 from tests.audits import request_of
 from tests.snapshots import write_scenes
 
@@ -92,3 +97,25 @@ def test_an_audit_that_ran_when_it_died_is_interrupted(
         found = _get(AuditServiceStub(channel), name)
     assert found.audit.state == audit_pb2.AUDIT_STATE_INTERRUPTED
     assert not found.HasField("report")
+
+
+def test_an_analysis_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    write_scenes(file, 60_000)
+    asked = Audit("audits/1", LabelRowsFile(str(file)), AuditParameters(), 0, datetime.now(UTC))
+    roots = {f"{PREFIX}SNAPSHOT_ROOTS": json.dumps([str(tmp_path)])}
+    with subprocess.Popen(
+        analysis_command(),
+        cwd=REPOSITORY,
+        env=os.environ | roots,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        started.stdin.write(AUDIT.dump_json(asked) + b"\n")
+        started.stdin.flush()
+        assert b"reading the snapshot" in started.stdout.readline()
+        started.stdin.close()
+        assert started.wait(timeout=30) == 1
+        assert b"report" not in started.stdout.read()

@@ -1,13 +1,16 @@
 """Analyses each snapshot in a process of its own, which can be stopped at any moment.
 
-The process reads an audit as JSON from standard input and writes lines of JSON to standard output:
-progress, then the report or a failure. Nothing is pickled.
+The process reads an audit as a line of JSON from standard input and writes lines of JSON to its
+standard output: progress, then the report or a failure. Nothing is pickled. Standard input stays
+open for as long as somebody waits: its end is the end of the process.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, Any
 
@@ -54,9 +57,8 @@ async def _conversation(
         raise RuntimeError("the process has no pipes")
     # A process that ends at once says why on standard error; its end is seen below.
     with contextlib.suppress(ConnectionError):
-        process.stdin.write(AUDIT.dump_json(audit))
+        process.stdin.write(AUDIT.dump_json(audit) + b"\n")
         await process.stdin.drain()
-        process.stdin.close()
     async for line in process.stdout:
         match json.loads(line):
             case {"report": report}:
@@ -86,13 +88,20 @@ def converse(analyse: Analyse, questions: IO[bytes], answers: IO[bytes]) -> None
         answers.write(json.dumps(content).encode() + b"\n")
         answers.flush()
 
-    audit = AUDIT.validate_json(questions.read())
+    audit = AUDIT.validate_json(questions.readline())
+    threading.Thread(target=_end_with, args=[questions], daemon=True).start()
     try:
         report = analyse(audit, lambda share, stage: say({"progress": share, "stage": stage}))
     except AuditError as error:
         say({"failure": FAILURE.dump_python(Failure.of(error), mode="json")})
     else:
         say({"report": REPORT.dump_python(report, mode="json")})
+
+
+def _end_with(questions: IO[bytes]) -> None:
+    """End the process once nobody waits for it: its parent stopped, or died."""
+    questions.read()
+    os._exit(1)
 
 
 def analysis_command() -> list[str]:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audit.domain.errors import InvalidParameters, UnknownLabel
+from services.audit.domain.errors import InvalidParameters, TooLargeForExact, UnknownLabel
 from services.audit.domain.parameters import SubsetParameters, Usability
 from services.audit.engine.graph import CooccurrenceGraph
 from services.audit.engine.independent_set import independent_set
+
+_MOST_SEARCHED = 20_000
+"""Classes whose overlaps with each other take three gigabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,9 @@ def poisonable_subset(
         trigger: its label.
         parameters: what the classes need.
         excluded: labels that are no classes.
+
+    Raises:
+        TooLargeForExact: it has too many possible classes.
     """
     overlaps = graph.overlaps_with(trigger)
     near = overlaps >= max(1, parameters.min_trigger_overlaps)
@@ -53,6 +59,12 @@ def poisonable_subset(
     enough = _has_rows(graph, neighbours, overlaps, parameters.usability)
     # Those with rows enough are what counts; the others are taken where nothing usable is left.
     searched = neighbours[enough] if enough.sum() else neighbours
+    if len(searched) > _MOST_SEARCHED:
+        raise TooLargeForExact(
+            f"{graph.names[trigger]!r} has {len(searched)} possible classes, and conflicts are "
+            f"sought among {_MOST_SEARCHED}: raise min_trigger_overlaps, or exclude the label",
+            field="min_trigger_overlaps",
+        )
     conflicts = graph.overlaps_among(searched) > _tolerated(graph, parameters)
     np.fill_diagonal(conflicts, val=False)
     found = independent_set(conflicts, parameters.method, parameters.restarts, parameters.seed)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.audit.domain.errors import TooLargeForExact
 from services.audit.domain.parameters import Centrality, Measure, PathLength
-from services.audit.engine import weighted_betweenness
+from services.audit.engine import paths, weighted_betweenness
 from services.audit.engine.centrality import centrality, most_central
 from services.audit.engine.graph import CooccurrenceGraph
 
@@ -131,3 +131,15 @@ def test_weighted_betweenness_of_a_large_graph_is_refused_or_sampled(
         centrality(graph, Measure(Centrality.BETWEENNESS, is_weighted=True))
     sampled = centrality(graph, Measure(Centrality.BETWEENNESS, is_weighted=True, pivots=40))
     assert np.corrcoef(exact, sampled)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("kind", [Centrality.CLOSENESS, Centrality.BETWEENNESS])
+def test_paths_of_a_large_graph_are_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: Centrality
+) -> None:
+    monkeypatch.setattr(paths, "_MOST_DISTANCES", 10)
+    monkeypatch.setattr(paths, "_STEPS", 10)
+    with pytest.raises(TooLargeForExact, match="raise min_overlaps, or leave it out"):
+        centrality(random_graph(2, 60, 0.2), Measure(kind, is_weighted=False))
+    alone = CooccurrenceGraph.from_matrix("abcdefghijklmn", np.zeros((14, 14), np.int64), 1)
+    assert not centrality(alone, Measure(kind, is_weighted=False)).any()
