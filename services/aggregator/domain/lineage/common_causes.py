@@ -11,11 +11,11 @@ where s is the strength of the strongest path between them and d its number of e
 all sizes, evenly over three orders of magnitude, so a path of strength 1/10 hides a third of them;
 and every step has a chance 1 - r of setting things right. Nodes that are not downstream of it shift
 by chance. So the likelihood ratio of a hypothesis to coincidence is the product of h / e over the
-shifted nodes downstream of it and of (1 - h) / (1 - e) over the silent ones: it must cover the
-shifted set, and answer for the silence of its other outputs. What happened to the node shortly
-before multiplies its prior odds by how much more often such events come before a fault than before
-any other moment. Probabilities are these products over their sum (Bayes' rule with a single fault),
-the prior being shared evenly by the hypotheses.
+shifted nodes downstream of it and of (1 - h) / (1 - e) over the silent ones that are no further:
+it must cover the shifted set, and answer for the silence of its other outputs. What happened to the
+node shortly before multiplies its prior odds by how much more often such events come before a fault
+than before any other moment. Probabilities are these products over their sum (Bayes' rule with a
+single fault), the prior being shared evenly by the hypotheses.
 """
 
 import math
@@ -37,7 +37,7 @@ _PASSED_ON = 0.95
 _MOST_CERTAIN = 0.99
 _DECADES = 3
 _PRIOR_OF_A_COMMON_CAUSE = 0.5
-_FEWEST_WEIGHED, _MOST_WEIGHED = 20, 200
+_FEWEST_WEIGHED, _MOST_WEIGHED = 20, 100
 _HOPELESS = 15.0
 """Hypotheses whose log odds cannot come closer to the best are not weighed."""
 ODDS_OF_EVENTS: Mapping[EventKind, float] = {
@@ -87,27 +87,33 @@ class _Case:
     events: Mapping[int, Collection[EventKind]]
     bounds: Bounds
 
-    def most(self) -> tuple[NDArray[np.float64], Truncation]:
-        """Return how much can speak for each node at most, [N]; -inf where it covers nothing."""
+    def most(self) -> tuple[NDArray[np.float64], NDArray[np.int16], Truncation]:
+        """Return how much can speak for each node at most, [N], and how far what it covers is.
+
+        -inf where it covers nothing.
+        """
         most = np.full(len(self.view.nodes), -np.inf)
+        furthest = np.zeros(len(most), np.int16)
         is_deep = is_wide = False
         for node in self.shifted:
             above = reach(self.view, np.array([node], np.int32), Direction.UPSTREAM, self.bounds)
             nodes = above.nodes[1:]
             hit = _chances(above.strengths[1:], above.distances[1:])
             most[nodes] = np.maximum(most[nodes], 0) + np.log(hit / _BY_CHANCE)
+            furthest[nodes] = np.maximum(furthest[nodes], above.distances[1:])
             is_deep |= above.truncation.depth
             is_wide |= above.truncation.fan_out
         # Itself it explains as well, if it explains another.
         most[self.shifted] += math.log(_MOST_CERTAIN / _BY_CHANCE)
         for node, kinds in self.events.items():
             most[node] += _log_odds_of(kinds)
-        return most, Truncation(is_deep, is_wide)
+        return most, furthest, Truncation(is_deep, is_wide)
 
-    def weigh(self, node: int) -> Hypothesis:
-        """Hold what lies downstream of a node against what was seen there."""
+    def weigh(self, node: int, depth: int) -> Hypothesis:
+        """Hold what lies so far downstream of a node against what was seen there."""
         origin = np.array([node], np.int32)
-        below = reach(self.view, origin, Direction.DOWNSTREAM, self.bounds)
+        bounds = replace(self.bounds, depth=depth)
+        below = reach(self.view, origin, Direction.DOWNSTREAM, bounds)
         nodes = below.nodes
         hit = _chances(below.strengths, below.distances)
         covers = np.isin(nodes, self.shifted)
@@ -139,7 +145,7 @@ def find_causes(
     those that cover most are weighed; the others count as if nothing spoke against them.
     """
     case = _Case(view, np.unique(shifted), seen, events, bounds)
-    most, truncation = case.most()
+    most, furthest, truncation = case.most()
     candidates = np.flatnonzero(most > -np.inf)
     candidates = candidates[np.argsort(-most[candidates], kind="stable")]
     weighed: list[Hypothesis] = []
@@ -147,7 +153,7 @@ def find_causes(
         best = max((hypothesis.log_odds for hypothesis in weighed), default=-math.inf)
         if len(weighed) >= _FEWEST_WEIGHED and most[node] < best - _HOPELESS:
             break
-        weighed.append(case.weigh(node))
+        weighed.append(case.weigh(node, int(furthest[node])))
     weighed.sort(key=lambda hypothesis: (-hypothesis.log_odds, hypothesis.depth))
     odds = _PRIOR_OF_A_COMMON_CAUSE / (1 - _PRIOR_OF_A_COMMON_CAUSE) / max(len(candidates), 1)
     spoken = [hypothesis.log_odds for hypothesis in weighed]

@@ -38,24 +38,23 @@ class Movers:
 def movers(
     sources: NDArray[np.intp],
     targets: NDArray[np.intp],
-    count: int,
-    places: NDArray[np.intp],
+    moved: NDArray[np.bool_],
     since: NDArray[np.int64],
+    leads: NDArray[np.bool_],
 ) -> Movers:
-    """Find out who of the nodes at `places` lies upstream of whom, along edges among `count` nodes.
+    """Find out who of the nodes that moved lies upstream of whom, along the edges.
 
-    `since` int64 [count]. Of very many movers the first are taken.
+    `moved` bool, `since` int64, `leads` bool (see `leading_to`), all [nodes]. Of very many movers
+    the first are taken.
     """
-    places = places[:_MOST_MOVERS]
+    places = np.flatnonzero(moved)[:_MOST_MOVERS]
     since = since[places]
-    goals = np.zeros(count, np.bool_)
-    goals[places] = True
-    between = (goals | leading_to(sources, targets, goals))[targets]
+    between = (moved | leads)[targets]
     sources, targets = sources[between], targets[between]
     ancestors = np.zeros((len(places), len(places)), np.bool_)
     for start in range(0, len(places), _BITS):
         some = places[start : start + _BITS]
-        sets = _upstream(sources, targets, count, some)[places]
+        sets = _upstream(sources, targets, len(moved), some)[places]
         for bit in range(len(some)):
             ancestors[:, start + bit] = (sets >> np.uint64(bit)) & np.uint64(1)
     np.fill_diagonal(ancestors, val=False)
@@ -82,6 +81,8 @@ def leading_to(
 ) -> NDArray[np.bool_]:
     """Return which nodes have a goal downstream of them."""
     leads = np.zeros(len(goals), np.bool_)
+    if not goals.any():
+        return leads
     while True:
         new = (goals | leads)[targets] & ~leads[sources]
         if not new.any():

@@ -34,8 +34,9 @@ def roles_above(above: Reach, seen: Observations) -> NDArray[np.int8]:
     if moved[0]:
         moved = moved & (since <= since[0])
     # Against the edges: who was reached later lies upstream.
-    found = movers(above.targets, above.sources, len(above.nodes), np.flatnonzero(moved), since)
     leads = leading_to(above.sources, above.targets, moved)
+    leading = leading_to(above.targets, above.sources, moved)
+    found = movers(above.targets, above.sources, moved, since, leading)
     roles = np.where(leads & ~seen.seen[above.nodes], Role.CARRIER, Role.UNAFFECTED)
     roles[found.places] = np.where(found.explained, Role.CARRIER, Role.ROOT)
     if not moved[0]:
@@ -55,8 +56,8 @@ def roles_below(below: Reach, seen: Observations) -> NDArray[np.int8]:
     moved, since = seen.moved[below.nodes].copy(), seen.since[below.nodes].copy()
     if moved[1:].any() and not seen.seen[below.nodes[0]]:
         moved[0], since[0] = True, since[moved].min()
-    found = movers(below.sources, below.targets, len(below.nodes), np.flatnonzero(moved), since)
     leads = leading_to(below.sources, below.targets, moved)
+    found = movers(below.sources, below.targets, moved, since, leads)
     roles = np.where(leads & ~seen.seen[below.nodes], Role.CARRIER, Role.UNAFFECTED)
     came = np.where(leads[found.places], Role.CARRIER, Role.VICTIM)
     roles[found.places] = np.where(found.explained, came, Role.ROOT)

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,22 +132,22 @@ def test_probabilities_are_the_products_of_the_definition_over_their_sum(
 
 
 def log_odds_by_hand(world: World, node: int, seen: Observations) -> float | None:
-    import networkx as nx
-
-    log_odds, covers_another = 0.0, False
-    for other in range(world.size):
-        paths = [[node]] if other == node else list(nx.all_simple_paths(world.peer, node, other))
-        if not paths:
+    far = nx.single_source_shortest_path_length(world.peer, node)
+    others = [other for other in far if other != node and seen.moved[other]]
+    log_odds = 0.0
+    for other in far:
+        if other != node and far[other] > max((far[moved] for moved in others), default=0):
             continue
+        paths = [[node]] if other == node else list(nx.all_simple_paths(world.peer, node, other))
+        depth = max((far[moved] for moved in others), default=0)
         strength = max(
             math.prod(float(world.peer.edges[edge]["strength"]) for edge in nx.utils.pairwise(path))
             for path in paths
+            if len(path) <= depth + 1
         )
-        steps = min(len(path) for path in paths) - 1
-        chance = min(max(0.95**steps * (1 + math.log10(strength) / 3), 0.005), 0.99)
+        chance = min(max(0.95 ** far[other] * (1 + math.log10(strength) / 3), 0.005), 0.99)
         if seen.moved[other]:
-            covers_another |= other != node
             log_odds += math.log(chance / 0.005)
         elif seen.seen[other]:
             log_odds += math.log((1 - chance) / 0.995)
-    return log_odds if covers_another else None
+    return log_odds if others else None
