@@ -39,6 +39,11 @@ def left(standing: Standing) -> set[int]:
     return {j for j, outcome in enumerate(standing.outcomes) if outcome in wanted}
 
 
+def first(standing: Standing, top_k: int) -> set[int]:
+    """Return the features that a race names first: of those left, the ones of largest GFI."""
+    return set(sorted(left(standing), key=lambda j: -float(standing.gfi[j]))[:top_k])
+
+
 def is_right(standing: Standing, gfi: NDArray[np.float64], top_k: int) -> bool:
     """Return whether a race found the features of largest GFI, or has not put any of them out."""
     top = set(np.argsort(-gfi)[:top_k].tolist())

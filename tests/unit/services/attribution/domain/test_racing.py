@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.attribution.domain import racing
 from services.attribution.domain.racing import Outcome, Race, Racing
-from tests.unit.services.attribution.races import Matrix, full_gfi, is_right, left, run, step
+from tests.unit.services.attribution.races import Matrix, first, full_gfi, is_right, left, run, step
 
 
 def world(seed: int, examples: int = 3000, features: int = 20, step: float = 1.5) -> Matrix:
@@ -124,3 +124,16 @@ def test_estimates_are_of_the_examples_that_were_ablated() -> None:
     standing = step(race, lfis[:500])
     assert standing.gfi == pytest.approx(full_gfi(lfis[:500]), rel=0.01)
     assert standing.coverage == pytest.approx(np.mean(lfis[:500] != 0, axis=0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_open_race_names_the_first_nevertheless(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    sizes = np.concatenate([1.05 ** -np.arange(12.0), np.full(8, 0.01)])
+    lfis = (
+        generator.permuted(np.tile(np.linspace(0.5, 1.5, 999), (20, 1)), axis=1).T * sizes
+    ).astype(np.float32)
+    standing = run(lfis, Racing(5, 0.95))
+    assert not standing.is_settled
+    assert len(left(standing)) < 20
+    assert first(standing, 5) == set(range(5))
