@@ -41,9 +41,17 @@ class Scale:
     windows: int
     movielens_rows: int
     with_movielens: bool = True
+    wide: AdsSettings | None = None
+    """An ads world of more features, for what depends on their number."""
 
 
-FULL = Scale(AdsSettings(features=60, requests=250), warm_up_days=2, windows=3, movielens_rows=2000)
+FULL = Scale(
+    AdsSettings(features=60, requests=250),
+    warm_up_days=2,
+    windows=3,
+    movielens_rows=2000,
+    wide=AdsSettings(features=300, requests=250),
+)
 QUICK = Scale(small_settings(), 1, windows=2, movielens_rows=500, with_movielens=False)
 
 
@@ -66,13 +74,7 @@ class Worlds:
     def learner(self, *, normalised: bool = False) -> Learner:
         """A model of its own that has learnt for some days and one more by what it displayed."""
         if normalised not in self._learners:
-            self.progress("the ads model learns", 0.0)
-            learner = Learner.warmed_up(
-                self.world, self.scale.warm_up_days * HOURS_A_DAY, normalised
-            )
-            for hour in learner.live(HOURS_A_DAY):
-                self.progress("the ads model learns", (hour.number % HOURS_A_DAY + 1) / HOURS_A_DAY)
-            self._learners[normalised] = learner
+            self._learners[normalised] = self._learnt(self.world, normalised)
         return deepcopy(self._learners[normalised])
 
     def ads(self, windows: int | None = None, *, normalised: bool = False) -> Subject:
@@ -84,6 +86,15 @@ class Worlds:
         count = windows or self.scale.windows
         slices = [Slice(h.examples, h.displayed) for h in learner.live(count, learns=False)]
         return Subject("ads", checkpoint, slices, USER)
+
+    def wide_ads(self) -> Subject | None:
+        """The same of the wide ads world, where the scale has one."""
+        if self.scale.wide is None:
+            return None
+        learner = self._learnt(AdsWorld(self.scale.wide), normalised=False)
+        checkpoint = learner.export(self.folder / "ads-wide")
+        slices = [Slice(h.examples, h.displayed) for h in learner.live(1, learns=False)]
+        return Subject(f"ads of {self.scale.wide.features} features", checkpoint, slices, USER)
 
     def movielens(self, *, normalised: bool = False) -> Subject:
         """Windows after the model's training."""
@@ -103,6 +114,13 @@ class Worlds:
         yield self.ads(normalised=normalised)
         if self.scale.with_movielens:
             yield self.movielens(normalised=normalised)
+
+    def _learnt(self, world: AdsWorld, normalised: bool) -> Learner:
+        self.progress("the ads model learns", 0.0)
+        learner = Learner.warmed_up(world, self.scale.warm_up_days * HOURS_A_DAY, normalised)
+        for hour in learner.live(HOURS_A_DAY):
+            self.progress("the ads model learns", (hour.number % HOURS_A_DAY + 1) / HOURS_A_DAY)
+        return learner
 
     def laboratory(self, subject: Subject) -> Laboratory:
         """A platform that holds the subject's checkpoint, the same one for all who ask."""
