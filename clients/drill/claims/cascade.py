@@ -182,10 +182,10 @@ def tell(numbers: Numbers) -> str:
         [
             *rows,
             "",
-            "The model absorbs the fault within hours, and predictions are what they would be. "
-            "Mending the pipeline then is the opposite fault: a *reverse anomaly*, which the model "
-            "absorbs again. Two models that learn from different displays differ by some "
-            "hundredths anyway.",
+            "Near 1 at the end of the broken day, the model has absorbed the fault. In the first "
+            "hour mended it then errs to the other side: mending the pipeline is an anomaly of its "
+            "own, a *reverse anomaly*, which is absorbed in turn. Two models that learn from "
+            "different displays differ by some hundredths anyway.",
             "",
             f"- Label drift by the first fault: {found['displayed_otherwise']:.0%} of what would "
             "have been displayed in the first hour is not, and the click rate of the broken day is "
