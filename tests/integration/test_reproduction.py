@@ -48,7 +48,7 @@ def test_every_claim_on_a_small_world(tmp_path: Path) -> None:
     rarer = ads["figure-1"]["rarer"]
     assert rarer[0]["more_skewed"] == ads["figure-1"]["more_skewed"]
     assert rarer[0]["smaller"] == ads["figure-1"]["smaller"]
-    assert rarer[-1]["more_skewed"] > 0.9 * ads["figure-1"]["features"]
+    assert rarer[-1]["more_skewed"] > ads["figure-1"]["features"] / 2
     worst = ads["cascade"]["faults"][0]
     assert abs(worst["last"] - 1) < abs(worst["first"] - 1)
     assert (worst["mended_first"] - 1) * (worst["first"] - 1) < 0

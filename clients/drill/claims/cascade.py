@@ -19,6 +19,8 @@ TITLE = "The feedback cascade with continuous training"
 FAULTS = 3
 LAST = 6
 """Hours at the end of a day."""
+SETTLED = 3
+"""Hours after a change until what is left is noise."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -100,6 +102,7 @@ def _phases(ratios: Floats) -> dict[str, float]:
         "last": float(broken[-LAST:].mean()),
         "mended_first": float(mended[0]),
         "mended_last": float(mended[-LAST:].mean()),
+        "noise": float(np.concatenate([broken[SETTLED:], mended[SETTLED:]]).std(ddof=1)),
     }
 
 
@@ -170,13 +173,14 @@ def tell(numbers: Numbers) -> str:
         "that never saw the fault predicts of the same examples unbroken, whose calibration is "
         f"{found['healthy_calibration']:.2f}.",
         "",
-        "| fault | first hour broken | last six hours | first hour mended | last six hours |",
-        "| --- | --- | --- | --- | --- |",
+        "| fault | first hour broken | last six hours | first hour mended | last six hours "
+        "| any hour's noise |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for one in found["faults"]:
         kind, _, feature = one["fault"].partition(" of ")
-        phases = [one[name] for name in ("first", "last", "mended_first", "mended_last")]
-        cells = " | ".join(f"{value:.2f}" for value in phases)
+        phases = ("first", "last", "mended_first", "mended_last", "noise")
+        cells = " | ".join(f"{one[name]:.2f}" for name in phases)
         rows.append(f"| `{feature}`, {_WORDS[kind]} | {cells} |")
     return "\n".join(
         [
@@ -185,7 +189,8 @@ def tell(numbers: Numbers) -> str:
             "Near 1 at the end of the broken day, the model has absorbed the fault. In the first "
             "hour mended it then errs to the other side: mending the pipeline is an anomaly of its "
             "own, a *reverse anomaly*, which is absorbed in turn. Two models that learn from "
-            "different displays differ by some hundredths anyway.",
+            "different displays differ anyway: the noise is the standard deviation over the hours "
+            f"that are {SETTLED} or more after a change.",
             "",
             f"- Label drift by the first fault: {found['displayed_otherwise']:.0%} of what would "
             "have been displayed in the first hour is not, and the click rate of the broken day is "
