@@ -12,17 +12,21 @@ from services.aggregator.domain.lineage.common_causes import Hypothesis, find_ca
 from services.aggregator.domain.lineage.errors import InvalidQuestion
 from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
 from services.aggregator.domain.lineage.graph import LineageGraph
+from services.aggregator.domain.lineage.group_test import find_groups, groups_of
 from services.aggregator.domain.lineage.nodes import NodeId, feature_node
 from services.aggregator.domain.lineage.observations import FeatureMove, Observations, Sighting
 from services.aggregator.domain.lineage.paths import LineagePath
 from services.aggregator.domain.lineage.reach import Bounds, Truncation
-from services.aggregator.domain.lineage.view import numbers_of
+from services.aggregator.domain.lineage.view import GraphView, numbers_of
+from services.aggregator.domain.shift import FeatureShift
 from services.aggregator.find import Find
 from services.aggregator.follow_lineage import FollowLineage
 from services.aggregator.follow_models import FollowModels, relative
 from services.aggregator.lineage_ports import EventQuery, Timeline
 
 _ALL_FEATURES = 20_000
+_SUSPICIOUS = 1.3
+"""Score of one clean feature in twenty: a member that shifted as much shifted with its group."""
 _MOST_EVENTS = 5_000
 _EVENTS_TOLD = 5
 _SILENT_TOLD = 10
@@ -46,6 +50,18 @@ class CommonCause:
 
 
 @dataclass(frozen=True)
+class SuspectGroup:
+    """A node whose features shifted together."""
+
+    node: NodeId
+    p: float
+    """That chance speaks as strongly for all of them."""
+    features: Sequence[NodeId]
+    overlooked: Sequence[NodeId]
+    """Those of them that did not shift beyond their noise alone."""
+
+
+@dataclass(frozen=True)
 class CommonCauses:
     """The most likely first."""
 
@@ -54,6 +70,8 @@ class CommonCauses:
     """Probability that the shifted nodes have no cause in common."""
     shifted: Sequence[NodeId]
     truncation: Truncation
+    groups: Sequence[SuspectGroup] = ()
+    """Of a window: the rarest first."""
 
 
 @dataclass(frozen=True)
@@ -100,31 +118,39 @@ class FindCommonCauses:
     async def of_window(
         self, window_name: str, lookback: timedelta, bounds: Bounds, limit: int
     ) -> CommonCauses:
-        """Return what best explains the significant features of a window.
+        """Return what best explains the features of a window that shifted, alone or in a group.
 
         Raises:
-            InvalidQuestion: no feature of it shifted beyond its noise.
+            InvalidQuestion: no feature of it shifted beyond its noise, nor did any group.
             NoControl, WindowNotFound, CheckpointMismatch, CorruptValue: see Compare and Find.
         """
         window = await self.find(window_name)
         comparison = await self.compare(window, self.selection, _ALL_FEATURES)
-        moved = [shift for shift in comparison.shifts if shift.significant]
+        groups = await self.lineage(
+            lambda graph: _groups(graph.at(window.place.end), comparison.shifts)
+        )
+        grouped = {feature for group in groups for feature in group.features}
+        moved = [
+            shift
+            for shift in comparison.shifts
+            if shift.significant
+            or (shift.score >= _SUSPICIOUS and feature_node(shift.feature.name) in grouped)
+        ]
         if not moved:
             raise InvalidQuestion(
                 f"no feature of {window_name} shifted beyond its noise: name the nodes that did",
                 field="window",
             )
-        interval = window.place
         own = Sighting(
             model=window.model,
-            start=interval.start,
-            end=interval.end,
+            start=window.place.start,
+            end=window.place.end,
             shift=0.0,
             has_moved=window.is_anomalous,
             features=tuple(shift.feature.name for shift in comparison.shifts),
             moves=[FeatureMove(shift.feature.name, relative(shift)) for shift in moved],
         )
-        return await self.of_sighting(own, lookback, bounds, limit)
+        return replace(await self.of_sighting(own, lookback, bounds, limit), groups=groups)
 
     async def of_sighting(
         self, sighting: Sighting, lookback: timedelta, bounds: Bounds, limit: int
@@ -164,6 +190,27 @@ class FindCommonCauses:
         for event in await self.timeline.events(query, _MOST_EVENTS):
             by_node.setdefault(event.node, []).append(event)
         return by_node
+
+
+def _groups(view: GraphView, shifts: Sequence[FeatureShift]) -> Sequence[SuspectGroup]:
+    """Test what each node feeds jointly."""
+    nodes = [feature_node(shift.feature.name) for shift in shifts]
+    known = [place for place, node in enumerate(nodes) if view.nodes.find(node) is not None]
+    numbers = np.array([view.number(nodes[place]) for place in known], np.int32)
+    p = 10.0 ** -np.array([shifts[place].score for place in known])
+    return [
+        SuspectGroup(
+            node=view.nodes.id(finding.group.node),
+            p=finding.p,
+            features=[nodes[known[member]] for member in finding.group.members],
+            overlooked=[
+                nodes[known[member]]
+                for member in finding.group.members
+                if not shifts[known[member]].significant
+            ],
+        )
+        for finding in find_groups(p, groups_of(view, numbers))
+    ]
 
 
 def _kinds(

@@ -177,7 +177,10 @@ async def test_the_cause_of_a_window_is_what_feeds_its_shifted_features_and_had_
     assert total == pytest.approx(1)
     window = pb.FindCommonCausesRequest(window="models/ads_ctr/windows/20261120T120000Z")
     of_window = await stubs.lineage.FindCommonCauses(window, timeout=TIMEOUT)
-    assert list(of_window.shifted) == [F2]
+    assert F2 in of_window.shifted
+    [group] = of_window.groups
+    assert (group.node, list(group.overlooked)) == ("dataset:lake:users", ["feature:f1"])
+    assert group.probability < 0.05
 
 
 async def test_the_blast_radius_of_a_kill_switch_is_the_model_and_what_it_feeds(

@@ -48,6 +48,15 @@ def causes_message(found: CommonCauses) -> pb.FindCommonCausesResponse:
         coincidence_probability=found.coincidence,
         shifted=map(str, found.shifted),
         truncation=_truncation(found.truncation),
+        groups=[
+            lineage.SuspectGroup(
+                node=str(group.node),
+                probability=group.p,
+                features=map(str, group.features),
+                overlooked=map(str, group.overlooked),
+            )
+            for group in found.groups
+        ],
     )
 
 

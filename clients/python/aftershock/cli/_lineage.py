@@ -86,7 +86,7 @@ def causes(
         show_json({"causes": found})
         return
     chance = words.percent(found.coincidence_probability)
-    show(tables.causes_table(found), *tables.cuts(found.truncation))
+    show(tables.causes_table(found), *tables.group_lines(found), *tables.cuts(found.truncation))
     show(f"{len(found.shifted)} shifted; by coincidence: {chance}.")
 
 

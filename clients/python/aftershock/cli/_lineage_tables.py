@@ -88,6 +88,16 @@ def causes_table(found: FindCommonCausesResponse) -> Table:
     return table
 
 
+def group_lines(found: FindCommonCausesResponse) -> list[str]:
+    """Pipelines whose features shifted together, and which of them nobody would have noticed."""
+    return [
+        f"{group.node}: its {len(group.features)} features shifted together "
+        f"(p {words.number(group.probability)}), alone unsuspicious: "
+        + (_some(name.removeprefix("feature:") for name in group.overlooked) or "none")
+        for group in found.groups
+    ]
+
+
 def blast_radius_table(found: GetBlastRadiusResponse) -> Table:
     """The models that would notice."""
     table = table_of("=model", "#calibration change at most", "through", "=how")

@@ -555,6 +555,39 @@ class CommonCause(google.protobuf.message.Message):
 Global___CommonCause: typing_extensions.TypeAlias = CommonCause
 
 @typing.final
+class SuspectGroup(google.protobuf.message.Message):
+    """A node whose features shifted together in a window, more than chance would have them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    OVERLOOKED_FIELD_NUMBER: builtins.int
+    node: builtins.str
+    probability: builtins.float
+    """Probability that chance speaks as strongly for all of them together."""
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What it feeds of the model's features."""
+
+    @property
+    def overlooked(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those of them that did not shift beyond their noise alone."""
+
+    def __init__(
+        self,
+        *,
+        node: builtins.str = ...,
+        probability: builtins.float = ...,
+        features: collections.abc.Iterable[builtins.str] | None = ...,
+        overlooked: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["features", b"features", "node", b"node", "overlooked", b"overlooked", "probability", b"probability"]) -> None: ...
+
+Global___SuspectGroup: typing_extensions.TypeAlias = SuspectGroup
+
+@typing.final
 class AffectedModel(google.protobuf.message.Message):
     """A model that would notice if something were switched off."""
 

@@ -556,6 +556,7 @@ class FindCommonCausesResponse(google.protobuf.message.Message):
     COINCIDENCE_PROBABILITY_FIELD_NUMBER: builtins.int
     SHIFTED_FIELD_NUMBER: builtins.int
     TRUNCATION_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     coincidence_probability: builtins.float
     """Probability that the shifted nodes have no cause in common."""
     @property
@@ -564,10 +565,16 @@ class FindCommonCausesResponse(google.protobuf.message.Message):
 
     @property
     def shifted(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The shifted nodes."""
+        """The shifted nodes. Of a window also members of suspect groups that one clean feature in twenty
+        shifts as much as.
+        """
 
     @property
     def truncation(self) -> aftershock.v1.lineage_pb2.Truncation: ...
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.lineage_pb2.SuspectGroup]:
+        """Of a window: groups that survive false-discovery control over all of them, the rarest first."""
+
     def __init__(
         self,
         *,
@@ -575,9 +582,10 @@ class FindCommonCausesResponse(google.protobuf.message.Message):
         coincidence_probability: builtins.float = ...,
         shifted: collections.abc.Iterable[builtins.str] | None = ...,
         truncation: aftershock.v1.lineage_pb2.Truncation | None = ...,
+        groups: collections.abc.Iterable[aftershock.v1.lineage_pb2.SuspectGroup] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["truncation", b"truncation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["causes", b"causes", "coincidence_probability", b"coincidence_probability", "shifted", b"shifted", "truncation", b"truncation"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["causes", b"causes", "coincidence_probability", b"coincidence_probability", "groups", b"groups", "shifted", b"shifted", "truncation", b"truncation"]) -> None: ...
 
 Global___FindCommonCausesResponse: typing_extensions.TypeAlias = FindCommonCausesResponse
 

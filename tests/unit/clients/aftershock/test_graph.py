@@ -90,6 +90,14 @@ def answers(platform: Platform) -> Platform:
         ],
         shifted=["feature:a", "feature:b"],
         coincidence_probability=0.01,
+        groups=[
+            pb.SuspectGroup(
+                node="job:airflow:encode",
+                probability=0.001,
+                features=["feature:a", "feature:b", "feature:c"],
+                overlooked=["feature:c"],
+            )
+        ],
     )
     lineage.radius = service.GetBlastRadiusResponse(
         models=[
@@ -202,6 +210,7 @@ def test_causes_are_found_of_an_incident_and_of_nodes(answers: Platform) -> None
     assert "2 of 2" in shown
     assert "run 7 failed" in shown
     assert "2 shifted; by coincidence: 1" in shown
+    assert "its 3 features shifted together (p 0.001), alone unsuspicious: c" in shown
     assert answers.lineage.requests[0].window == incident().comparison.anomaly.name
     assert run_json("lineage", "causes", "feature:a", "feature:b")["causes"]["causes"]
     assert list(answers.lineage.requests[-1].nodes.nodes) == ["feature:a", "feature:b"]
