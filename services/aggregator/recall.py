@@ -7,10 +7,13 @@ from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.aggregator.domain.checkpoint import Feature
 from services.aggregator.domain.diagnosis import History
 from services.aggregator.domain.history import Importances, pair_up, phases_of
-from services.aggregator.domain.past import FEWEST_CHANGES, Plan
+from services.aggregator.domain.past import FEWEST_CHANGES, Pair, Plan
 from services.aggregator.domain.portrait import Frame, Portrait, portrait_of
 from services.aggregator.domain.recollection import Name, Recollection
 from services.aggregator.domain.shelf import Shelf
@@ -19,6 +22,8 @@ from services.aggregator.domain.window import Window
 from services.aggregator.ports import SummaryReader
 
 _READ_AT_ONCE = 8
+_AT_ONCE = 2
+"""Histories that are worked out at the same time: each takes some 200 MB for 1,000 features."""
 _WORKERS = 2
 """Threads that one history keeps busy."""
 
@@ -34,6 +39,37 @@ class _Known:
 
 
 @dataclass(frozen=True)
+class _Outline:
+    """What a history is to be made of."""
+
+    names: Sequence[Name]
+    importances: Sequence[Importances]
+    pairs: Sequence[Pair]
+    phases: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, known: Sequence[_Known], anomaly: Window, lag: timedelta) -> "_Outline":
+        windows = [each.window for each in known]
+        pairs = pair_up(windows, lag)
+        return cls(
+            [each.name for each in known],
+            [each.importances for each in known if each.importances is not None],
+            pairs,
+            phases_of(windows, pairs, anomaly, lag),
+        )
+
+    def recollection(self, shelf: Shelf[Any]) -> Recollection | None:
+        """Return what is known of the past, None if it is too short to be worth it."""
+        if len(self.pairs) < FEWEST_CHANGES:
+            return None
+        return Recollection(Plan.of(self.pairs, self.phases), self.names, shelf)
+
+    def history(self, past: Recollection | None) -> History:
+        """Return the history once nothing is left to work out."""
+        return History(self.importances, self.pairs, None if past is None else past.past())
+
+
+@dataclass(frozen=True)
 class Recall:
     """Tells how much a model's windows change while nothing is wrong, and what is usual of them.
 
@@ -45,6 +81,9 @@ class Recall:
     shelf: Shelf[Any]
     """Importances by window, and parts of recollections."""
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict, init=False)
+    _at_work: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False
+    )
 
     async def __call__(
         self,
@@ -59,40 +98,50 @@ class Recall:
         """
         # Who asks for the same meanwhile finds it on the shelf.
         async with self._locks.setdefault(anomaly.model, asyncio.Lock()):
-            return await self._history(Frame.of(features), windows, anomaly, lag)
+            known = await self._known(windows)
+            history = self._at_hand(known, anomaly, lag)
+            if history is None:
+                async with self._at_work:
+                    history = await self._worked_out(Frame.of(features), known, anomaly, lag)
+            return history
 
-    async def _history(
-        self, frame: Frame, windows: Sequence[Window], anomaly: Window, lag: timedelta
-    ) -> History:
-        known = await self._known(frame, windows)
-        whole = [each.window for each in known]
-        importances = [each.importances for each in known if each.importances is not None]
-        pairs = pair_up(whole, lag)
-        if len(pairs) < FEWEST_CHANGES:
-            return History(importances, pairs, None)
-        plan = Plan.of(pairs, phases_of(whole, pairs, anomaly, lag))
-        past = Recollection(plan, [each.name for each in known], self.shelf)
-        needed = {place: known[place] for place in past.needed}
-        await self._read(frame, [each for each in needed.values() if each.portrait is None])
-        portraits = {n: one.portrait for n, one in needed.items() if one.portrait is not None}
-        if len(portraits) < len(needed):
-            # One has gone since it was read last: without it there are other pairs.
-            intact = [each.window for each in known if each.importances is not None]
-            return await self._history(frame, intact, anomaly, lag)
-        if needed:
-            await _work_off(await asyncio.to_thread(past.jobs, frame, portraits))
-        return History(importances, pairs, past.past())
-
-    async def _known(self, frame: Frame, windows: Sequence[Window]) -> list[_Known]:
-        """Return the windows that are intact, with what is on the shelf or was read of them."""
+    async def _known(self, windows: Sequence[Window]) -> list[_Known]:
+        """Return the windows that have a summary, with what is on the shelf of them."""
         marks = await self.summaries.marks(windows)
-        known = [
+        return [
             _Known(window, (window.name, mark), self.shelf.get((window.name, mark)))
             for window, mark in zip(windows, marks, strict=True)
             if mark is not None
         ]
+
+    def _at_hand(self, known: Sequence[_Known], anomaly: Window, lag: timedelta) -> History | None:
+        """Return the history if nothing has to be read for it."""
+        if any(each.importances is None for each in known):
+            return None
+        outline = _Outline.of(known, anomaly, lag)
+        past = outline.recollection(self.shelf)
+        if past is not None and past.needed:
+            return None
+        return outline.history(past)
+
+    async def _worked_out(
+        self, frame: Frame, known: Sequence[_Known], anomaly: Window, lag: timedelta
+    ) -> History:
         await self._read(frame, [each for each in known if each.importances is None])
-        return [each for each in known if each.importances is not None]
+        known = [each for each in known if each.importances is not None]
+        outline = _Outline.of(known, anomaly, lag)
+        past = outline.recollection(self.shelf)
+        if past is not None and past.needed:
+            needed = {place: known[place] for place in past.needed}
+            await self._read(frame, [each for each in needed.values() if each.portrait is None])
+            portraits = {n: one.portrait for n, one in needed.items() if one.portrait is not None}
+            if len(portraits) < len(needed):
+                # One has gone since it was read last: without it there are other pairs.
+                return await self._worked_out(
+                    frame, [each for each in known if each.importances is not None], anomaly, lag
+                )
+            await _work_off(await asyncio.to_thread(past.jobs, frame, portraits))
+        return outline.history(past)
 
     async def _read(self, frame: Frame, wanted: Sequence[_Known]) -> None:
         """Read the importances and the portraits of these windows, as far as they are intact."""

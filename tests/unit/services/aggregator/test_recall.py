@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,6 +49,8 @@ class Summaries:
 
     kept: dict[str, tuple[bytes, Summary | None]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing is read while it is not set."""
 
     def keep(self, at: Window, seed: int) -> None:
         self.kept[at.name] = seed.to_bytes(4, "little"), WORLD.summary(seed)
@@ -58,6 +60,7 @@ class Summaries:
 
     async def summaries(self, windows: Sequence[Window]) -> Sequence[Summary | None]:
         self.read += [each.name for each in windows]
+        await self.gate.wait()
         return [self.kept.get(each.name, (None, None))[1] for each in windows]
 
 
@@ -65,6 +68,7 @@ class Summaries:
 def summaries() -> Summaries:
     """Of twelve hours."""
     found = Summaries()
+    found.gate.set()
     for seed, at in enumerate(HOURS):
         found.keep(at, seed)
     return found
@@ -144,6 +148,31 @@ async def test_who_asks_at_the_same_time_gets_the_first_ones_answer(summaries: S
     assert len(summaries.read) == 9
     for each in found:
         assert_same(each, anew(summaries, HOURS[:9], HOURS[9]))
+
+
+async def test_few_histories_are_worked_out_at_once_and_what_is_at_hand_does_not_wait(
+    summaries: Summaries,
+) -> None:
+    """Each takes a lot of memory while it is worked out."""
+    recall = recalling(summaries)
+    await history(recall, HOURS[:9], HOURS[9])
+    others = [
+        [replace(each, model=f"other_{n}") for each in (*HOURS[:9], HOURS[9])] for n in range(4)
+    ]
+    for windows in others:
+        for seed, each in enumerate(windows):
+            summaries.keep(each, seed)
+    summaries.read.clear()
+    summaries.gate.clear()
+    cold = [asyncio.create_task(history(recall, ws[:9], ws[9])) for ws in others]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    at_hand = await history(recall, HOURS[:9], HOURS[9])
+    assert_same(at_hand, anew(summaries, HOURS[:9], HOURS[9]))
+    assert {name.split("/")[1] for name in summaries.read} == {"other_0", "other_1"}
+    summaries.gate.set()
+    for found, windows in zip(await asyncio.gather(*cold), others, strict=True):
+        assert_same(found, anew(summaries, windows[:9], windows[9]))
 
 
 async def test_a_summary_that_is_another_is_read_again(summaries: Summaries) -> None:
