@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 CASE ?= 11
 CHAT ?= slack
+FAULT ?= pipeline
 CHANGED := .venv/installed
 PEERS := .venv/peers
 
-.PHONY: setup demo demo-chat up test check bench bench-aggregator bench-attribution bench-audit bench-diagnosis bench-lineage bench-runbook torture-aggregator torture-runbook protos clean
+.PHONY: setup demo demo-chat demo-lineage up test check bench bench-aggregator bench-attribution bench-audit bench-diagnosis bench-lineage bench-runbook torture-aggregator torture-runbook protos clean
 .DELETE_ON_ERROR:
 
 setup: $(CHANGED)
@@ -24,6 +25,9 @@ demo: setup
 
 demo-chat: setup
 	@$(BIN)/python -m tests.chat.demo --chat $(CHAT) $(ARGS)
+
+demo-lineage: setup
+	@$(BIN)/python -m clients.drill.tiers.demo --fault $(FAULT) $(ARGS)
 
 up: setup
 	@$(BIN)/python -m deploy.local $(ARGS)

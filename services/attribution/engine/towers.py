@@ -9,6 +9,7 @@ towers is a single row, computed once per checkpoint.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,7 +74,8 @@ class Towers:
         if index not in self._masks:
             owners = self._dependencies.owners(index, self.among)
             owners = sure(owners)
-            reached = tensor_of(owners >= 0).unsqueeze(0)
+            # Of one number an example, NumPy makes no array.
+            reached = tensor_of(np.asarray(owners >= 0)).unsqueeze(0)
             self._masks[index] = None if bool(reached.all()) else reached
         return self._masks[index]
 

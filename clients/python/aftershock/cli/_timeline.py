@@ -14,6 +14,7 @@ from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, client_of
 from aftershock.cli._output import show, show_json, table_of, waiting
 from aftershock.v1.incident_pb2 import Incident
+from aftershock.v1.lineage_pb2 import EventKind
 from aftershock.v1.lineage_service_pb2 import ListedEvent
 
 _HOUR = timedelta(hours=1)
@@ -50,7 +51,8 @@ def timeline(
 ) -> None:
     """Show what happened to a model and upstream of it; near a break, the nearest upstream first.
 
-    Nearest counts from the features that broke with the incident, and from the model itself.
+    Nearest counts from the features that broke with the incident, and from the model itself. Runs
+    that did not fail come last.
     """
     _check(kind or [])
     client = client_of(context)
@@ -105,8 +107,11 @@ def _suspects(incident: Incident) -> list[str]:
 
 
 def _nearest_first(events: Iterable[ListedEvent], break_time: datetime) -> list[ListedEvent]:
-    def place(listed: ListedEvent) -> tuple[int, timedelta]:
-        return listed.distance, abs(listed.event.time.ToDatetime(tzinfo=UTC) - break_time)
+    def place(listed: ListedEvent) -> tuple[bool, int, timedelta]:
+        # A run that only ran is no news, and there is one an hour of each pipeline.
+        is_run = listed.event.kind == EventKind.EVENT_KIND_PIPELINE_RUN
+        ago = abs(listed.event.time.ToDatetime(tzinfo=UTC) - break_time)
+        return is_run, listed.distance, ago
 
     return sorted(events, key=place)
 

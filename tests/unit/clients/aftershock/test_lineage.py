@@ -180,6 +180,14 @@ def test_the_timeline_around_an_incident_begins_with_the_nearest_upstream(
     assert "1 more: raise --limit." in cut
 
 
+def test_runs_that_did_not_fail_come_last(platform: Platform) -> None:
+    ran = listed("ran", 0, 1)
+    ran.event.kind = EventKind.EVENT_KIND_PIPELINE_RUN
+    platform.lineage.events = [ran, listed("far", -60, 4)]
+    output = run("timeline", "ads_ctr", "--around", "INC-1").stdout
+    assert output.index("run far failed") < output.index("run ran failed")
+
+
 def test_the_timeline_of_a_model_begins_with_the_latest(platform: Platform) -> None:
     platform.lineage.events = [listed("2", 5, 3), listed("1", 0, 1)]
     output = run("timeline", "ads_ctr", "--before", "2", "--kind", "failed-run").stdout

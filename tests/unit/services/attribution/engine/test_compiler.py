@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.engine.compiler import compiled
@@ -74,6 +75,33 @@ def test_a_fixed_batch_is_refused() -> None:
     arguments = tuple(torch.from_numpy(row[s.name]).unsqueeze(0) for s in SCHEMA.inputs)
     with pytest.raises(CheckpointRefused, match="dynamic batch dimension"):
         compiled(torch.export.export(module, arguments), checkpoint_of(SCHEMA))
+
+
+class _Additive(nn.Module):
+    """Adds one number a feature, which has no axis but the examples'."""
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 1)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the logits."""
+        columns = [tensor.flatten(1) for tensor in inputs]
+        return sum(
+            (
+                column.mean(1) / 10
+                if column.is_floating_point()
+                else self.table(column[:, 0] % 4).squeeze(1)
+                for column in columns
+            ),
+            start=torch.zeros(()),
+        )
+
+
+def test_numbers_that_are_added_one_by_one_are_analysed() -> None:
+    module = seeded(_Additive, SCHEMA)
+    explanation = compiled(exported(module, SCHEMA), checkpoint_of(SCHEMA)).explanation
+    assert explanation.distrusted is None
 
 
 class _NotANumber(nn.Module):
