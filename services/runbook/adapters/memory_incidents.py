@@ -1,11 +1,12 @@
 """The runbook's store in memory: for trying things out, and for tests."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.memory_tables import ScoringCheckpoint, Tables, Wanted
 from services.runbook.domain.audit import FIRST_LINK, AuditRecord, linked
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
 from services.runbook.domain.evidence import ShiftEvent
@@ -26,51 +27,8 @@ from services.runbook.ports import UnitOfWork
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    work: Work
-    due: datetime
-    lease_until: datetime | None = None
-    attempts: int = 0
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    digest: str
-    since: datetime | None
-
-
-@dataclass
-class _Tables:
-    incidents: dict[str, Incident] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    audit: list[AuditRecord] = field(default_factory=list)
-    outbox: dict[int, _Wanted] = field(default_factory=dict)
-    put: int = 0
-    cursors: dict[str, str] = field(default_factory=dict)
-    window_ends: dict[str, datetime] = field(default_factory=dict)
-    checkpoints: dict[str, _Checkpoint] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    surfaces: dict[tuple[str, str], Surface] = field(default_factory=dict)
-
-    def copy(self) -> "_Tables":
-        """Return tables that can change apart; what they hold is immutable."""
-        return _Tables(
-            dict(self.incidents),
-            dict(self.versions),
-            list(self.audit),
-            dict(self.outbox),
-            self.put,
-            dict(self.cursors),
-            dict(self.window_ends),
-            dict(self.checkpoints),
-            set(self.seen),
-            dict(self.surfaces),
-        )
-
-
 class _Incidents:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def get(self, incident_id: str) -> Incident:
@@ -117,7 +75,7 @@ class _Incidents:
 
 
 class _Catalogue:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def page(self, model: str | None, size: int, token: str) -> tuple[Sequence[Incident], str]:
@@ -145,12 +103,12 @@ class _Catalogue:
 
 
 class _Outbox:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def put(self, work: Work, due: datetime = AT_ONCE) -> None:
         self._tables.put += 1
-        self._tables.outbox[self._tables.put] = _Wanted(work, due)
+        self._tables.outbox[self._tables.put] = Wanted(work, due)
 
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         return self._oldest(kinds, time) is not None
@@ -183,7 +141,7 @@ class _Outbox:
         wanted = self._check(claim)
         self._tables.outbox[claim.id] = replace(wanted, due=due, lease_until=None)
 
-    def _check(self, claim: Claim) -> _Wanted:
+    def _check(self, claim: Claim) -> Wanted:
         wanted = self._tables.outbox.get(claim.id)
         if wanted is None or wanted.attempts != claim.attempt:
             raise LeaseLost(f"another worker has taken over {claim.work.kind} of the outbox")
@@ -191,7 +149,7 @@ class _Outbox:
 
 
 class _Feeds:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def record(self, event: ShiftEvent) -> bool:
@@ -201,7 +159,7 @@ class _Feeds:
         digest = event.window.checkpoint_digest
         if known is None or (end > tables.window_ends[event.model] and digest != known.digest):
             since = event.window.start_time if known else None
-            tables.checkpoints[event.model] = _Checkpoint(digest, since)
+            tables.checkpoints[event.model] = ScoringCheckpoint(digest, since)
         tables.window_ends[event.model] = max(tables.window_ends.get(event.model, end), end)
         if event.window.name in tables.seen:
             return False
@@ -220,7 +178,7 @@ class _Feeds:
 
 
 class _Restraints:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def circumstances(self, since: datetime) -> Circumstances:
@@ -245,7 +203,7 @@ class _Restraints:
 
 
 class _Surfaces:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def get(self, incident_id: str, surface_id: str) -> Surface:
@@ -257,7 +215,7 @@ class _Surfaces:
 
 
 class _Audit:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def newest(self) -> AuditRecord | None:
@@ -277,7 +235,7 @@ def _append(audit: list[AuditRecord], subject: str, ordinal: int, step: Transiti
 
 
 class _UnitOfWork:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self.incidents = _Incidents(tables)
         self.catalogue = _Catalogue(tables)
         self.outbox = _Outbox(tables)
@@ -291,7 +249,7 @@ class MemoryStore:
     """Forgets everything when the process ends."""
 
     def __init__(self, changes: ChangeSignal) -> None:
-        self._tables = _Tables()
+        self._tables = Tables()
         self._changes = changes
 
     async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
