@@ -71,6 +71,8 @@ class Act:
     async def _apply(self, claim: Claim) -> None:
         try:
             mitigation = await self._begun(claim)
+            if mitigation is None:
+                return
             if mitigation.state is not _S.APPLYING or mitigation.change is None:
                 await self._end(claim, _NOTHING_LEFT)
                 return
@@ -101,8 +103,11 @@ class Act:
         else:
             await self._end(claim, _UNDONE, mitigation.reason)
 
-    async def _begun(self, claim: Claim) -> Mitigation:
-        """Return the mitigation, APPLYING from now on if it was approved."""
+    async def _begun(self, claim: Claim) -> Mitigation | None:
+        """Return the mitigation, APPLYING from now on if it was approved.
+
+        None: a guard rail held it back, which ended it.
+        """
         _, mitigation = await self.store.read(lambda unit: _target(unit, claim))
         if mitigation.state is not _S.APPROVED:
             return mitigation
@@ -110,7 +115,7 @@ class Act:
             change = await self.actuator.plan(mitigation.plan)
         return await self.store.transact(lambda unit: self._begin(unit, claim, change))
 
-    def _begin(self, unit: UnitOfWork, claim: Claim, change: Change) -> Mitigation:
+    def _begin(self, unit: UnitOfWork, claim: Claim, change: Change) -> Mitigation | None:
         incident, mitigation = _target(unit, claim)
         if mitigation.state is not _S.APPROVED:
             return mitigation
@@ -118,7 +123,10 @@ class Act:
         circumstances = unit.restraints.circumstances(time - BUDGET_TIME)
         rails = self.policies.current().guard_rails
         if refusal := rails.refusal(mitigation.plan, circumstances, time):
-            raise ActuatorConflict(refusal)
+            # What held it back may be over a moment later: it ends where it was looked at.
+            unit.outbox.finish(claim)
+            unit.incidents.save(self._moved(incident, mitigation, _S.CONFLICTED, refusal))
+            return None
         recorded = incident.with_mitigation(replace(mitigation, change=change))
         begun = self._moved(recorded, mitigation, _S.APPLYING, "")
         unit.incidents.save(begun)

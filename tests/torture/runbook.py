@@ -69,6 +69,7 @@ _LEASES = {
     "stages": [10, 100],
 }
 _ATTEMPT_SECONDS = 3.0
+_AT_WORK = 0.8
 _SETTLING_SECONDS = 90.0
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _REFUSED = grpc.StatusCode.FAILED_PRECONDITION
@@ -298,8 +299,11 @@ async def _with_kills(world: World, kills: int) -> None:
     pipelines = [asyncio.create_task(_pipeline(world, number)) for number in range(PIPELINES)]
     pipelines.append(asyncio.create_task(world.stop_all_and_go_on()))
     for _ in range(kills):
-        await asyncio.sleep(random.uniform(0, 0.8))
         victim = random.choice(world.replicas)
+        # Most deaths strike at work, however slowly a busy machine starts; the others at any time.
+        if random.random() < _AT_WORK:
+            await victim.ready()
+        await asyncio.sleep(random.uniform(0, 0.6))
         await asyncio.to_thread(victim.kill)
         victim.start()
         failed = [task for task in pipelines if task.done()]

@@ -1,19 +1,25 @@
 """Actions happen once, whatever goes wrong in between."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
 from services.runbook.adapters.actuators.dry_run import DryRun
+from services.runbook.adapters.change_signal import ChangeSignal
+from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.domain.approval import Expert
-from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable
+from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable, StoreUnavailable
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import KILLED, SERVED, Change, Plan, Settings
 from services.runbook.domain.work import WorkKind
+from services.runbook.ports import UnitOfWork
 from tests.unit.services.runbook.builders import BROKEN, Runbook, Unreliable, event, rules
 
+T = TypeVar("T")
 DOWN: list[BaseException] = [ActuatorUnavailable(f"down {attempt}") for attempt in range(3)]
 
 
@@ -139,6 +145,35 @@ async def test_guard_rails_hold_at_the_moment_of_acting() -> None:
     assert mitigation.state is MitigationState.CONFLICTED
     assert "never_kill" in mitigation.reason
     assert await in_force(runbook) == {"user_embedding": SERVED}
+
+
+class Leaving(MemoryStore):
+    """Takes so many more transactions and then none."""
+
+    left = 1000
+
+    async def transact(self, work: Callable[[UnitOfWork], T]) -> T:
+        if not self.left:
+            raise StoreUnavailable("the database is gone")
+        self.left -= 1
+        return await super().transact(work)
+
+
+async def test_what_a_guard_rail_holds_back_ends_in_the_transaction_that_looked() -> None:
+    store = Leaving(ChangeSignal())
+    runbook = Runbook(store, Unreliable())
+    await runbook.see(event(1, BROKEN))
+    await runbook.say_yes()
+    await runbook.pause()
+    # To claim the work, and to look: a pause that ends now changes nothing any more.
+    store.left = 2
+    await runbook.worker.drain()
+    store.left = 1000
+    await runbook.pause(on=False)
+    await runbook.worker.drain()
+    mitigation = (await runbook.incident()).mitigation("1")
+    assert mitigation.state is MitigationState.CONFLICTED
+    assert "paused" in mitigation.reason
 
 
 async def test_a_freeze_that_began_meanwhile_holds_and_taking_back_stays_possible() -> None:
