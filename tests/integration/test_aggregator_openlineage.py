@@ -1,6 +1,7 @@
 """The real OpenLineage client, over real HTTP, into the lineage graph and the timeline."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -79,7 +80,11 @@ class Served:
 
     async def post(self, path: str, content: Any, **headers: str) -> httpx.Response:
         async with httpx.AsyncClient(timeout=30) as client:
-            return await client.post(f"{self.url}/api/v1/{path}", json=content, headers=headers)
+            return await client.post(
+                f"{self.url}/api/v1/{path}",
+                content=json.dumps(content),
+                headers={"Content-Type": "application/json"} | headers,
+            )
 
 
 @asynccontextmanager
@@ -222,6 +227,14 @@ async def test_what_is_no_event_is_refused(aggregator: Served) -> None:
                 job=event_v2.Job("airflow", ""),
             )
         )
+
+
+async def test_half_a_character_is_replaced(aggregator: Served) -> None:
+    event = as_json(encode("FAIL", error="no \ud800 rows, \U0001f600"))
+    assert (await aggregator.post("lineage", event)).status_code == 201
+    assert await aggregator.events(JOB) == [
+        ("FAILED_RUN", JOB, "run failed: no ? rows, \U0001f600")
+    ]
 
 
 async def test_events_take_the_role_of_a_pipeline(valkey: ValkeyServer, tmp_path: Path) -> None:

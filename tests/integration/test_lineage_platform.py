@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from openlineage.client import OpenLineageClient
 
-from aftershock import Client
+from aftershock import Client, InvalidRequest
 from deploy.local import Platform
 from services.chassis.tokens import Role
 from services.runbook.adapters.grpc_timeline import GrpcTimeline
@@ -80,6 +81,22 @@ def test_a_client_that_reads_the_environment_is_heard(
         OpenLineageClient().emit(run_event("FAIL", time=f"{start}+00:00", error="no rows"))
         kinds = {listed.event.summary for listed in client.events(["job:airflow:encode"])}
     assert kinds == {"before anything runs", "run failed: no rows"}
+
+
+def test_events_that_cannot_be_kept_are_refused(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = platform.token("ann", Role.PIPELINE)
+    for name, value in platform.environment(token).items():
+        monkeypatch.setenv(name, value)
+    with Client() as client:
+        for node, time, field in (
+            ("user_age", None, "event.node"),
+            ("feature:user_age", datetime.now(UTC) + timedelta(days=2), "event.time"),
+        ):
+            with pytest.raises(InvalidRequest) as caught:
+                client.record_event("deploy", node, "version 7", time=time)
+            assert [violation.field for violation in caught.value.violations] == [field]
 
 
 async def test_what_the_runbook_tells_arrives_once(valkey: ValkeyServer) -> None:

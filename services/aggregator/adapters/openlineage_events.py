@@ -8,10 +8,11 @@ ways, an earlier name to the later one.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from services.aggregator.adapters.kept_facets import kept
 from services.aggregator.adapters.openlineage_facets import Change, ColumnLineageFacet, InputField
@@ -22,9 +23,10 @@ from services.aggregator.adapters.openlineage_messages import (
     JobEvent,
     RunEvent,
     RunState,
+    read_event,
 )
 from services.aggregator.adapters.openlineage_names import column_node, dataset_node, job_node
-from services.aggregator.domain.lineage.errors import InvalidFacts, InvalidNode
+from services.aggregator.domain.lineage.errors import InvalidNode
 from services.aggregator.domain.lineage.facts import (
     Edge,
     EventKind,
@@ -38,7 +40,6 @@ from services.aggregator.domain.lineage.nodes import NodeId, NodeKind
 from services.aggregator.domain.lineage.schema import Observation, Schema
 from services.chassis.errors import InvalidRequest
 
-_Result = TypeVar("_Result")
 _LONGEST_PROVENANCE = 256
 _LONGEST_SUMMARY = 1024
 _IDENTITY = Transform(operation="IDENTITY")
@@ -59,25 +60,21 @@ _RUN_EVENTS: Mapping[RunState, tuple[EventKind, str]] = {
 }
 
 
-def observation_of(event: Event, path: str = "") -> Observation:
+def observation_of(content: object, path: str = "") -> Observation:
     """Return what an event tells.
 
     Args:
-        event: the event.
+        content: the event as JSON has it.
         path: where it stands in the request, for what is said of it.
 
     Raises:
-        InvalidRequest: with the path of a name that cannot be kept.
+        InvalidRequest: with the path of each field that is at fault or cannot be kept.
     """
-    told = _Told(event, path)
-    match event:
-        case RunEvent():
-            told.run(event)
-        case JobEvent():
-            told.job(event, restate=True)
-        case DatasetEvent():
-            told.dataset(event.dataset, "dataset")
-    return told.observation()
+    try:
+        told = _Told(read_event(content, path), path)
+        return told.everything(_hash(json.dumps(content, sort_keys=True)))
+    except RecursionError as error:
+        raise InvalidRequest([(path, "is nested too deeply")]) from error
 
 
 @dataclass
@@ -92,6 +89,17 @@ class _Told:
     events: list[TimelineEvent] = field(default_factory=list)
     ended: list[NodeId] = field(default_factory=list)
     restated: list[NodeId] = field(default_factory=list)
+
+    def everything(self, digest: str) -> Observation:
+        """Read the whole event; `digest` is that of its content."""
+        match self.event:
+            case RunEvent():
+                self.run(self.event)
+            case JobEvent():
+                self.job(self.event, restate=True)
+            case DatasetEvent():
+                self.dataset(self.event.dataset, "dataset")
+        return self._observation(digest)
 
     def run(self, event: RunEvent) -> None:
         """Read a run event."""
@@ -140,8 +148,9 @@ class _Told:
         if facets.schema_ and node.kind is NodeKind.DATASET:
             schema = self.schemas[node] = Schema(facets.schema_.columns())
             version = schema.version
+            place = f"{path}.facets.schema.fields"
             for column in schema.columns:
-                self._edge(node, self._column(path, dataset, column), _CONTAINS)
+                self._edge(node, self._column(place, dataset, column), _CONTAINS)
         self.nodes[node] = Node(
             node,
             description=facets.description,
@@ -155,10 +164,9 @@ class _Told:
         self._lifecycle(dataset, node, path)
         return node
 
-    def observation(self) -> Observation:
-        """Return all that was read."""
+    def _observation(self, digest: str) -> Observation:
         facts = LineageFacts(
-            key=_key(self.event),
+            key=_key(self.event, digest[:32]),
             provenance=_provenance(self.event),
             time=self.event.event_time,
             nodes=tuple(self.nodes.values()),
@@ -238,13 +246,16 @@ class _Told:
         return self._named(path, lambda: column_node(source.namespace, source.name, source.field))
 
     def _column(self, path: str, dataset: Dataset, column: str) -> NodeId:
-        return self._named(path, lambda: column_node(dataset.namespace, dataset.name, column))
+        make = partial(column_node, dataset.namespace, dataset.name, column)
+        return self._named(path, make, at_part=False)
 
-    def _named(self, path: str, make: Callable[[], _Result]) -> _Result:
+    def _named(self, path: str, make: Callable[[], NodeId], *, at_part: bool = True) -> NodeId:
+        """Return a node; `at_part`: the parts of its id are fields of what stands at `path`."""
         try:
             return make()
-        except (InvalidNode, InvalidFacts) as error:
-            place = ".".join(part for part in (self.path, path, error.field) if part)
+        except InvalidNode as error:
+            part = error.field if at_part else None
+            place = ".".join(step for step in (self.path, path, part) if step)
             raise InvalidRequest([(place, str(error))]) from error
 
 
@@ -272,9 +283,8 @@ def _provenance(event: Event) -> str:
     return f"{name[: _LONGEST_PROVENANCE - 17]} {_hash(name)[:16]}"
 
 
-def _key(event: Event) -> str:
+def _key(event: Event, digest: str) -> str:
     """Return run, state and a hash of time and all else; without a run, the hash alone."""
-    digest = _hash(event.model_dump_json(by_alias=True))[:32]
     if isinstance(event, RunEvent):
         return f"openlineage:{event.run.run_id}:{event.event_type}:{digest}"
     return f"openlineage:{digest}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from aiohttp import web
 
 from services.aggregator.adapters.metrics import OPENLINEAGE_EVENTS
 from services.aggregator.adapters.openlineage_events import observation_of
-from services.aggregator.adapters.openlineage_messages import read_event
 from services.aggregator.domain.errors import AheadOfTime
 from services.aggregator.domain.horizon import Horizon
 from services.aggregator.domain.lineage.schema import Observation
@@ -22,6 +22,7 @@ from services.chassis.tokens import Role
 _MOST_EVENTS = 10_000
 _MOST_PROBLEMS = 100
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _Parse = Callable[[bytes, Horizon], list[Observation]]
 
 
@@ -88,7 +89,7 @@ def _many(body: bytes, horizon: Horizon) -> list[Observation]:
 
 
 def _observation(content: object, path: str, horizon: Horizon) -> Observation:
-    observation = observation_of(read_event(content, path), path)
+    observation = observation_of(content, path)
     field = f"{path}.eventTime".lstrip(".")
     try:
         horizon.check(observation.facts.time, field)
@@ -99,6 +100,10 @@ def _observation(content: object, path: str, horizon: Horizon) -> Observation:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        content = json.loads(body)
+        if _SURROGATE.search(body):
+            # Half a character can be written in JSON, and in nothing that it would be kept in.
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest([("", f"the body is not JSON: {error}")]) from error
+    return content

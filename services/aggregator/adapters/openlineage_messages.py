@@ -1,10 +1,11 @@
 """OpenLineage's run, job and dataset events, spec 2-0-2 and older, as far as they are read here."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
 from services.aggregator.adapters.openlineage_facets import (
     MOST_DATASETS,
@@ -18,12 +19,21 @@ from services.aggregator.adapters.openlineage_facets import (
 from services.chassis.errors import InvalidRequest
 
 _MOST_PROBLEMS = 20
+_LONGEST_PATH = 300
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 def _text(time: Any) -> Any:
     """Refuse numbers, which Pydantic would read as seconds or milliseconds."""
     if not isinstance(time, str):
         raise ValueError("a time is text, as ISO 8601 has it, with a time zone")
+    return time
+
+
+def _reckonable(time: datetime) -> datetime:
+    """Refuse times that no clock ever showed: arithmetic on them overflows."""
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        raise ValueError(f"lies before {_FIRST_YEAR} or after {_LAST_YEAR}")
     return time
 
 
@@ -64,7 +74,12 @@ class RunState(StrEnum):
 
 
 class _Event(Message):
-    event_time: Annotated[AwareDatetime, BeforeValidator(_text), Field(alias="eventTime")]
+    event_time: Annotated[
+        AwareDatetime,
+        BeforeValidator(_text),
+        AfterValidator(_reckonable),
+        Field(alias="eventTime"),
+    ]
     producer: str = ""
 
 
@@ -134,4 +149,4 @@ def _path(path: str, location: tuple[int | str, ...]) -> str:
             path += f"[{step}]"
         elif step != "[key]":
             path += f".{step}" if path else step
-    return path
+    return path[:_LONGEST_PATH]

@@ -1,10 +1,12 @@
 """Events of the timeline between the contract and the domain."""
 
+import json
 from datetime import UTC
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import lineage_pb2 as pb
+from services.aggregator.domain.lineage.errors import InvalidFacts
 from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
 from services.aggregator.domain.lineage.nodes import parse_node
 
@@ -16,7 +18,10 @@ def event_of(message: pb.TimelineEvent, path: str) -> TimelineEvent:
 
     Raises:
         InvalidNode: it happened to nothing that can be a node.
+        InvalidFacts: its details are no JSON object.
     """
+    if message.details_json and not _is_object(message.details_json):
+        raise InvalidFacts("details are a JSON object, or empty", f"{path}.details_json")
     return TimelineEvent(
         event_id=message.event_id,
         node=parse_node(message.node, f"{path}.node"),
@@ -46,3 +51,10 @@ def event_message(event: TimelineEvent) -> pb.TimelineEvent:
 def kind_of(kind: pb.EventKind.ValueType) -> EventKind:
     """Return what an event was."""
     return EventKind[pb.EventKind.Name(kind).removeprefix(_PREFIX)]
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

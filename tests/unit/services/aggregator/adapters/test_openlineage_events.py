@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from services.aggregator.adapters.kept_facets import kept
 from services.aggregator.adapters.openlineage_events import observation_of
-from services.aggregator.adapters.openlineage_messages import read_event
 from services.aggregator.domain.lineage.facts import EventKind, Transform, TransformKind
 from services.aggregator.domain.lineage.schema import Observation
 from services.chassis.errors import InvalidRequest
@@ -37,7 +36,7 @@ DIRECT, INDIRECT = TransformKind.DIRECT, TransformKind.INDIRECT
 
 
 def told(event: Any) -> Observation:
-    return observation_of(read_event(as_json(event)))
+    return observation_of(as_json(event))
 
 
 def edges(observation: Observation) -> set[tuple[str, str]]:
@@ -50,7 +49,7 @@ def transforms(observation: Observation) -> dict[tuple[str, str], Transform]:
 
 def violations(content: Any) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as caught:
-        observation_of(read_event(content))
+        observation_of(content)
     return dict(caught.value.violations)
 
 
@@ -94,7 +93,7 @@ def test_transformations_of_before_they_were_by_input() -> None:
         "transformationType": "MASKED",
         "transformationDescription": "hashed",
     }
-    found = observation_of(read_event(event))
+    found = observation_of(event)
     assert transforms(found)[AGE, VECTOR] == Transform(DIRECT, "MASKED")
 
 
@@ -192,13 +191,13 @@ def test_features_and_models_stand_in_a_namespace_of_their_own() -> None:
     event = as_json(run_event(inputs={"raw": {}}, outputs={"out": schema(vector="float[]")}))
     event["outputs"][0] |= {"namespace": "aftershock", "name": "feature/user_embedding"}
     event["job"] = {"namespace": "aftershock", "name": "model/ads_ctr"}
-    found = observation_of(read_event(event))
+    found = observation_of(event)
     assert edges(found) == {
         (RAW, "model:ads_ctr"),
         ("model:ads_ctr", "feature:user_embedding"),
     }
     event["outputs"][0]["name"] = "output/ads_ctr/score"
-    assert ("model:ads_ctr", "output:ads_ctr/score") in edges(observation_of(read_event(event)))
+    assert ("model:ads_ctr", "output:ads_ctr/score") in edges(observation_of(event))
     event["outputs"][0]["name"] = "anything"
     assert list(violations(event)) == ["outputs[0].name"]
 
@@ -215,7 +214,7 @@ def test_what_is_not_understood_is_kept() -> None:
         "inputFacets": {"rows": {"count": 7}},
     }
     event["run"]["facets"]["our_cluster"] = {"name": "c1"}
-    facts = observation_of(read_event(event)).facts
+    facts = observation_of(event).facts
     job, dataset = facts.nodes
     assert (job.description, job.owner) == ("encodes users", "team:ads")
     assert json.loads(job.facets) == {"our_cost": {"euros": 3}}
@@ -226,13 +225,13 @@ def test_what_is_not_understood_is_kept() -> None:
 def test_a_facet_that_was_deleted_is_not_there() -> None:
     event = as_json(dataset_event("raw", schema(age="int")))
     event["dataset"]["facets"]["schema"]["_deleted"] = True
-    assert observation_of(read_event(event)).schemas == {}
+    assert observation_of(event).schemas == {}
 
 
 def test_the_fields_of_a_struct_are_columns() -> None:
     event = as_json(dataset_event("raw", schema(user="struct")))
     event["dataset"]["facets"]["schema"]["fields"][0]["fields"] = [{"name": "age", "type": "int"}]
-    (columns,) = observation_of(read_event(event)).schemas.values()
+    (columns,) = observation_of(event).schemas.values()
     assert columns.columns == {"user": "struct", "user.age": "int"}
 
 
@@ -243,6 +242,8 @@ def test_the_fields_of_a_struct_are_columns() -> None:
         ({"eventTime": "2026-11-20T12:00:00"}, "eventTime"),
         ({"eventTime": 1_790_000_000}, "eventTime"),
         ({"eventTime": None}, "eventTime"),
+        ({"eventTime": "0001-01-01T00:00:00+05:00"}, "eventTime"),
+        ({"eventTime": "9999-12-31T23:59:59-05:00"}, "eventTime"),
         ({"eventType": "EXPLODE"}, "eventType"),
         ({"job": {"namespace": "airflow"}}, "job.name"),
         ({"job": {"namespace": "airflow", "name": "a\nb"}}, "job.name"),
@@ -270,6 +271,26 @@ def test_deep_paths_and_several_at_once() -> None:
             "a RENAME needs previousIdentifier, the name that it had"
         ),
     }
+
+
+def test_columns_that_cannot_be_kept() -> None:
+    event = as_json(run_event(outputs={"out": schema(**{"a\nb": "int"})}))
+    assert list(violations(event)) == ["outputs[0].facets.schema.fields"]
+    event = as_json(run_event(outputs={"out": column_lineage({"a\nb": []})}))
+    assert list(violations(event)) == ["outputs[0].facets.columnLineage.fields.a\nb"]
+
+
+@pytest.mark.parametrize("levels", [300, 100_000])
+def test_whatever_is_nested_too_deeply_is_refused_or_kept(levels: int) -> None:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = {"a": deep}
+    event = as_json(run_event())
+    event["job"]["facets"] = {"ours": deep}
+    if levels < 1000:
+        assert json.loads(observation_of(event).facts.nodes[0].facets) == {"ours": deep}
+    else:
+        assert violations(event) == {"": "is nested too deeply"}
 
 
 @pytest.mark.parametrize("content", [[], "event", 3, None, {}, {"eventTime": NOON}])
