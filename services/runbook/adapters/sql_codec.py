@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 T = TypeVar("T")
-_REMEMBERED = 1024
+_REMEMBERED = 256
 
 
 class Codec(Generic[T]):
