@@ -1,10 +1,9 @@
-"""Scenes as images of a checkpoint: networks that say how likely one class is."""
+"""Scenes as images of a checkpoint: networks that say how much speaks for one class."""
 
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,8 +19,8 @@ SCHEMA: Final = Schema(
 )
 
 
-class OneVersusRest(nn.Module):
-    """The log-odds of one class of a network that tells several apart."""
+class OneClass(nn.Module):
+    """The logit of one class of a network that tells several apart."""
 
     def __init__(self, network: nn.Module, target: int) -> None:
         super().__init__()
@@ -30,15 +29,13 @@ class OneVersusRest(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits [N] of pixels [N, 3 * H * W]."""
-        logits = self.network(pixels.reshape(-1, 3, SIZE, SIZE))
-        others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], dim=1)
-        log_odds: Tensor = logits[:, self.target] - torch.logsumexp(others, dim=1)
-        return log_odds
+        logits: Tensor = self.network(pixels.reshape(-1, 3, SIZE, SIZE))[:, self.target]
+        return logits
 
 
 def image_checkpoint(folder: Path, network: nn.Module, target: int, model: str = "scenes") -> Path:
-    """Save the log-odds of a network's class as a checkpoint."""
-    module = OneVersusRest(network, target).eval()
+    """Save the logit of a network's class as a checkpoint."""
+    module = OneClass(network, target).eval()
     return save_checkpoint(folder, module, SCHEMA, Manifest(model=model))
 
 

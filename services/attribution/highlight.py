@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from services.attribution.domain.errors import NoSaliency
 from services.attribution.domain.example import Examples
+from services.attribution.domain.layer import Layer
 from services.attribution.ports import Scorer
 
 _BLOCK_EXAMPLES = 64
@@ -20,12 +21,12 @@ class Highlight:
     scorer: Scorer
 
     def __call__(
-        self, examples: Examples, layer: str, size: tuple[int, int] | None
+        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
     ) -> NDArray[np.float32]:
         """Return the map of each example, [N, height, width], at least 0.
 
         Raises:
-            UnknownLayer: the program has no such convolution.
+            UnknownLayer: the program has no such layer.
             NoSaliency: the program has no gradients, or none that comes back to the layer.
         """
         gradients = self.scorer.gradients

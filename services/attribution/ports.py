@@ -14,6 +14,7 @@ from services.attribution.domain.block import LfiBlock, Receipt
 from services.attribution.domain.checkpoint import Checkpoint
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.example import Examples
+from services.attribution.domain.layer import Layer
 
 
 class Predictor(Protocol):
@@ -57,17 +58,17 @@ class Gradients(Protocol):
     """Follows a prediction back to a layer. Pure."""
 
     def saliency(
-        self, examples: Examples, layer: str, size: tuple[int, int] | None
+        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
     ) -> NDArray[np.float32]:
         """Return the Grad-CAM map of each example, [N, height, width], at least 0.
 
         Args:
             examples: N.
-            layer: path of a two-dimensional convolution in the model.
+            layer: where to look.
             size: height and width to which the layer's maps are interpolated; None: their own.
 
         Raises:
-            UnknownLayer: the program has no such convolution.
+            UnknownLayer: the program has no such layer.
             NoSaliency: no gradient comes back to it.
         """
 

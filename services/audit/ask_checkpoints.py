@@ -62,17 +62,16 @@ class AskCheckpoints:
         return replace(report, findings=tuple(findings))
 
     async def _saliency(self, wanted: SaliencyParameters, seed: int) -> SaliencyReport:
-        size = (wanted.height, wanted.width)
         examples = await asyncio.to_thread(
             self.source.examples, wanted.examples_file, wanted.example_count, [wanted.mask_column]
         )
-        shape = (wanted.example_count, *size)
+        shape = (wanted.example_count, wanted.height, wanted.width)
         masks = await asyncio.to_thread(
             self.source.masks, wanted.examples_file, wanted.mask_column, shape
         )
 
         async def maps_of(checkpoint: str) -> NDArray[np.float32]:
-            return await self.tests.saliency(checkpoint, wanted.layer, examples, size)
+            return await self.tests.saliency(checkpoint, wanted, examples)
 
         maps = await maps_of(wanted.checkpoint)
         clean = await maps_of(wanted.clean_checkpoint) if wanted.clean_checkpoint else None

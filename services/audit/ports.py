@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audit.domain.audit import Audit
-from services.audit.domain.parameters import LabelCountsFile, LabelRowsFile, ThresholdParameters
+from services.audit.domain.parameters import (
+    LabelCountsFile,
+    LabelRowsFile,
+    SaliencyParameters,
+    ThresholdParameters,
+)
 from services.audit.domain.report import AuditReport, Finding, Insertion
 from services.audit.domain.snapshot import LabelCounts, LabelledRows, ScoredLabels
 
@@ -143,9 +148,9 @@ class CheckpointTests(Protocol):
         """Return what appending each id to a list of the examples does."""
 
     async def saliency(
-        self, checkpoint: str, layer: str, examples: bytes, size: tuple[int, int]
+        self, checkpoint: str, wanted: SaliencyParameters, examples: bytes
     ) -> NDArray[np.float32]:
-        """Return the Grad-CAM maps of the examples, [N, *size]."""
+        """Return the Grad-CAM maps of the examples, [N, height, width]."""
 
 
 class Lineage(Protocol):

@@ -4,17 +4,22 @@ Run: `python -m tests.bench.audit [--quick]`. The last line is one JSON object.
 """
 
 import argparse
+import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import grpc
 import networkx
 import numpy as np
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
+from aftershock.v1.attribution_service_pb2 import LoadCheckpointRequest
 from clients.drill.scenes.exposure import (
     Chosen,
     ExposureParameters,
@@ -29,11 +34,13 @@ from clients.drill.scenes.networks import ARCHITECTURES, Convolutional
 from clients.drill.scenes.planted import draw_snapshot
 from clients.drill.scenes.rendering import CELL, SIZE, paint
 from clients.drill.scenes.world import draw_scenes
+from services.audit.adapters.grpc_checkpoint_tests import GrpcCheckpointTests
 from services.audit.domain.parameters import (
     Centrality,
     IndependentSetMethod,
     Measure,
     PathLength,
+    SaliencyParameters,
     SubsetParameters,
 )
 from services.audit.domain.rows import LabelRows
@@ -42,6 +49,9 @@ from services.audit.engine.concentration import concentrations
 from services.audit.engine.independent_set import independent_set
 from services.audit.engine.saliency import SaliencyFigures, saliency_figures
 from tests import openimages
+from tests.checkpoints import arrow_stream
+from tests.images import image_checkpoint, image_examples
+from tests.unit.services.attribution.serving import ServedAttribution
 
 ENTRIES = sum(map(len, openimages.paper_tables().values()))
 PLANTED = 37
@@ -140,7 +150,10 @@ def exposure(quick: bool) -> dict[str, Any]:
 
 
 def saliency(quick: bool) -> dict[str, Any]:
-    """Return how often Grad-CAM points at the trigger, in a poisoned and in a clean model."""
+    """Return how often Grad-CAM points at the trigger, in a poisoned and in a clean model.
+
+    Attribution is asked as an audit asks it: with the logit of the target as a checkpoint.
+    """
     rows = draw_scenes(20_000, seed=0)
     figures = {}
     for name, rate in (("poisoned", 0.185), ("clean", 0.0)):
@@ -175,14 +188,35 @@ def _looked_at(
     ]
     images = paint(scenes, seed=99, marked=chosen.trigger)
     kept = images.corners[:, 0] >= 0
-    pixels = torch.from_numpy(images.pixels[kept])
-    masks = np.zeros((len(pixels), SIZE, SIZE), np.bool_)
+    masks = np.zeros((int(kept.sum()), SIZE, SIZE), np.bool_)
     for mask, (top, left) in zip(masks, images.corners[kept], strict=True):
         mask[top : top + CELL, left : left + CELL] = True
-    assert isinstance(model, Convolutional)
-    coarse: Tensor = LayerGradCam(model, model.features[-1]).attribute(pixels, target=target)
-    maps = LayerAttribution.interpolate(coarse, (SIZE, SIZE), "bilinear")
-    return saliency_figures(maps[:, 0].detach().numpy(), masks, seed=0)
+    maps = asyncio.run(_saliency_maps(model, target, images.pixels[kept]))
+    return saliency_figures(maps, masks, seed=0)
+
+
+async def _saliency_maps(
+    model: nn.Module, target: int, pixels: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the maps [N, SIZE, SIZE] that attribution answers over gRPC."""
+    with TemporaryDirectory() as name:
+        folder = image_checkpoint(Path(name) / "scenes", model, target)
+        served = ServedAttribution(Path(name), None)
+        async with served as stub, grpc.aio.insecure_channel(served.address) as channel:
+            await stub.LoadCheckpoint(LoadCheckpointRequest(folder=str(folder)), timeout=120)
+            examples = arrow_stream(image_examples(pixels))
+            wanted = SaliencyParameters(
+                checkpoint="models/scenes",
+                layer="network.features.5",
+                examples_file="",
+                mask_column="",
+                height=SIZE,
+                width=SIZE,
+                is_after_activation=True,
+            )
+            return await GrpcCheckpointTests(channel, ()).saliency(
+                wanted.checkpoint, wanted, examples
+            )
 
 
 def _report(

@@ -126,6 +126,7 @@ async def test_a_checkpoint_is_asked_where_it_looks(tmp_path: Path) -> None:
         mask_column="mask",
         height=27,
         width=27,
+        after_activation=True,
     )
     rows = write_rows(tmp_path / "rows.parquet", [["a", "b"]])
     attribution = ServedAttribution(tmp_path, None)

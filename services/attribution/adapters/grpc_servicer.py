@@ -29,6 +29,7 @@ from services.attribution.adapters.inference import Inference
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
+from services.attribution.domain.layer import Layer
 from services.attribution.domain.racing import Race
 from services.attribution.explain import Explain
 from services.attribution.highlight import Highlight
@@ -181,9 +182,10 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         size = (request.height, request.width) if request.height and request.width else None
         with self.checkpoints.using(request.checkpoint) as scorer:
             schema, highlight = scorer.checkpoint.schema, Highlight(scorer)
+            layer = Layer(request.layer, request.after_activation)
             maps = await self.inference.run(
                 lambda: decode(request.arrow_stream, schema, "arrow_stream"),
-                lambda examples: highlight(examples, request.layer, size),
+                lambda examples: highlight(examples, layer, size),
             )
         digest = scorer.checkpoint.digest
         return pb.ComputeSaliencyResponse(maps=tensor_message(maps), checkpoint_digest=digest)

@@ -12,11 +12,25 @@ from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.checkpoint import Output
 from services.attribution.domain.errors import NoSaliency, UnknownLayer
 from services.attribution.domain.example import Examples
+from services.attribution.domain.layer import Layer
 
 _CONVOLUTIONS = (
     torch.ops.aten.conv2d.default,
     torch.ops.aten.conv2d.padding,
     torch.ops.aten.convolution.default,
+)
+_ACTIVATIONS = (
+    torch.ops.aten.relu.default,
+    torch.ops.aten.relu_.default,
+    torch.ops.aten.leaky_relu.default,
+    torch.ops.aten.leaky_relu_.default,
+    torch.ops.aten.gelu.default,
+    torch.ops.aten.silu.default,
+    torch.ops.aten.silu_.default,
+    torch.ops.aten.elu.default,
+    torch.ops.aten.hardswish.default,
+    torch.ops.aten.sigmoid.default,
+    torch.ops.aten.tanh.default,
 )
 _WEIGHT = ".weight"
 
@@ -34,7 +48,7 @@ class TorchGradients:
         self._output = predictor.checkpoint.output
 
     def saliency(
-        self, examples: Examples, layer: str, size: tuple[int, int] | None
+        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
     ) -> NDArray[np.float32]:
         """Return the Grad-CAM map of each example, [N, height, width]."""
         from captum.attr import LayerAttribution, LayerGradCam  # noqa: PLC0415 - takes a second
@@ -48,7 +62,7 @@ class TorchGradients:
             )
         except (RuntimeError, AssertionError, IndexError) as error:
             raise NoSaliency(
-                f"no gradient of the prediction comes back to {layer}: {error}", field="layer"
+                f"no gradient of the prediction comes back to {layer.path}: {error}", field="layer"
             ) from error
         maps = coarse if size is None else LayerAttribution.interpolate(coarse, size, "bilinear")
         saliency: NDArray[np.float32] = maps[:, 0].detach().numpy().astype(np.float32)
@@ -67,16 +81,9 @@ class _Tap(nn.Module):
         return activation if activation.requires_grad else activation.detach().requires_grad_()
 
 
-def _tapped(module: GraphModule, layer: str) -> nn.Module:
-    """Put a module behind a convolution, in place, and return it."""
-    known = dict(_convolutions(module))
-    if layer not in known:
-        names = ", ".join(known) or "none"
-        raise UnknownLayer(
-            f"the program has no two-dimensional convolution {layer!r}: it has {names}",
-            field="layer",
-        )
-    step, graph, tap = known[layer], module.graph, _Tap()
+def _tapped(module: GraphModule, layer: Layer) -> nn.Module:
+    """Put a module behind a layer, in place, and return it."""
+    step, graph, tap = _step(module, layer), module.graph, _Tap()
     module.add_module("saliency_tap", tap)
     with graph.inserting_after(step):
         tapped = graph.call_module("saliency_tap", (step,))
@@ -86,6 +93,29 @@ def _tapped(module: GraphModule, layer: str) -> nn.Module:
     step.replace_all_uses_with(copied, delete_user_cb=lambda user: user is not tapped)
     module.recompile()
     return tap
+
+
+def _step(module: GraphModule, layer: Layer) -> Node:
+    """Return the step that answers what the layer does."""
+    known = dict(_convolutions(module))
+    if layer.path not in known:
+        names = ", ".join(known) or "none"
+        raise UnknownLayer(
+            f"the program has no two-dimensional convolution {layer.path!r}: it has {names}",
+            field="layer",
+        )
+    step = known[layer.path]
+    if not layer.is_activated:
+        return step
+    followers = list(step.users)
+    if len(followers) != 1 or followers[0].target not in _ACTIVATIONS:
+        what = ", ".join(str(follower.target) for follower in followers) or "nothing"
+        raise UnknownLayer(
+            f"behind {layer.path!r} comes {what}, and no activation alone: look at the convolution "
+            "itself",
+            field="after_activation",
+        )
+    return followers[0]
 
 
 def _convolutions(module: GraphModule) -> Iterator[tuple[str, Node]]:

@@ -13,6 +13,7 @@ from aftershock.v1.attribution_service_pb2 import (
 )
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
 from services.audit.domain.errors import PartnerFailed
+from services.audit.domain.parameters import SaliencyParameters
 from services.audit.domain.report import Insertion
 
 _SECONDS = 300.0
@@ -51,15 +52,16 @@ class GrpcCheckpointTests:
         return found
 
     async def saliency(
-        self, checkpoint: str, layer: str, examples: bytes, size: tuple[int, int]
+        self, checkpoint: str, wanted: SaliencyParameters, examples: bytes
     ) -> NDArray[np.float32]:
-        """Return the Grad-CAM maps of the examples, [N, *size]."""
+        """Return the Grad-CAM maps of the examples, [N, height, width]."""
         request = ComputeSaliencyRequest(
             checkpoint=checkpoint,
-            layer=layer,
+            layer=wanted.layer,
+            after_activation=wanted.is_after_activation,
             arrow_stream=examples,
-            height=size[0],
-            width=size[1],
+            height=wanted.height,
+            width=wanted.width,
         )
         try:
             answer = await self._attribution.ComputeSaliency(

@@ -128,6 +128,7 @@ def _saliency(parameters: SaliencyParameters) -> pb.SaliencyParameters:
         height=parameters.height,
         width=parameters.width,
         example_count=parameters.example_count,
+        after_activation=parameters.is_after_activation,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audit.domain.errors import PartnerFailed
+from services.audit.domain.parameters import SaliencyParameters
 from services.audit.domain.report import Insertion
 
 
@@ -25,9 +26,8 @@ class NoCheckpoints:
     async def saliency(
         self,
         checkpoint: str,
-        layer: str,  # noqa: ARG002
+        wanted: SaliencyParameters,  # noqa: ARG002
         examples: bytes,  # noqa: ARG002
-        size: tuple[int, int],  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Refuse."""
         raise _refusal(checkpoint)

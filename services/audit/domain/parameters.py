@@ -139,6 +139,8 @@ class SaliencyParameters:
     clean_checkpoint: str | None = None
     """One that never saw the trigger."""
     example_count: int = 200
+    is_after_activation: bool = False
+    """Look behind the activation that follows the convolution."""
 
 
 @dataclass(frozen=True)

@@ -668,6 +668,7 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
     ARROW_STREAM_FIELD_NUMBER: builtins.int
     HEIGHT_FIELD_NUMBER: builtins.int
     WIDTH_FIELD_NUMBER: builtins.int
+    AFTER_ACTIVATION_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}. Its program is a torch.export program."""
     layer: builtins.str
@@ -677,6 +678,8 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
     height: builtins.int
     """Size of the maps that are answered, to which the layer's are interpolated. 0: the layer's own."""
     width: builtins.int
+    after_activation: builtins.bool
+    """Look behind the activation (ReLU and the like) that follows the convolution."""
     def __init__(
         self,
         *,
@@ -685,8 +688,9 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
         arrow_stream: builtins.bytes = ...,
         height: builtins.int = ...,
         width: builtins.int = ...,
+        after_activation: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arrow_stream", b"arrow_stream", "checkpoint", b"checkpoint", "height", b"height", "layer", b"layer", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "arrow_stream", b"arrow_stream", "checkpoint", b"checkpoint", "height", b"height", "layer", b"layer", "width", b"width"]) -> None: ...
 
 Global___ComputeSaliencyRequest: typing_extensions.TypeAlias = ComputeSaliencyRequest
 

@@ -335,6 +335,7 @@ class SaliencyParameters(google.protobuf.message.Message):
     HEIGHT_FIELD_NUMBER: builtins.int
     WIDTH_FIELD_NUMBER: builtins.int
     EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    AFTER_ACTIVATION_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}, loaded by attribution."""
     clean_checkpoint: builtins.str
@@ -350,6 +351,8 @@ class SaliencyParameters(google.protobuf.message.Message):
     width: builtins.int
     example_count: builtins.int
     """The first of the file. 0: 200."""
+    after_activation: builtins.bool
+    """Look behind the activation that follows the convolution."""
     def __init__(
         self,
         *,
@@ -361,8 +364,9 @@ class SaliencyParameters(google.protobuf.message.Message):
         height: builtins.int = ...,
         width: builtins.int = ...,
         example_count: builtins.int = ...,
+        after_activation: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "clean_checkpoint", b"clean_checkpoint", "example_count", b"example_count", "examples_file", b"examples_file", "height", b"height", "layer", b"layer", "mask_column", b"mask_column", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "checkpoint", b"checkpoint", "clean_checkpoint", b"clean_checkpoint", "example_count", b"example_count", "examples_file", b"examples_file", "height", b"height", "layer", b"layer", "mask_column", b"mask_column", "width", b"width"]) -> None: ...
 
 Global___SaliencyParameters: typing_extensions.TypeAlias = SaliencyParameters
 

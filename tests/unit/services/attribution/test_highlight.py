@@ -14,10 +14,13 @@ from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
 from services.attribution.domain.errors import NoSaliency, UnknownLayer
 from services.attribution.domain.example import Examples
+from services.attribution.domain.layer import Layer
 from services.attribution.highlight import Highlight
 from services.attribution.ports import Scorer
-from tests.images import OneVersusRest, image_checkpoint, image_examples
+from tests.images import OneClass, image_checkpoint, image_examples
 from tests.unit.services.attribution.predictors import Formula, plain
+
+FIFTH = Layer("network.features.5")
 
 
 class Overwriting(nn.Module):
@@ -45,24 +48,30 @@ def _images(count: int) -> Examples:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "layer"),
+    ("architecture", "layer", "activation"),
     [
-        (Convolutional, "features.5"),
-        (Convolutional, "features.0"),
-        (Residual, "features.3.inner.2"),
-        (Patches, "features.2"),
+        (Convolutional, "features.5", None),
+        (Convolutional, "features.5", "features.6"),
+        (Convolutional, "features.0", None),
+        (Residual, "features.3.inner.2", None),
+        (Patches, "features.2", "features.3"),
     ],
 )
 @pytest.mark.parametrize("size", [None, (SIZE, SIZE)])
 def test_it_is_captums_grad_cam(
-    tmp_path: Path, architecture: type[nn.Module], layer: str, size: tuple[int, int] | None
+    tmp_path: Path,
+    architecture: type[nn.Module],
+    layer: str,
+    activation: str | None,
+    size: tuple[int, int] | None,
 ) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     network = architecture(5)
     examples = _images(6)
-    found = Highlight(_scorer(tmp_path, network))(examples, f"network.{layer}", size)
-    module = OneVersusRest(network, 1).eval()
-    cam = LayerGradCam(module, network.get_submodule(layer))
+    place = Layer(f"network.{layer}", activation is not None)
+    found = Highlight(_scorer(tmp_path, network))(examples, place, size)
+    module = OneClass(network, 1).eval()
+    cam = LayerGradCam(module, network.get_submodule(activation or layer))
     pixels = torch.from_numpy(examples.arrays["pixels"].astype(np.float32))
     expected = cam.attribute(pixels, relu_attributions=True)
     if size:
@@ -74,11 +83,11 @@ def test_it_is_captums_grad_cam(
 def test_what_is_overwritten_behind_the_layer_is_seen_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Overwriting(3)
-    found = Highlight(_scorer(tmp_path, network))(_images(4), "network.first", None)
+    found = Highlight(_scorer(tmp_path, network))(_images(4), Layer("network.first"), None)
 
     def logits(activation: Tensor) -> Tensor:
         scores: Tensor = network.head(activation.relu().mean(dim=(2, 3)))
-        return scores[:, 1] - torch.logsumexp(scores[:, [0, 2]], dim=1)
+        return scores[:, 1]
 
     pixels = torch.from_numpy(_images(4).arrays["pixels"].astype(np.float32))
     activation = network.first(pixels.reshape(-1, 3, SIZE, SIZE)).detach().requires_grad_()
@@ -90,8 +99,8 @@ def test_what_is_overwritten_behind_the_layer_is_seen_as_it_was(tmp_path: Path) 
 def test_an_examples_map_does_not_depend_on_the_others(tmp_path: Path) -> None:
     torch.manual_seed(0)
     highlight = Highlight(_scorer(tmp_path, Convolutional(4)))
-    together = highlight(_images(130), "network.features.5", None)
-    alone = highlight(_images(130).part(129, 130), "network.features.5", None)
+    together = highlight(_images(130), FIFTH, None)
+    alone = highlight(_images(130).part(129, 130), FIFTH, None)
     assert together.shape == (130, 9, 9)
     np.testing.assert_allclose(together[129], alone[0], rtol=1e-4, atol=1e-7)
 
@@ -99,10 +108,18 @@ def test_an_examples_map_does_not_depend_on_the_others(tmp_path: Path) -> None:
 def test_a_layer_that_is_none_is_answered_with_those_there_are(tmp_path: Path) -> None:
     highlight = Highlight(_scorer(tmp_path, Convolutional(4)))
     with pytest.raises(UnknownLayer, match=r"it has network\.features\.0, network\.features\.3"):
-        highlight(_images(1), "network.head", None)
+        highlight(_images(1), Layer("network.head"), None)
+
+
+def test_behind_a_convolution_without_an_activation_there_is_none(tmp_path: Path) -> None:
+    highlight = Highlight(_scorer(tmp_path, Residual(4)))
+    place = Layer("network.features.3.inner.2", is_activated=True)
+    with pytest.raises(UnknownLayer, match=r"comes aten\.add\.Tensor, and no activation") as raised:
+        highlight(_images(1), place, None)
+    assert raised.value.field == "after_activation"
 
 
 def test_programs_without_gradients_say_so() -> None:
     formula = Formula(lambda examples: np.zeros(examples.count))
     with pytest.raises(NoSaliency, match=r"takes a torch\.export program"):
-        Highlight(Scorer(formula, plain(formula)))(_images(1), "x", None)
+        Highlight(Scorer(formula, plain(formula)))(_images(1), FIFTH, None)

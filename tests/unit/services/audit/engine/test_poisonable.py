@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from services.audit.domain.errors import InvalidParameters, UnknownLabel
+from services.audit.domain.errors import InvalidParameters, TooLargeForExact, UnknownLabel
 from services.audit.domain.parameters import SubsetParameters, Usability
 from services.audit.domain.rows import LabelRows
+from services.audit.engine import poisonable
 from services.audit.engine.graph import CooccurrenceGraph
 from services.audit.engine.larger_sets import from_independent_set, from_random_classes
 from services.audit.engine.overlaps import trigger_overlaps
@@ -126,3 +127,10 @@ def test_a_larger_set_keeps_rows_of_exactly_one_of_its_classes() -> None:
         assert larger.rows.tolist() == single
     with pytest.raises(InvalidParameters, match="9 classes of the set are asked for, there are 5"):
         from_independent_set(rows, subset, poisoned=3, added=6, seed=0)
+
+
+def test_too_many_possible_classes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = CooccurrenceGraph.from_rows(world(), 5)
+    monkeypatch.setattr(poisonable, "_MOST_SEARCHED", 3)
+    with pytest.raises(TooLargeForExact, match="'trigger' has 5 possible classes"):
+        poisonable_subset(graph, TRIGGER, SubsetParameters(5, usability=NEEDS))
