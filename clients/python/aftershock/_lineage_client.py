@@ -35,7 +35,7 @@ class LineageClient(Caller):
 
         Args:
             kind: "deploy", "pipeline-run", "failed-run", "schema-change", "checkpoint-publish",
-                "flag-flip", "incident", "lifecycle-change" or "rollback".
+                "flag-flip", "incident", "lifecycle-change", "rollback" or "audit-finding".
             node: such as `job:airflow:encode` or `model:ads_ctr`.
             summary: in plain words.
             time: with a time zone; now if left out.

@@ -39,6 +39,7 @@ EVENTS = {
     "incident": EventKind.EVENT_KIND_INCIDENT,
     "lifecycle-change": EventKind.EVENT_KIND_LIFECYCLE_CHANGE,
     "rollback": EventKind.EVENT_KIND_ROLLBACK,
+    "audit-finding": EventKind.EVENT_KIND_AUDIT_FINDING,
 }
 """What can happen to a node, by the names that people use."""
 

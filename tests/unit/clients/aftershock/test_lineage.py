@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aftershock import Client, aio
+from aftershock._names import EVENTS
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.lineage_pb2 import EventKind, LineageEdge, TimelineEvent
 from aftershock.v1.lineage_service_pb2 import ListedEvent, RegisterLineageRequest
@@ -202,3 +203,7 @@ def test_the_timeline_of_a_model_begins_with_the_latest(platform: Platform) -> N
 def test_an_empty_timeline_says_so() -> None:
     assert "Nothing that anybody told of" in run("timeline", "ads_ctr").stdout
     run("timeline", "ads_ctr", "--kind", "holiday", code=2)
+
+
+def test_every_kind_of_event_has_a_name() -> None:
+    assert set(EVENTS.values()) == set(EventKind.values()) - {EventKind.EVENT_KIND_UNSPECIFIED}
