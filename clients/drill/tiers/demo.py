@@ -20,25 +20,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 from rich.console import Console
-from rich.tree import Tree
 
 import aftershock
 from aftershock._lineage_file import read_lineage_file
 from aftershock.v1.incident_pb2 import Incident
-from aftershock.v1.lineage_pb2 import CommonCause, Feeling, PropagationNode, PropagationRole
+from aftershock.v1.lineage_pb2 import Feeling
 from clients.drill.serving import ModelServer
-from clients.drill.tiers.asking import LineageQuestions, Watcher
+from clients.drill.tiers import telling
 from clients.drill.tiers.models import TIERS, USER_TOWER, Tier, downstream
 from clients.drill.tiers.playing import Player
 from clients.drill.tiers.population import Fault, Population
+from clients.drill.tiers.watching import Watcher
 from deploy.local import Platform
 from services.chassis.tokens import Role
 
 HEALTHY_HOURS = 8
 BROKEN_HOURS = 3
+_LOOKBACK = timedelta(hours=6)
 _PATIENCE_SECONDS = 6.0
 _POLL_SECONDS = 0.05
 _MODEL = "model:"
@@ -82,7 +82,6 @@ class Demo:
     """The order of events."""
 
     player: Player
-    questions: LineageQuestions
     client: aftershock.Client
     console: Console
     fault: Fault
@@ -109,7 +108,7 @@ class Demo:
             for model, moment in off.items()
             if model in watchers
         )
-        self._warnings(watchers, off)
+        self._say("[bold]Who was warned[/]", *telling.warnings(watchers, off))
         self._ask(result, self.client.incidents())
         return result
 
@@ -132,31 +131,22 @@ class Demo:
         while time.monotonic() < deadline and not all(w.warnings for w in watchers.values()):
             time.sleep(_POLL_SECONDS)
 
-    def _warnings(self, watchers: dict[str, Watcher], off: dict[str, float]) -> None:
-        self._say("[bold]Who was warned[/]")
-        for model, watcher in watchers.items():
-            if not watcher.warnings:
-                self._say(f"  {model}: nobody")
-                continue
-            moment, warning = watcher.warnings[0]
-            when = "before" if moment < off.get(model, float("inf")) else "after"
-            self._say(
-                f"  {model}: {when} its own calibration moved: "
-                f"{' -> '.join(warning.path.nodes)}, expected shift {warning.expected_shift:.2f}"
-            )
-
     def _ask(self, result: Result, incidents: Sequence[Incident]) -> None:
         population = self.player.population
         end = population.time(HEALTHY_HOURS + BROKEN_HOURS)
         shifted = _shifted(incidents)
         if not shifted:
             raise DemoFailed("nothing shifted")
-        found = self.questions.common_causes(shifted, population.time(population.break_hour + 1))
+        seen = population.time(population.break_hour + 1)
+        found = self.client.common_causes(shifted, time=seen, lookback=_LOOKBACK)
         names = [cause.node for cause in found.causes]
         result.root_rank = names.index(result.root) + 1 if result.root in names else None
-        self._causes(shifted, found.causes)
-        told = self.questions.trace(
-            names[0] if names else result.root, population.time(population.break_hour), end
+        self._say(f"[bold]Common causes[/] of {len(shifted)} nodes that shifted")
+        self._say(*telling.causes(found.causes))
+        told = self.client.trace_propagation(
+            names[0] if names else result.root,
+            start=population.time(population.break_hour),
+            end=end,
         )
         nodes = list(told.nodes)
         result.felt = {
@@ -164,22 +154,14 @@ class Demo:
             for node in nodes
             if node.node.startswith(_MODEL) and node.feeling == Feeling.FEELING_FELT
         }
-        self.console.print(_tree(nodes, told.origin))
-
-    def _causes(self, shifted: Sequence[str], causes: Sequence[CommonCause]) -> None:
-        self._say(f"[bold]Common causes[/] of {len(shifted)} nodes that shifted")
-        for rank, cause in enumerate(causes[:5], 1):
-            events = "; ".join(event.summary for event in cause.events[:2])
-            self._say(
-                f"  {rank}. {cause.node}  p {cause.probability:.2f}, covers {len(cause.covered)}, "
-                f"silent {cause.silent_count}  {events}"
-            )
+        self.console.print(telling.tree(nodes, told.origin))
 
     def _deploy(self, node: str, what: str, moment: datetime) -> None:
         self.client.record_event("deploy", node, what, time=moment, actor="ci")
 
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(line, highlight=False)
 
 
 def _shifted(incidents: Sequence[Incident]) -> list[str]:
@@ -197,24 +179,6 @@ def _shifted(incidents: Sequence[Incident]) -> list[str]:
         seen.update(shift.feature for shift in shifts if shift.significant)
     features = (f"feature:{name}" for name in seen if 2 * seen[name] > fed[name])
     return [*sorted(models), *sorted(features)]
-
-
-def _tree(nodes: Sequence[PropagationNode], origin: str) -> Tree:
-    """Return what lies downstream, each node under the one that its strongest path comes from."""
-    below = sorted((n for n in nodes if n.depth >= 0), key=lambda n: n.depth)
-    tree = Tree("[bold]Propagation[/]")
-    branches: dict[str, Tree] = {}
-    for node in below:
-        path = list(node.paths[0].nodes) if node.paths else [origin]
-        parent = branches.get(path[-2], tree) if len(path) > 1 else tree
-        branches[node.node] = parent.add(_line(node))
-    return tree
-
-
-def _line(node: PropagationNode) -> str:
-    role = PropagationRole.Name(node.role).removeprefix("PROPAGATION_ROLE_").lower()
-    seen = f"{node.observed_shift:.2f}" if node.HasField("observed_shift") else "not observed"
-    return f"{node.node}  {role}, expected {node.expected_shift:.2f}, seen {seen}"
 
 
 def prepare(platform_data: Path, population: Population) -> dict[Tier, Path]:
@@ -261,12 +225,8 @@ def run(fault: Fault, console: Console) -> Result:
             {tier.name: client(tier.name) for tier in TIERS},
             http,
         )
-        channel = stack.enter_context(grpc.insecure_channel(at.aggregator))
-        questions = LineageQuestions(channel, token)
-        watchers = {tier.name: questions.watch(tier.name) for tier in downstream()}
-        for watcher in watchers.values():
-            stack.callback(watcher.stop)
-        result = Demo(player, questions, anybody, console, fault).play(watchers)
+        watchers = {tier.name: Watcher(client(tier.name)) for tier in downstream()}
+        result = Demo(player, anybody, console, fault).play(watchers)
         console.print("[bold]Timeline[/] of ads_ctr around its incident", highlight=False)
         console.print(_timeline(platform, token, anybody), highlight=False, markup=False)
         return result
