@@ -25,7 +25,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         start_valkey() as server,
-        started(server.url, Path(folder)) as running,
+        started(server.url, Path(folder), {"SWEEP_SECONDS": "1.0"}) as running,
     ):
         asking = Asking(world, server.url, running, size["questions"])
         figures = asyncio.run(asking.measured())

@@ -5,9 +5,9 @@
 The paper's cases 4 to 7, several features missing together, in the diagnosis benchmark's world: its
 model, its windows and its own noise. The features that break in a run are those of one pipeline;
 the others are dealt at random to pipelines of three to seven. A culprit that the verdict on single
-features missed counts as found if its pipeline is suspect. False are suspect pipelines that feed
-no culprit; clean windows are tested as well, with nothing but such pipelines. The last line is one
-JSON object: sums by case.
+features missed counts as found if its pipeline is suspect. `false_groups` are suspect pipelines
+that feed no culprit, `false_alone` other features that the verdict names; clean windows are tested
+as well, with nothing but such pipelines. The last line is one JSON object: sums by case.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from tests.bench.diagnosis.draws import draw
 from tests.bench.diagnosis.windows import Windows
 
 CASES = ("4", "5", "6", "7")
-NAMES = ("culprits", "alone", "with_groups", "false_groups", "runs")
+NAMES = ("culprits", "alone", "with_groups", "false_alone", "false_groups", "runs")
 _SIZES = (3, 8)
 
 
@@ -62,8 +62,8 @@ def main() -> None:
 
 def _found(
     windows: Windows, number: int, culprits: Sequence[int], anomaly: Summary | None, seed: int
-) -> tuple[int, int, int, int]:
-    """Return culprits, those found alone, those found with groups, and false groups."""
+) -> tuple[int, ...]:
+    """Return culprits, those found alone, those found with groups, false features and groups."""
     features = windows.scoring.features
     history = History.of(
         Frame.of(features),
@@ -82,7 +82,8 @@ def _found(
     grouped = {place for found in suspects for place in found.group.members.tolist()}
     false = sum(not set(culprits) & set(found.group.members.tolist()) for found in suspects)
     broke = set(culprits)
-    return len(broke), len(broke & alone), len(broke & (alone | grouped)), false
+    both = alone | grouped
+    return len(broke), len(broke & alone), len(broke & both), len(alone - broke), false
 
 
 def _pipelines(count: int, culprits: Sequence[int], rng: np.random.Generator) -> list[FeatureGroup]:

@@ -73,6 +73,7 @@ def test_every_benchmark_is_run_and_nothing_else() -> None:
         "attribution",
         "audit",
         "diagnosis",
+        "lineage",
         "runbook",
     ]
 
