@@ -205,6 +205,13 @@ async def test_a_batch_is_recorded_whole_or_not_at_all(aggregator: Served) -> No
     assert len(await aggregator.events(JOB)) == 2
 
 
+async def test_a_batch_is_bounded(aggregator: Served) -> None:
+    refused = await aggregator.post("lineage/batch", [as_json(encode())] * 1001)
+    assert refused.status_code == 400
+    assert "at most 1000 events" in refused.json()["detail"]
+    assert await aggregator.events(JOB) == []
+
+
 async def test_what_is_no_event_is_refused(aggregator: Served) -> None:
     bad = as_json(encode(inputs={"raw": {}}))
     del bad["inputs"][0]["namespace"]

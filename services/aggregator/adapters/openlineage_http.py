@@ -19,7 +19,7 @@ from services.chassis.errors import InvalidRequest
 from services.chassis.http.server import Route
 from services.chassis.tokens import Role
 
-_MOST_EVENTS = 10_000
+_MOST_EVENTS = 1_000
 _MOST_PROBLEMS = 100
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
