@@ -116,7 +116,11 @@ class AuditRepository(Protocol):
         """
 
     async def newest(self, after: str | None, limit: int) -> Sequence[Audit]:
-        """Return audits, newest first, from behind the one named `after`."""
+        """Return audits, newest first, from behind the one named `after`.
+
+        Raises:
+            InvalidParameters: there is none of that name, or no more.
+        """
 
 
 class Queue(Protocol):

@@ -11,7 +11,7 @@ import pytest
 from services.audit.adapters.file_audits import FileAudits
 from services.audit.adapters.memory_audits import MemoryAudits
 from services.audit.domain.audit import Audit, AuditState, Failure, audit_name
-from services.audit.domain.errors import AuditNotDone, AuditNotFound
+from services.audit.domain.errors import AuditNotDone, AuditNotFound, InvalidParameters
 from services.audit.domain.parameters import (
     AuditParameters,
     Centrality,
@@ -124,6 +124,8 @@ async def test_the_newest_come_first_page_by_page(open_again: Open) -> None:
     assert [it.seed for it in first] == [3, 2]
     assert [it.seed for it in await audits.newest(first[-1].name, 2)] == [1]
     assert await audits.newest(audit_name("1"), 2) == []
+    with pytest.raises(InvalidParameters, match="not a next_page_token"):
+        await audits.newest("audits/gone", 2)
 
 
 async def test_what_has_ended_stays_as_it_ended(open_again: Open) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from services.audit.domain.audit import Audit, AuditState
-from services.audit.domain.errors import AuditNotDone, AuditNotFound
+from services.audit.domain.errors import AuditNotDone, AuditNotFound, InvalidParameters
 from services.audit.domain.report import AuditReport
 
 
@@ -67,8 +67,19 @@ def check_done(audit: Audit) -> None:
 
 
 def page(audits: dict[str, Audit], after: str | None, limit: int) -> Sequence[Audit]:
-    """Return audits, newest first, from behind the one named `after`."""
+    """Return audits, newest first, from behind the one named `after`.
+
+    Raises:
+        InvalidParameters: there is none of that name, or no more.
+    """
     ordered = sorted(audits.values(), key=lambda it: (it.create_time, it.name), reverse=True)
-    names = [audit.name for audit in ordered]
-    start = names.index(after) + 1 if after in names else 0
+    if after is None:
+        return ordered[:limit]
+    if after not in audits:
+        raise InvalidParameters(
+            "not a next_page_token of an earlier response, or its audit is gone: list from the "
+            "beginning",
+            field="page_token",
+        )
+    start = ordered.index(audits[after]) + 1
     return ordered[start : start + limit]
