@@ -52,13 +52,13 @@ class Propose:
                 _history(unit, claim.work.incident),
             )
         )
+        if not _waits(incident):
+            await self.store.transact(lambda unit: unit.outbox.finish(claim))
+            return
         rules = self.policies.current()
         situation = await self._situation(rules, incident, around, history)
-        finding: Proposal | str = ""
-        observed: Sequence[Proposal] = ()
-        if _waits(incident):
-            finding = await self.consider(rules.deciding, rules.guard_rails, situation)
-            observed = await self._observed(rules, situation)
+        finding = await self.consider(rules.deciding, rules.guard_rails, situation)
+        observed = await self._observed(rules, situation)
         await self.store.transact(
             lambda unit: self._record(unit, claim, finding, observed, situation)
         )
