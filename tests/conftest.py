@@ -2,7 +2,13 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.mlflow", "tests.postgres", "tests.valkey", "tests.valkey_cluster"]
+pytest_plugins = [
+    "tests.mlflow",
+    "tests.postgres",
+    "tests.synapse",
+    "tests.valkey",
+    "tests.valkey_cluster",
+]
 
 # No test judges by time: on a busy machine an example takes what it takes.
 settings.register_profile("untimed", deadline=None)

@@ -1,11 +1,9 @@
 """A real MLflow server for tests, in an environment of its own that is made once a machine."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.environments import environment_of
 
 _HERE = Path(__file__).parent
 _REQUIREMENTS = _HERE / "mlflow_requirements.txt"
@@ -57,7 +57,7 @@ class MlflowServer:
 @pytest.fixture(scope="session")
 def mlflow_server() -> Iterator[MlflowServer]:
     """Serve from an empty registry until the session ends."""
-    python = _environment() / "bin" / "python"
+    python = environment_of(_REQUIREMENTS) / "bin" / "python"
     folder = Path(tempfile.mkdtemp(prefix="mlflow-"))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MLFLOW_DISABLE_TELEMETRY": "1"}
     with subprocess.Popen(
@@ -75,26 +75,3 @@ def mlflow_server() -> Iterator[MlflowServer]:
         yield MlflowServer(f"http://127.0.0.1:{port}")
         process.communicate()
     shutil.rmtree(folder)
-
-
-def _environment() -> Path:
-    """Return the environment, made if there is none for these requirements yet."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aftershock"
-    cache.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(_REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    made = cache / f"mlflow-{digest}"
-    with (cache / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made / "whole").exists():
-            shutil.rmtree(made, ignore_errors=True)
-            _make(made)
-            (made / "whole").touch()
-    return made
-
-
-def _make(folder: Path) -> None:
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    python = folder / "bin" / "python"
-    where: list[str | Path] = ["--python", python, "-r", _REQUIREMENTS]
-    subprocess.run([*uv, "pip", "install", "--quiet", *where], check=True)

@@ -14,6 +14,10 @@ from pydantic import SecretStr
 
 from aftershock import aio
 from clients.chatbot.adapters.figures import THEMES
+from clients.chatbot.adapters.matrix_client import MatrixClient
+from clients.chatbot.adapters.matrix_events import MatrixEvents
+from clients.chatbot.adapters.matrix_room import MatrixRoom
+from clients.chatbot.adapters.matrix_transport import by_sync
 from clients.chatbot.adapters.no_lineage import NoLineage
 from clients.chatbot.adapters.no_pictures import NoPictures
 from clients.chatbot.adapters.sdk_lineage import SdkLineage
@@ -62,7 +66,7 @@ async def _run(settings: ChatbotSettings) -> None:
     async with aio.Client(token=settings.token.get_secret_value()) as client:
         deciding, reading = SdkDeciding(client), SdkReading(client)
         decide, ask = Decide(deciding, reading), Ask(deciding, reading)
-        room, listening = _slack(settings, decide, ask)
+        room, listening = _CHATS[settings.chat](settings, decide, ask)
         holder = f"{os.uname().nodename}-{uuid.uuid4().hex[:12]}"
         show = Show(
             room=room,
@@ -90,6 +94,16 @@ def _slack(settings: ChatbotSettings, decide: Decide, ask: Ask) -> tuple[Room, _
         return room, by_http(app, settings.slack_listen)
     app = build_app(client, decide, ask)
     return room, by_socket(app, _secret(settings.slack_app_token))
+
+
+def _matrix(settings: ChatbotSettings, decide: Decide, ask: Ask) -> tuple[Room, _Forever]:
+    """Return the room, and what listens to the people in it."""
+    token = _secret(settings.matrix_access_token)
+    client = MatrixClient(settings.matrix_url, token, settings.matrix_room)
+    return MatrixRoom(client), by_sync(client, MatrixEvents(client, decide, ask))
+
+
+_CHATS = {"slack": _slack, "matrix": _matrix}
 
 
 def _secret(given: SecretStr | None) -> str:

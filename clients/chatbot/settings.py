@@ -14,7 +14,7 @@ class ChatbotSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AFTERSHOCK_CHATBOT_", extra="forbid")
 
-    chat: Literal["slack"] = "slack"
+    chat: Literal["slack", "matrix"] = "slack"
     """Which chat system."""
     token: SecretStr
     """Identifies the bot to the services; its roles are `reader` and `delegate`."""
@@ -38,6 +38,19 @@ class ChatbotSettings(BaseSettings):
     """Id of the channel, `C012AB`."""
     slack_url: str = "https://slack.com/api/"
     """Of the Web API."""
+    matrix_url: str = ""
+    """Of the homeserver, `https://matrix.example.org`."""
+    matrix_access_token: SecretStr | None = None
+    """Of the bot's account. All copies of the bot use the same one."""
+    matrix_room: str = ""
+    """Id of the room, `!abc:example.org`."""
+
+    @model_validator(mode="after")
+    def _matrix_is_whole(self) -> Self:
+        told = (self.matrix_url, self.matrix_access_token, self.matrix_room)
+        if self.chat == "matrix" and not all(told):
+            raise ValueError("matrix needs matrix_url, matrix_access_token and matrix_room")
+        return self
 
     @model_validator(mode="after")
     def _slack_is_whole(self) -> Self:

@@ -18,11 +18,12 @@ from clients.drill.demo import DemoFailed, play
 from deploy.child import Child
 from deploy.local import Platform
 from services.chassis.tokens import Role
+from tests.chat.matrix import MatrixScene
 from tests.chat.scene import ChatScene
 from tests.chat.slack import SlackScene
 
 APPROVER = "ada"
-SCENES: Mapping[str, Callable[[], ChatScene]] = {"slack": SlackScene}
+SCENES: Mapping[str, Callable[[], ChatScene]] = {"slack": SlackScene, "matrix": MatrixScene}
 
 
 @dataclass(frozen=True)

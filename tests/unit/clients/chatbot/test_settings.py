@@ -7,6 +7,14 @@ from clients.chatbot.settings import ChatbotSettings
 
 SLACK = {"token": "t", "slack_bot_token": "xoxb-1", "slack_channel": "C1"}
 
+MATRIX = {
+    "token": "t",
+    "chat": "matrix",
+    "matrix_url": "https://matrix.example.org",
+    "matrix_access_token": "syt_3",
+    "matrix_room": "!abc:example.org",
+}
+
 
 @pytest.mark.parametrize("way", ["slack_app_token", "slack_signing_secret"])
 def test_slack_takes_one_way_in(way: str) -> None:
@@ -32,3 +40,11 @@ def test_secrets_stay_out_of_logs() -> None:
     settings = ChatbotSettings.model_validate({**SLACK, "slack_app_token": "xapp-2"})
     assert "xoxb-1" not in repr(settings)
     assert "xapp-2" not in repr(settings)
+    assert "syt_3" not in repr(ChatbotSettings.model_validate(MATRIX))
+
+
+@pytest.mark.parametrize("lacking", ["matrix_url", "matrix_access_token", "matrix_room"])
+def test_matrix_takes_all_it_needs(lacking: str) -> None:
+    given = {name: value for name, value in MATRIX.items() if name != lacking}
+    with pytest.raises(ValidationError, match="matrix needs"):
+        ChatbotSettings.model_validate(given)
