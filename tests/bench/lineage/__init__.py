@@ -4,7 +4,7 @@
   until a question sees them.
 * The three questions over gRPC, on that process, as its callers see them: `TracePropagation` of
   jobs, datasets, columns, features and models alike, six edges up and down, with the last windows
-  of 500 models, five of which broke; `FindCommonCauses` of what one pipeline feeds;
+  of 200 models, five of which broke; `FindCommonCauses` of what one pipeline feeds;
   `GetBlastRadius` of features and pipelines.
 * The process's memory thereafter.
 * The same questions of propagation put to networkx: both in this process, one after the other, by

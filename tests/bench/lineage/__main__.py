@@ -12,7 +12,7 @@ from tests.bench.lineage.questions import Asking
 from tests.bench.lineage.world import build
 from tests.valkey import start_valkey
 
-_QUICK = {"questions": 40, "compared": 2}
+_QUICK = {"questions": 25, "compared": 2}
 _FULL = {"questions": 300, "compared": 20}
 
 
