@@ -8,7 +8,7 @@ from clients.chatbot.adapters.matrix_client import MatrixClient
 from clients.chatbot.adapters.matrix_html import answer_of
 from clients.chatbot.adapters.matrix_room import in_thread, transaction
 from clients.chatbot.adapters.matrix_says import Said, said_in
-from clients.chatbot.adapters.matrix_shown import Version, start_of, versions
+from clients.chatbot.adapters.matrix_shown import choices_at, start_of, versions
 from clients.chatbot.ask import Ask
 from clients.chatbot.core.card import Choice, section
 from clients.chatbot.core.decision import Decision, Target, UnknownButton
@@ -16,8 +16,6 @@ from clients.chatbot.core.text import quote, say, strong
 from clients.chatbot.decide import Answer, Decide
 from clients.chatbot.ports import ChatRefused
 
-_LOOKING = 3000
-"""Milliseconds that somebody takes to see an edit."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +48,7 @@ class MatrixEvents:
         message = await start_of(self.client, said.about)
         shown = await versions(self.client, message)
         if shown:
-            value = _choices_at(said.time, shown).get(choice, "")
+            value = choices_at(said.time, shown).get(choice, "")
             await self._tell(said, await self._decided(said, choice, value), message)
 
     async def _decided(self, said: Said, choice: Choice, value: str) -> Answer:
@@ -74,18 +72,6 @@ class MatrixEvents:
         else:
             content |= {"m.relates_to": {"m.in_reply_to": {"event_id": said.event}}}
         await self.client.send("m.room.message", content, transaction("answer", said.event))
-
-
-def _choices_at(time: int, shown: list[Version]) -> dict[str, str]:
-    """Return what somebody chose from.
-
-    A reaction does not tell what its sender saw. Where a plan was replaced a moment ago they meant
-    the plan before, which the runbook then refuses.
-    """
-    first = shown[-1]
-    now = next((each for each in shown if each.time <= time), first)
-    seen = next((each for each in shown if each.time <= time - _LOOKING), first)
-    return {**now.choices, **seen.choices}
 
 
 def _asked(question: str, reply: str) -> Answer:

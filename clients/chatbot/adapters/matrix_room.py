@@ -29,7 +29,8 @@ class MatrixRoom:
     @property
     def surface(self) -> str:
         """`matrix.{room}`, where what else than letters, digits, `-` and `.` is written `_3A`."""
-        room = quote(self._client.room.replace("_", "%5F"), safe=".-%").replace("%", "_")
+        room = quote(self._client.room, safe="").replace("_", "%5F").replace("~", "%7E")
+        room = room.replace("%", "_")
         name = f"matrix.{room}"
         if len(name) <= _SURFACE_LENGTH:
             return name

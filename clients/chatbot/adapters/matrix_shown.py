@@ -1,6 +1,6 @@
 """What a message in Matrix has shown: an event and its edits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ from clients.chatbot.core.card import Card
 
 MESSAGE = "aftershock.message"
 """The field of a content that says what the bot needs to know again."""
+LOOKING = 3000
+"""Milliseconds that somebody takes to see an edit."""
 
 Json = dict[str, Any]
 
@@ -55,6 +57,22 @@ async def versions(client: MatrixClient, message: str) -> list[Version]:
     edits = [edit async for edit in client.relations(message, "m.replace")]
     later = (_version(edit, edit["content"].get("m.new_content", {})) for edit in edits)
     return [version for version in (*later, first) if version]
+
+
+def choices_at(time: int, shown: Sequence[Version]) -> dict[str, str]:
+    """Return what somebody chose from, who reacted at a time.
+
+    A reaction does not tell what its sender saw. Where a plan was replaced a moment ago they meant
+    the plan before, which the runbook then refuses.
+
+    Args:
+        time: in milliseconds.
+        shown: newest first, at least one.
+    """
+    first = shown[-1]
+    now = next((each for each in shown if each.time <= time), first)
+    seen = next((each for each in shown if each.time <= time - LOOKING), first)
+    return {**now.choices, **seen.choices}
 
 
 async def start_of(client: MatrixClient, event: str) -> str:
