@@ -144,6 +144,16 @@ async def test_a_token_that_is_not_known_and_a_room_of_others(
         await outside.post("INC-42", OPENED)
 
 
+async def test_an_encrypted_room(place: Place) -> None:
+    client = MatrixClient(place.account.url, place.account.token, place.id)
+    await client.join()
+    secret = {"algorithm": "m.megolm.v1.aes-sha2"}
+    state = f"/_matrix/client/v3/rooms/{place.id}/state/m.room.encryption/"
+    place.account.call("PUT", state, secret)
+    with pytest.raises(ChatRefused, match="without encryption"):
+        await client.join()
+
+
 LETTERS = r"[A-Za-z0-9._~+/=-]"
 rooms = st.from_regex(rf"!{LETTERS}{{1,60}}(:[a-z0-9.-]{{1,100}}(:[0-9]{{1,5}})?)?", fullmatch=True)
 

@@ -58,8 +58,16 @@ class MatrixClient:
         return self._me
 
     async def join(self) -> None:
-        """Accept the invitation to the room, if that is still to do."""
+        """Accept the invitation to the room, if that is still to do.
+
+        Raises ChatRefused if what is said in the room is encrypted.
+        """
         await self._call("POST", f"{_V3}/join/{_quoted(self.room)}", content={})
+        try:
+            await self._call("GET", f"{self._place}/state/m.room.encryption/")
+        except _NotFound:
+            return
+        raise ChatRefused(f"{self.room} is encrypted: make a room without encryption")
 
     async def send(self, kind: str, content: Json, transaction: str) -> str:
         """Send an event and return its id. The same transaction again sends nothing."""
