@@ -84,4 +84,4 @@ def _ask(unit: UnitOfWork, incident: Incident, *, anomalous: bool) -> None:
     if incident.is_open or watched:
         unit.outbox.put(Work(WorkKind.VERIFY, incident.id))
     if incident.is_open and anomalous and incident.under_way is None and not watched:
-        unit.outbox.put(Work(WorkKind.PROPOSE, incident.id))
+        unit.outbox.hasten(WorkKind.PROPOSE, incident.id)

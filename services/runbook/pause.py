@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.runbook.domain.approval import Expert, check_role
 from services.runbook.domain.pause import Pause, PauseState
-from services.runbook.domain.work import Work, WorkKind
+from services.runbook.domain.work import WorkKind
 from services.runbook.ports import Clock, Store, UnitOfWork
 
 
@@ -34,5 +34,5 @@ def _set(
     if not moved.is_on:
         # What could not be proposed meanwhile.
         for incident_id in unit.catalogue.open_ids():
-            unit.outbox.put(Work(WorkKind.PROPOSE, incident_id))
+            unit.outbox.hasten(WorkKind.PROPOSE, incident_id)
     return moved

@@ -115,6 +115,10 @@ async def put(store: Store, *works: Work, due: datetime = WALL_TIME) -> None:
     await store.transact(work)
 
 
+async def hasten(store: Store) -> None:
+    await store.transact(lambda unit: unit.outbox.hasten(PROPOSE.kind, PROPOSE.incident))
+
+
 async def claim(
     store: Store, *kinds: WorkKind, time: datetime = WALL_TIME, until: datetime = LEASE
 ) -> Claim | None:
@@ -446,6 +450,44 @@ class TestOutbox:
         second = await claim(store, time=later)
         assert second is not None
         assert (second.work, second.attempt) == (APPLY, 2)
+
+    async def test_what_is_hastened_waits_once(self, store: Store) -> None:
+        for _ in range(3):
+            await hasten(store)
+        first = await claim(store)
+        assert first is not None
+        assert first.work == PROPOSE
+        assert await claim(store) is None
+
+    async def test_what_is_held_may_have_been_looked_at_already(self, store: Store) -> None:
+        await put(store, PROPOSE)
+        first = await claim(store)
+        await hasten(store)
+        second = await claim(store)
+        assert first is not None
+        assert second is not None
+        assert first.id != second.id
+
+    async def test_a_postponed_work_is_hastened(self, store: Store) -> None:
+        await put(store, PROPOSE)
+        first = await claim(store)
+        assert first is not None
+        later = WALL_TIME + timedelta(hours=1)
+        await store.transact(lambda unit: unit.outbox.postpone(first, later))
+        await hasten(store)
+        second = await claim(store)
+        assert second is not None
+        assert (second.id, second.attempt) == (first.id, 2)
+
+    async def test_only_the_same_work_is_hastened(self, store: Store) -> None:
+        verify, other = Work(WorkKind.VERIFY, "INC-1"), Work(WorkKind.PROPOSE, "INC-2")
+        later = WALL_TIME + timedelta(hours=1)
+        await put(store, verify, other, due=later)
+        await hasten(store)
+        first = await claim(store)
+        assert first is not None
+        assert first.work == PROPOSE
+        assert await claim(store) is None
 
     async def test_works_of_one_mitigation_wait_for_each_other(self, store: Store) -> None:
         other = Work(WorkKind.APPLY, "INC-1", "2")

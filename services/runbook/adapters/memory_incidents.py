@@ -110,6 +110,14 @@ class _Outbox:
         self._tables.put += 1
         self._tables.outbox[self._tables.put] = Wanted(work, due)
 
+    def hasten(self, kind: WorkKind, incident: str) -> None:
+        work = Work(kind, incident)
+        for number, wanted in self._tables.outbox.items():
+            if wanted.work == work and wanted.lease_until is None:
+                self._tables.outbox[number] = replace(wanted, due=AT_ONCE)
+                return
+        self.put(work)
+
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         return self._oldest(kinds, time) is not None
 

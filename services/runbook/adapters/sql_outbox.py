@@ -41,6 +41,27 @@ class SqlOutbox:
             )
         )
 
+    def hasten(self, kind: WorkKind, incident: str) -> None:
+        """Ask for an incident's effect at once, which may wait already."""
+        waiting = self._session.exec(
+            select(WorkRow)
+            .where(
+                col(WorkRow.kind) == kind,
+                col(WorkRow.incident) == incident,
+                col(WorkRow.mitigation).is_(None),
+                col(WorkRow.lease_until).is_(None),
+            )
+            .limit(1)
+            # A worker that claims it meanwhile may have looked already.
+            .with_for_update()
+        ).one_or_none()
+        if waiting is None:
+            self.put(Work(kind, incident))
+            return
+        waiting.due = AT_ONCE
+        self._session.add(waiting)
+        self.asked.add(kind)
+
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         """Whether there is work of these kinds to claim."""
         found = self._session.exec(_looking(kinds), params={"time": time})

@@ -62,6 +62,10 @@ class Outbox(Protocol):
     def put(self, work: Work, due: datetime = AT_ONCE) -> None:
         """Ask for an effect, at some time or at once."""
 
+    def hasten(self, kind: WorkKind, incident: str) -> None:
+        """Ask for an incident's effect at once, which may wait already: what waits and is held by
+        nobody becomes due, and is not put a second time."""
+
     def due(self, kinds: Sequence[WorkKind], time: datetime) -> bool:
         """Whether there is work of these kinds to claim. Changes nothing."""
 
