@@ -12,6 +12,7 @@ from services.runbook.domain.learned import Learned
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.policy import Mode, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
+from services.runbook.domain.work import Work, WorkKind
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
@@ -250,9 +251,20 @@ async def test_an_event_that_comes_again_asks_for_nothing() -> None:
 async def test_two_workers_that_consider_at_once_make_one_proposal() -> None:
     runbook = Runbook()
     await runbook.open(event(1, BROKEN))
-    await runbook.open(event(2, BROKEN))
+    # As if a worker had held the first question when the second window came.
+    again = Work(WorkKind.PROPOSE, "INC-1")
+    await runbook.store.transact(lambda unit: unit.outbox.put(again))
     await asyncio.gather(*(runbook.new_worker().drain() for _ in range(3)))
     assert len(runbook.previews.asked) == 2
+    assert len((await runbook.incident()).mitigations) == 1
+
+
+async def test_windows_that_come_before_anyone_looked_ask_once() -> None:
+    runbook = Runbook()
+    await runbook.open(event(1, BROKEN))
+    await runbook.open(event(2, BROKEN))
+    await asyncio.gather(*(runbook.new_worker().drain() for _ in range(3)))
+    assert len(runbook.previews.asked) == 1
     assert len((await runbook.incident()).mitigations) == 1
 
 
