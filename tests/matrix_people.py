@@ -72,7 +72,7 @@ class MatrixPerson:
     def react(self, event: str, mark: str) -> str:
         """Put an emoji under a message; return the reaction's event."""
         relation = {"rel_type": "m.annotation", "event_id": event, "key": mark}
-        return self._send("m.reaction", {"m.relates_to": relation})
+        return self.send("m.reaction", {"m.relates_to": relation})
 
     def reply(self, event: str, text: str) -> str:
         """Reply to a message."""
@@ -85,7 +85,7 @@ class MatrixPerson:
     def say(self, text: str, relation: Json | None = None) -> str:
         """Write into the room."""
         content: Json = {"msgtype": "m.text", "body": text}
-        return self._send("m.room.message", content | ({"m.relates_to": relation or {}}))
+        return self.send("m.room.message", content | ({"m.relates_to": relation or {}}))
 
     def delete(self, event: str) -> None:
         """Delete an event."""
@@ -96,7 +96,8 @@ class MatrixPerson:
         path = f"/_matrix/client/v1/media/download/{address.removeprefix('mxc://')}"
         return self.account.download(path)
 
-    def _send(self, kind: str, content: Json) -> str:
+    def send(self, kind: str, content: Json) -> str:
+        """Send an event."""
         sent = self.account.call("PUT", self._path("send", kind, secrets.token_hex(8)), content)
         return str(sent["event_id"])
 

@@ -18,7 +18,10 @@ from clients.chatbot.core.text import Line, Span, Style, plain, say
 MOST_BYTES = 40_000
 """Of text, plain and HTML, as JSON. An event has at most 65,536 bytes, edits included."""
 _PART = "\u2060"
-_LIVELY = re.compile(r"(?<=[@#!$])(?=\w)|(?<=:)(?=//)|(?<=\b[Ww][Ww][Ww])(?=\.)|(?<=mailto)(?=:)")
+_LIVELY = re.compile(
+    # Who is told their identity copies it into the roster: it stays whole.
+    r"(?<!matrix:@)(?<=[@#!$])(?=\w)|(?<=:)(?=//)|(?<=\b[Ww][Ww][Ww])(?=\.)|(?<=mailto)(?=:)"
+)
 _QUOTATION = re.compile("^(?=>)", re.MULTILINE)
 _TAGS = {Style.STRONG: "strong", Style.NAME: "code"}
 _CUT: Line = (Span("… cut short: `details`, or the command line, has the rest."),)

@@ -72,7 +72,7 @@ def _message(
 ) -> Said | None:
     text = _without_quotation(body) if isinstance(body, str) else ""
     first, _, rest = text.partition(" ")
-    words = " ".join(rest.split())[:REASON_LENGTH]
+    words = rest[:REASON_LENGTH]
     if first.lower() == COMMAND:
         return Said(who, name, time, _thread(relation), None, words)
     about = _thread(relation) or _text(_object(relation.get("m.in_reply_to")).get("event_id"))
@@ -88,7 +88,8 @@ def _thread(relation: Mapping[str, Any]) -> str:
 
 def _without_quotation(body: str) -> str:
     """Return a body without the lines that older clients put before a reply."""
-    lines = body.splitlines()
+    # JSON may hold halves of characters, which nothing behind here takes.
+    lines = body.encode(errors="replace").decode().splitlines()
     while lines and lines[0].startswith(">"):
         del lines[0]
     return " ".join(" ".join(lines).split())

@@ -25,7 +25,7 @@ from tests.unit.clients.chatbot.incidents import NASTY, incident, incidents, mit
 EVENT_BYTES = 65_536
 ENVELOPE_BYTES = 4_000
 """What a server adds to a content: ids, hashes, signatures."""
-LIVELY = re.compile(r"@\w|://|#\w")
+LIVELY = re.compile(r"(?<!matrix:)@\w|://|#\w")
 DIVERTING = set(map(chr, [*range(0x202A, 0x202F), *range(32), 0x2028, 0x2029])) - {"\n"}
 
 

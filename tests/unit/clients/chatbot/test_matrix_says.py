@@ -84,6 +84,7 @@ def test_other_reactions_are_talk(mark: str) -> None:
         ("approve", Choice.APPROVE, ""),
         (" Approve\n", Choice.APPROVE, ""),
         ("reject it is\nthe sale", Choice.REJECT, "it is the sale"),
+        ("reject half \ud83d", Choice.REJECT, "half ?"),
         ("> <@bot:e> approve\n> x\n\nreject no", Choice.REJECT, "no"),
         ("!aftershock why ads_ctr", None, "why ads_ctr"),
     ],
