@@ -9,12 +9,20 @@ from services.aggregator.adapters.timeline_messages import event_message
 from services.aggregator.domain.lineage.blast_radius import AffectedModel, BlastRadius
 from services.aggregator.domain.lineage.observations import Feeling
 from services.aggregator.domain.lineage.paths import LineagePath
-from services.aggregator.domain.lineage.propagation import Propagation, PropagationNode
+from services.aggregator.domain.lineage.propagation import MoveOrder, Propagation, PropagationNode
 from services.aggregator.domain.lineage.reach import Truncation
+from services.aggregator.domain.lineage.roles import Role
 from services.aggregator.domain.lineage.warning import PropagationWarning
 from services.aggregator.domain.window import Interval
 from services.aggregator.find_common_causes import CommonCause, CommonCauses
 from services.aggregator.look_around import ShownEdge, Surroundings
+
+_ROLES = {role: lineage.PropagationRole.Value(f"PROPAGATION_ROLE_{role.name}") for role in Role}
+_FEELINGS = {feeling: lineage.Feeling.Value(f"FEELING_{feeling.name}") for feeling in Feeling}
+_ORDERS = {
+    None: lineage.MoveOrder.MOVE_ORDER_UNSPECIFIED,
+    **{order: lineage.MoveOrder.Value(f"MOVE_ORDER_{order.name}") for order in MoveOrder},
+}
 
 
 def surroundings_message(shown: Surroundings) -> pb.GetLineageResponse:
@@ -83,7 +91,7 @@ def warning_message(
         roots=roots,
         origin_shift=warning.origin_shift,
         expected_shift=warning.expected_shift,
-        feeling=_feeling(warning.feeling),
+        feeling=_FEELINGS[warning.feeling],
         event_time=stamp(warning.event_time),
         create_time=now,
     )
@@ -103,17 +111,16 @@ def _edge(edge: ShownEdge) -> lineage.LineageEdge:
 
 
 def _node(told: PropagationNode) -> lineage.PropagationNode:
-    order = f"MOVE_ORDER_{told.move_order.name}" if told.move_order else "MOVE_ORDER_UNSPECIFIED"
     return lineage.PropagationNode(
         node=str(told.node),
-        role=lineage.PropagationRole.Value(f"PROPAGATION_ROLE_{told.role.name}"),
+        role=_ROLES[told.role],
         depth=told.depth,
         path_strength=told.path_strength,
         expected_shift=told.expected_shift,
-        feeling=_feeling(told.feeling),
+        feeling=_FEELINGS[told.feeling],
         observed_shift=told.observed_shift,
         move_time=stamp(told.move_time) if told.move_time else None,
-        move_order=lineage.MoveOrder.Value(order),
+        move_order=_ORDERS[told.move_order],
         paths=map(_path, told.paths),
     )
 
@@ -148,7 +155,3 @@ def _truncation(truncation: Truncation) -> lineage.Truncation:
     return lineage.Truncation(
         depth=truncation.depth, fan_out=truncation.fan_out, size=truncation.size
     )
-
-
-def _feeling(feeling: Feeling) -> lineage.Feeling.ValueType:
-    return lineage.Feeling.Value(f"FEELING_{feeling.name}")

@@ -1,7 +1,9 @@
 """Ids of nodes, as parts and as text."""
 
+import dataclasses
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import unquote
 
 from services.aggregator.domain.lineage.errors import InvalidNode
@@ -42,6 +44,8 @@ class NodeId:
     namespace: str
     name: str
     field: str = ""
+    text: str = dataclasses.field(init=False, repr=False, compare=False)
+    """The id as text, made once: answers and the log repeat it many times."""
 
     def __post_init__(self) -> None:
         """Raises InvalidNode: a part is missing, superfluous or not printable, or all too long."""
@@ -61,14 +65,18 @@ class NodeId:
                 raise InvalidNode(f"the {part} {value!r} is not printable", field=part)
         if self.kind is NodeKind.OUTPUT and "/" in self.name:
             raise InvalidNode(f"a model's name has no slash: {self.name!r}", field="name")
-        if len(str(self)) > _LONGEST:
-            raise InvalidNode(f"{str(self)[:80]}... is longer than {_LONGEST} characters")
+        object.__setattr__(self, "text", self._written())
+        if len(self.text) > _LONGEST:
+            raise InvalidNode(f"{self.text[:80]}... is longer than {_LONGEST} characters")
 
     def __hash__(self) -> int:
-        # Without the kind, whose own hash is slow: nodes of several kinds hardly share their parts.
-        return hash((self.name, self.field, self.namespace))
+        # Of the text, which remembers its own; that of the kind is slow.
+        return hash(self.text)
 
     def __str__(self) -> str:
+        return self.text
+
+    def _written(self) -> str:
         match self.kind:
             case NodeKind.JOB | NodeKind.DATASET:
                 return f"{self.kind.value}:{self.namespace}:{_quoted(self.name)}"
@@ -90,6 +98,7 @@ def feature_node(name: str) -> NodeId:
     return NodeId(NodeKind.FEATURE, "", shown)
 
 
+@lru_cache(maxsize=10_000)
 def model_node(name: str) -> NodeId:
     """Return the node of a model."""
     return NodeId(NodeKind.MODEL, "", name)

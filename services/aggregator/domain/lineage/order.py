@@ -40,17 +40,13 @@ def movers(
     targets: NDArray[np.intp],
     moved: NDArray[np.bool_],
     since: NDArray[np.int64],
-    leads: NDArray[np.bool_],
 ) -> Movers:
     """Find out who of the nodes that moved lies upstream of whom, along the edges.
 
-    `moved` bool, `since` int64, `leads` bool (see `leading_to`), all [nodes]. Of very many movers
-    the first are taken.
+    `moved` bool, `since` int64, both [nodes]. Of very many movers the first are taken.
     """
     places = np.flatnonzero(moved)[:_MOST_MOVERS]
     since = since[places]
-    between = (moved | leads)[targets]
-    sources, targets = sources[between], targets[between]
     ancestors = np.zeros((len(places), len(places)), np.bool_)
     for start in range(0, len(places), _BITS):
         some = places[start : start + _BITS]
@@ -81,10 +77,11 @@ def leading_to(
 ) -> NDArray[np.bool_]:
     """Return which nodes have a goal downstream of them."""
     leads = np.zeros(len(goals), np.bool_)
-    if not goals.any():
-        return leads
-    while True:
-        new = (goals | leads)[targets] & ~leads[sources]
-        if not new.any():
-            return leads
-        leads[sources[new]] = True
+    front = goals
+    while front.any():
+        # Only what was found last leads to more.
+        before = sources[front[targets]]
+        front = np.zeros(len(goals), np.bool_)
+        front[before[~leads[before]]] = True
+        leads |= front
+    return leads

@@ -20,7 +20,8 @@ class NodeRegistry:
         self._numbers: dict[NodeId, int] = {}
         self._kinds = np.zeros(1024, np.int8)
         self._details: dict[int, Node] = {}
-        self._features: dict[tuple[str, ...], NDArray[np.int32]] = {}
+        self._features: dict[int, tuple[tuple[str, ...], NDArray[np.int32]]] = {}
+        """By the identity of the names: to hash hundreds of them for each window takes long."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -42,13 +43,15 @@ class NodeRegistry:
 
     def features(self, names: tuple[str, ...]) -> NDArray[np.int32]:
         """Return the numbers of features by their names, without those that nobody told of."""
-        known = self._features.get(names)
-        if known is None:
-            found = (self.find(feature_node(name)) for name in names)
-            known = np.array([number for number in found if number is not None], np.int32)
-            if len(known) == len(names):
-                self._features[names] = known
-        return known
+        known = self._features.get(id(names))
+        if known is not None:
+            return known[1]
+        found = (self.find(feature_node(name)) for name in names)
+        numbers = np.array([number for number in found if number is not None], np.int32)
+        if len(numbers) == len(names):
+            # Kept with the names: so long nothing else can have their identity.
+            self._features[id(names)] = names, numbers
+        return numbers
 
     def id(self, number: int) -> NodeId:
         """Return the node of that number."""

@@ -35,8 +35,8 @@ def roles_above(above: Reach, seen: Observations) -> NDArray[np.int8]:
         moved = moved & (since <= since[0])
     # Against the edges: who was reached later lies upstream.
     leads = leading_to(above.sources, above.targets, moved)
-    leading = leading_to(above.targets, above.sources, moved)
-    found = movers(above.targets, above.sources, moved, since, leading)
+    on_the_way = (moved | leads)[above.targets]
+    found = movers(above.targets[on_the_way], above.sources[on_the_way], moved, since)
     roles = np.where(leads & ~seen.seen[above.nodes], Role.CARRIER, Role.UNAFFECTED)
     roles[found.places] = np.where(found.explained, Role.CARRIER, Role.ROOT)
     if not moved[0]:
@@ -57,7 +57,8 @@ def roles_below(below: Reach, seen: Observations) -> NDArray[np.int8]:
     if moved[1:].any() and not seen.seen[below.nodes[0]]:
         moved[0], since[0] = True, since[moved].min()
     leads = leading_to(below.sources, below.targets, moved)
-    found = movers(below.sources, below.targets, moved, since, leads)
+    on_the_way = (moved | leads)[below.targets]
+    found = movers(below.sources[on_the_way], below.targets[on_the_way], moved, since)
     roles = np.where(leads & ~seen.seen[below.nodes], Role.CARRIER, Role.UNAFFECTED)
     came = np.where(leads[found.places], Role.CARRIER, Role.VICTIM)
     roles[found.places] = np.where(found.explained, came, Role.ROOT)
