@@ -1,5 +1,7 @@
 """Answers about lineage as the contract's messages."""
 
+from collections.abc import Mapping
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import lineage_pb2 as lineage
@@ -19,7 +21,7 @@ from services.aggregator.look_around import ShownEdge, Surroundings
 
 _ROLES = {role: lineage.PropagationRole.Value(f"PROPAGATION_ROLE_{role.name}") for role in Role}
 _FEELINGS = {feeling: lineage.Feeling.Value(f"FEELING_{feeling.name}") for feeling in Feeling}
-_ORDERS = {
+_ORDERS: Mapping[MoveOrder | None, lineage.MoveOrder.ValueType] = {
     None: lineage.MoveOrder.MOVE_ORDER_UNSPECIFIED,
     **{order: lineage.MoveOrder.Value(f"MOVE_ORDER_{order.name}") for order in MoveOrder},
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -187,9 +188,14 @@ def _edge_message(edge: Edge) -> lineage.LineageEdge:
 
 
 def _transform_of(message: lineage.Transform) -> Transform:
-    is_indirect = message.kind == lineage.TransformKind.TRANSFORM_KIND_INDIRECT
-    kind = TransformKind.INDIRECT if is_indirect else TransformKind.DIRECT
-    return Transform(kind, message.operation, message.description)
+    return _transform(message.kind, message.operation, message.description)
+
+
+@lru_cache(maxsize=1024)
+def _transform(kind: int, operation: str, description: str) -> Transform:
+    is_indirect = kind == lineage.TransformKind.TRANSFORM_KIND_INDIRECT
+    named = TransformKind.INDIRECT if is_indirect else TransformKind.DIRECT
+    return Transform(named, operation, description)
 
 
 def _time_of(message: Timestamp) -> datetime:

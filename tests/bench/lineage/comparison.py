@@ -20,12 +20,7 @@ _QUESTION = peer.Question(micros(NOON), _BOUNDS.depth, _BOUNDS.fan_out, _LIMITS.
 
 def compared(world: World, per_kind: int) -> tuple[float, float]:
     """Return how many times longer networkx takes: for all questions together, and the median."""
-    graph = LineageGraph()
-    for node in world.nodes:
-        graph.nodes.number(node)
-    for facts in world.facts():
-        graph.apply(facts)
-    graph.adopt(graph.index())
+    graph = LineageGraph.of(world.state())
     seen = Observations.of(world.sightings(), graph.nodes)
     theirs, seen_by_them = peer.graph_of(world), _seen(seen)
     times = []

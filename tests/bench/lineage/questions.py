@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,8 +12,9 @@ import numpy as np
 from redis.asyncio import Redis
 
 from aftershock.v1 import lineage_service_pb2 as pb
+from aftershock.v1.lineage_pb2 import LineageEdge
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
-from services.aggregator.adapters.lineage_messages import facts_message, stamp
+from services.aggregator.adapters.lineage_messages import stamp
 from services.aggregator.adapters.packed_events import pack_event
 from services.aggregator.adapters.redis_checkpoints import RedisCheckpoints
 from services.aggregator.adapters.redis_client import connect
@@ -33,7 +34,17 @@ from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Interval, Window, WindowState
 from services.chassis.channel import MESSAGE_OPTIONS
 from tests.aggregator_process import Running
-from tests.bench.lineage.world import DATASETS, HOUR, JOBS, MODELS, NODES, NOON, SINCE, World
+from tests.bench.lineage.world import (
+    DATASETS,
+    HOUR,
+    JOBS,
+    MODELS,
+    NODES,
+    NOON,
+    PROVENANCE,
+    SINCE,
+    World,
+)
 
 if TYPE_CHECKING:
     from aftershock.v1.lineage_service_pb2_grpc import LineageServiceAsyncStub
@@ -42,6 +53,7 @@ Lineage: TypeAlias = "LineageServiceAsyncStub"
 _TIMEOUT = 60.0
 _RETENTION = 30 * 24 * HOUR
 _MOST_SHIFTED = 10
+_AT_ONCE = 5_000
 _WATCHED = 200
 """Models that have windows; the others are in the graph alone."""
 
@@ -78,7 +90,7 @@ class Asking:
 
     async def _ingest(self, stub: Lineage) -> float:
         """Return edges a second, from the first request until a question sees the last."""
-        requests = [facts_message(facts) for facts in self.world.facts()]
+        requests = list(_requests(self.world))
         started = time.perf_counter()
         for request in requests:
             await stub.RegisterLineage(request, timeout=_TIMEOUT)
@@ -132,6 +144,23 @@ class Asking:
         features = np.unique(targets[np.isin(sources, columns[columns > JOBS + DATASETS])])
         names = [n for n in features.tolist() if str(self.world.nodes[n]).startswith("feature:")]
         return names[:_MOST_SHIFTED]
+
+
+def _requests(world: World) -> Iterator[pb.RegisterLineageRequest]:
+    """Return the edges in portions that a request holds."""
+    nodes = [str(node) for node in world.nodes]
+    ends = world.sources.tolist(), world.targets.tolist(), world.strengths.tolist()
+    edges = [
+        LineageEdge(source=nodes[source], target=nodes[target], strength=strength)
+        for source, target, strength in zip(*ends, strict=True)
+    ]
+    for start in range(0, len(edges), _AT_ONCE):
+        yield pb.RegisterLineageRequest(
+            request_id=f"bulk-{start}",
+            provenance=PROVENANCE,
+            time=stamp(SINCE),
+            edges=edges[start : start + _AT_ONCE],
+        )
 
 
 async def _publish(client: Redis, sighting: Sighting) -> None:

@@ -1,6 +1,6 @@
 """A company's lineage: 100,000 nodes and 500,000 edges in layers, with cycles."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.lineage.facts import Edge, LineageFacts
+from services.aggregator.domain.lineage.edges import ROW
+from services.aggregator.domain.lineage.facts import Node, Transform
 from services.aggregator.domain.lineage.nodes import (
     NodeId,
     NodeKind,
@@ -17,6 +18,9 @@ from services.aggregator.domain.lineage.nodes import (
     output_node,
 )
 from services.aggregator.domain.lineage.observations import FeatureMove, Sighting
+from services.aggregator.domain.lineage.spans import FOREVER, micros
+from services.aggregator.domain.lineage.state import GraphState
+from services.aggregator.domain.lineage.strength import LEAST
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,7 +30,7 @@ NODES, EDGES = 100_000, 500_000
 _FEATURES_OF_A_MODEL = 240
 _BROKEN_MODELS = 5
 _MOVED_FEATURES = 20
-_AT_ONCE = 5_000
+PROVENANCE = "company"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +42,18 @@ class World:
     targets: NDArray[np.int64]
     strengths: NDArray[np.float64]
 
-    def facts(self) -> Iterator[LineageFacts]:
-        """Return the edges in portions that a request holds."""
-        for start in range(0, len(self.sources), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            ends = zip(self.sources[part], self.targets[part], self.strengths[part], strict=True)
-            edges = [
-                Edge(self.nodes[s], self.nodes[t], strength=float(strength))
-                for s, t, strength in ends
-            ]
-            yield LineageFacts(f"bulk-{start}", "company", SINCE, edges=edges)
+    def state(self) -> GraphState:
+        """Return the graph that is known once all edges were told of, as it is kept."""
+        pairs = self.sources * len(self.nodes) + self.targets
+        # Edges that were drawn twice have the same strength.
+        drawn = np.sort(np.unique(pairs, return_index=True)[1])
+        rows = np.zeros(len(drawn), ROW)
+        rows["source"], rows["target"] = self.sources[drawn], self.targets[drawn]
+        rows["declared"] = rows["strength"] = np.maximum(self.strengths[drawn], LEAST)
+        rows["measured"] = np.nan
+        rows["start"] = rows["last"] = micros(SINCE)
+        rows["end"] = FOREVER
+        return GraphState(list(map(Node, self.nodes)), [PROVENANCE], [Transform()], rows, {})
 
     def features_of(self, model: int) -> tuple[str, ...]:
         """Return the names of a model's features."""

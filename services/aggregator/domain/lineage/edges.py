@@ -71,12 +71,18 @@ class EdgeTable:
         self.rows[: len(rows)] = rows
         self._name_columns()
         sources, targets = rows["source"].tolist(), rows["target"].tolist()
+        links = []
         for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
             pair = _pair(source, target)
-            self.same[row] = self._pairs.get(pair, NONE)
-            self._next_into[row] = self._into.get(target, NONE)
-            self._next_out[row] = self._out.get(source, NONE)
+            links.append(
+                (
+                    self._pairs.get(pair, NONE),
+                    self._into.get(target, NONE),
+                    self._out.get(source, NONE),
+                )
+            )
             self._pairs[pair] = self._into[target] = self._out[source] = row
+        self.rows[["same", "into", "out"]][: len(rows)] = links
 
     def span(self, row: int) -> Span:
         """Return when the edge of a row was there."""

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from services.aggregator.domain.lineage.errors import InvalidNode
 
 _LONGEST = 1024
+_REMEMBERED = 65_536
 
 
 class NodeKind(Enum):
@@ -118,9 +119,8 @@ def parse_node(text: str, field: str | None = None) -> NodeId:
     >>> parse_node("dataset:postgres://db:5432:public.users").namespace
     'postgres://db:5432'
     """
-    kind, _, rest = text.partition(":")
     try:
-        return _of_kind(NodeKind(kind), rest)
+        return _parsed(text)
     except ValueError as error:
         kinds = ", ".join(_FORMS.values())
         raise InvalidNode(
@@ -128,6 +128,13 @@ def parse_node(text: str, field: str | None = None) -> NodeId:
         ) from error
     except InvalidNode as error:
         raise InvalidNode(f"{text!r} is not the id of a node: {error}", field) from error
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parsed(text: str) -> NodeId:
+    # Each edge is read from its request and again from the log, and names nodes of other edges.
+    kind, _, rest = text.partition(":")
+    return _of_kind(NodeKind(kind), rest)
 
 
 def _of_kind(kind: NodeKind, rest: str) -> NodeId:
