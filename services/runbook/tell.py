@@ -8,7 +8,8 @@ from services.runbook.domain.errors import IncidentNotFound
 from services.runbook.domain.happening import Happening, happening_of
 from services.runbook.ports import Store, Timeline, UnitOfWork
 
-_AT_ONCE = 100
+_AT_ONCE = 10
+"""Records in one look: each reads its incident, and what an expert decided waits meanwhile."""
 _INCIDENTS = "incidents/"
 
 

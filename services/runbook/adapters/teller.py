@@ -1,5 +1,6 @@
-"""Tells what happened as soon as it has."""
+"""Tells what happened soon after it has."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,8 @@ from services.runbook.tell import Tell
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 5.0
+_LETTING_OTHERS_GO_FIRST_SECONDS = 0.25
+"""What an expert decided is carried out meanwhile: to read what changed takes the time of those."""
 _LOOK_BACK = timedelta(days=1)
 
 
@@ -32,5 +35,7 @@ class Teller:
             except RunbookError as error:
                 _log.warning("the timeline waits: %s", error)
                 # Whatever else changes meanwhile, it is not asked again at once.
-                seen = self.changes.count
+                await asyncio.sleep(_TICK_SECONDS)
+                continue
             await self.changes.wait(seen, _TICK_SECONDS)
+            await asyncio.sleep(_LETTING_OTHERS_GO_FIRST_SECONDS)
