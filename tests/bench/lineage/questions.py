@@ -1,5 +1,6 @@
 """Lineage told to an aggregator, and questions asked of it, over gRPC."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -54,6 +55,8 @@ _TIMEOUT = 60.0
 _RETENTION = 30 * 24 * HOUR
 _MOST_SHIFTED = 10
 _AT_ONCE = 5_000
+_INDEXING = 3.0
+"""Seconds for the keeper to index what was told; meanwhile questions are answered, more slowly."""
 _WATCHED = 200
 """Models that have windows; the others are in the graph alone."""
 
@@ -78,6 +81,7 @@ class Asking:
             stub: Lineage = LineageServiceStub(channel)
             figures = {"ingest_per_s": await self._ingest(stub)}
             await self._until_seen(stub)
+            await asyncio.sleep(_INDEXING)
             trace = await self._times(lambda n: self._trace(stub, n))
             causes = await self._times(lambda n: self._causes(stub, n))
             blast = await self._times(lambda n: self._blast(stub, n))
