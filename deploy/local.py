@@ -161,7 +161,7 @@ class Platform:
         common = {
             "LISTEN": self._listen(offset),
             "ADDRESS_FILE": str(address_file),
-            "EXIT_WITH_PARENT": "true",
+            "EXIT_WITH_PARENT": str(os.getpid()),
             "TOKEN_PUBLIC_KEY": str(self._keys.public),
             "TOKEN": self.token(service, Role.PIPELINE, Role.READER),
         }

@@ -32,7 +32,7 @@ def started(url: str, folder: Path, settings: Mapping[str, str] | None = None) -
     chosen = {
         "REDIS_URL": url,
         "ADDRESS_FILE": str(address_file),
-        "EXIT_WITH_PARENT": "true",
+        "EXIT_WITH_PARENT": str(os.getpid()),
         "SWEEP_SECONDS": "0.2",
         "RESAMPLES": "100",
         "FURTHEST_AHEAD_SECONDS": "1e9",

@@ -141,11 +141,15 @@ def prepare_process(settings: ServiceSettings) -> None:
         # (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD).
         for parameter, value in ((-1, 1024 * _MIB), (-2, 64 * _MIB), (-3, 1024 * _MIB)):
             libc.mallopt(parameter, value)
-    if settings.exit_with_parent:
-        parent = os.getppid()
+    if settings.exit_with_parent is not None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if parent == 1 or os.getppid() != parent:
-            sys.exit("the parent process is gone")
+        # Whoever died before that sent no signal. That the parent is process 1 proves nothing: in a
+        # container, what starts us may be just that.
+        if os.getppid() != settings.exit_with_parent:
+            sys.exit(
+                f"process {settings.exit_with_parent}, which exit_with_parent names, is gone or "
+                "did not start this one"
+            )
 
 
 def _stop_signal() -> asyncio.Event:

@@ -59,8 +59,8 @@ class ServiceSettings(BaseSettings):
     """The token that this service presents to others."""
     allow_insecure: bool = False
     """Serve other machines without TLS or without tokens."""
-    exit_with_parent: bool = False
-    """Stop when the process that started this one dies (Linux)."""
+    exit_with_parent: int | None = Field(default=None, ge=1)
+    """Id of the process that starts this one: stop when that dies (Linux). None: outlive it."""
 
     @classmethod
     def settings_customise_sources(

@@ -33,10 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def process(**settings: str) -> Iterator[subprocess.Popen[str]]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AFTERSHOCK_")}
     environment |= {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
+    environment |= {f"{PREFIX}EXIT_WITH_PARENT": str(os.getpid()), f"{PREFIX}THREADS": "1"}
     started = subprocess.Popen(
         [sys.executable, "-m", "services.attribution"],
         cwd=REPOSITORY,
-        env=environment | {f"{PREFIX}EXIT_WITH_PARENT": "true", f"{PREFIX}THREADS": "1"},
+        env=environment,
         stderr=subprocess.PIPE,
         text=True,
     )

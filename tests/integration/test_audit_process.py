@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from services.audit.adapters.process_analyst import analysis_command
 from services.audit.domain.audit import Audit
 from services.audit.domain.parameters import AuditParameters, LabelRowsFile
 from tests.audits import request_of
+from tests.containers import first_process
 from tests.snapshots import write_scenes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,8 +31,13 @@ PREFIX = "AFTERSHOCK_AUDIT_"
 
 
 @contextmanager
-def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Serve audits of what lies in a folder, and keep them there; yields the address too."""
+def process(
+    folder: Path, before: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve audits of what lies in a folder, and keep them there; yields the address too.
+
+    `before` is what the command is run by; without it, the service ends with this process.
+    """
     file = folder / "address"
     file.unlink(missing_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AFTERSHOCK_")}
@@ -39,9 +45,10 @@ def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         f"{PREFIX}ADDRESS_FILE": str(file),
         f"{PREFIX}DATA": str(folder / "audits"),
         f"{PREFIX}SNAPSHOT_ROOTS": json.dumps([str(folder)]),
-        f"{PREFIX}EXIT_WITH_PARENT": "true",
     }
-    command = [sys.executable, "-m", "services.audit"]
+    if not before:
+        environment[f"{PREFIX}EXIT_WITH_PARENT"] = str(os.getpid())
+    command = [*before, sys.executable, "-m", "services.audit"]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as started:
         try:
             while not file.exists():
@@ -80,6 +87,17 @@ def test_it_audits_in_a_process_and_stops_when_asked(tmp_path: Path) -> None:
         assert found.report.row_count == 1500
         started.send_signal(signal.SIGTERM)
         assert started.wait(timeout=30) == 0
+
+
+def test_it_audits_as_the_first_process_of_a_container(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "rows.parquet", 300)
+    with (
+        process(tmp_path, first_process()) as (_, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = AuditServiceStub(channel)
+        name = stub.StartAudit(request_of(tmp_path / "rows.parquet"), timeout=10).audit.name
+        assert _until(stub, name, audit_pb2.AUDIT_STATE_DONE).report.row_count == 300
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -49,7 +49,7 @@ class Process:
         self._address_file = folder / "address"
         self._environment = {
             "AFTERSHOCK_RUNBOOK_ADDRESS_FILE": str(self._address_file),
-            "AFTERSHOCK_RUNBOOK_EXIT_WITH_PARENT": "true",
+            "AFTERSHOCK_RUNBOOK_EXIT_WITH_PARENT": str(os.getpid()),
             "AFTERSHOCK_RUNBOOK_LEASE_SECONDS": "2",
             **{f"AFTERSHOCK_RUNBOOK_{key}": value for key, value in settings.items()},
         }

@@ -123,7 +123,7 @@ def _service(root: Path, checkpoint: Path) -> Iterator[Callable[[], str]]:
         "CHECKPOINT_ROOTS": json.dumps([str(root)]),
         "LOAD": json.dumps([str(checkpoint)]),
         "ADDRESS_FILE": str(file),
-        "EXIT_WITH_PARENT": "true",
+        "EXIT_WITH_PARENT": str(os.getpid()),
         "THREADS": "1",
         "LOG_LEVEL": "WARNING",
     }

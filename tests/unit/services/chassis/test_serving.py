@@ -1,13 +1,14 @@
 """A service as a process: ready, observed, drained."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from aftershock.v1 import runbook_service_pb2 as pb
 from aftershock.v1 import runbook_service_pb2_grpc as rpc
 from services.chassis.settings import ServiceSettings
+from tests.containers import first_process
 
 _REQUEST = pb.GetIncidentRequest(name="incidents/1")
 _ROOT = Path(__file__).parents[4]
+_PARENT = """
+import os, subprocess, sys
+tied = {"AFTERSHOCK_EXIT_WITH_PARENT": str(os.getpid())}
+subprocess.run(sys.argv[1:], env=os.environ | tied)
+"""
 
 
 @dataclass
@@ -38,7 +45,8 @@ class Running:
 
 def _command(settings: ServiceSettings, breaks: bool) -> list[str]:
     module = "tests.unit.services.chassis.slow_service"
-    return [sys.executable, "-m", module, settings.model_dump_json(), json.dumps(breaks)]
+    content = settings.model_dump_json(exclude_unset=True)
+    return [sys.executable, "-m", module, content, json.dumps(breaks)]
 
 
 @contextmanager
@@ -106,23 +114,57 @@ def test_a_broken_background_task_stops_the_process(tmp_path: Path) -> None:
     assert "the worker broke" in done.stderr
 
 
-def test_a_service_ends_with_its_parent(tmp_path: Path) -> None:
-    address_file = tmp_path / "address"
-    settings = ServiceSettings(address_file=address_file, exit_with_parent=True)
-    script = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
-    command = [sys.executable, "-c", script, *_command(settings, breaks=False)]
-    with subprocess.Popen(command, cwd=_ROOT) as parent:
-        while not address_file.exists():
-            assert parent.poll() is None
-            time.sleep(0.02)
-        parent.kill()
-    address = address_file.read_text()
+@contextmanager
+def _started_by(parent: Sequence[str], address_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a service started by another process that it is to end with; yield that process."""
+    settings = ServiceSettings(address_file=address_file)
+    command = [*parent, sys.executable, "-c", _PARENT, *_command(settings, breaks=False)]
+    with subprocess.Popen(command, cwd=_ROOT) as started:
+        try:
+            while not address_file.exists():
+                assert started.poll() is None, "the service did not start"
+                time.sleep(0.02)
+            yield started
+        finally:
+            started.kill()
+
+
+def _serves(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
-        for _ in range(500):
-            try:
-                health.Check(health_pb2.HealthCheckRequest(), timeout=1)
-            except grpc.RpcError:
-                return
+        try:
+            health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.RpcError:
+            return False
+    return True
+
+
+def test_a_service_ends_with_its_parent(tmp_path: Path) -> None:
+    with _started_by([], tmp_path / "address") as parent:
+        address = (tmp_path / "address").read_text()
+        assert _serves(address)
+        parent.kill()
+        deadline = time.monotonic() + 20
+        while _serves(address):
+            assert time.monotonic() < deadline, "the service outlived its parent"
             time.sleep(0.02)
-    pytest.fail("the service outlived its parent")
+
+
+def test_a_service_is_started_by_the_first_process_of_a_container(tmp_path: Path) -> None:
+    with _started_by(first_process(), tmp_path / "address"):
+        assert _serves((tmp_path / "address").read_text())
+
+
+def test_a_service_does_not_start_where_its_parent_is_gone_already(tmp_path: Path) -> None:
+    settings = ServiceSettings(address_file=tmp_path / "address", exit_with_parent=os.getppid())
+    done = subprocess.run(
+        _command(settings, breaks=False),
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"process {os.getppid()}, which exit_with_parent names, is gone" in done.stderr
+    assert not (tmp_path / "address").exists()

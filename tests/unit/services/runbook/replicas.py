@@ -52,7 +52,6 @@ class Replica:
         self._settings = {
             "ADDRESS_FILE": str(self._address_file),
             "POLICIES": str(policies),
-            "EXIT_WITH_PARENT": "true",
             "LEASE_SECONDS": "2",
             "LOG_LEVEL": "CRITICAL",
             **settings,
@@ -90,5 +89,7 @@ class Replica:
 
 
 def _serve(settings: Mapping[str, str]) -> None:
-    os.environ.update({_PREFIX + key: value for key, value in settings.items()})
+    # The process that forks replicas goes when this one's parent does.
+    tied = {**settings, "EXIT_WITH_PARENT": str(os.getppid())}
+    os.environ.update({_PREFIX + key: value for key, value in tied.items()})
     serve()
