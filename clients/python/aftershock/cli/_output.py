@@ -22,12 +22,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from aftershock.cli._fitting import fitted
+
 _PATIENCE_SECONDS = 1.0
 _PIPE_WIDTH = 160
 
 
 def show(*parts: RenderableType, on_stderr: bool = False) -> None:
-    """Print tables and lines."""
+    """Print tables and lines; a table too wide for the terminal as a paragraph a row."""
     known_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     # Names come from data: nothing in them is markup.
     console = Console(
@@ -38,7 +40,8 @@ def show(*parts: RenderableType, on_stderr: bool = False) -> None:
         emoji=False,
     )
     for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+        fits = fitted(part, console.width) if isinstance(part, Table) else part
+        console.print(fits, soft_wrap=isinstance(part, str))
 
 
 def show_json(content: Mapping[str, object]) -> None:
