@@ -163,8 +163,13 @@ class Lineage(Protocol):
     async def model_count(self, node: str) -> int | None:
         """Return the number of models downstream of a node; None: not known. Idempotent."""
 
-    async def record(self, audit: Audit, findings: Sequence[Finding]) -> bool:
+    async def record(
+        self, audit: Audit, findings: Sequence[Finding], model_count: int | None
+    ) -> bool:
         """Put findings into the timeline of the audit's node; whether it took them.
 
         Idempotent: a finding of an audit counts once.
+
+        Args:
+            model_count: models downstream of the node; None: not known.
         """

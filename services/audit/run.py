@@ -61,7 +61,7 @@ class Run:
         if count is None:
             notes.append(f"what lies downstream of {node} is not known: it counts as one model")
         told = [finding for finding in found.findings if _is_told(finding)][:_TOLD]
-        if told and not await self.lineage.record(audit, told):
+        if told and not await self.lineage.record(audit, told, count):
             notes.append(f"{len(told)} findings could not be put into the timeline of {node}")
         return replace(found, notes=tuple(notes))
 

@@ -11,6 +11,7 @@ from services.runbook.domain.errors import (
     LineageUnavailable,
     RegistryUnavailable,
 )
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
@@ -73,7 +74,7 @@ class Propose:
             registered=await self._registered(rules, incident),
             history=history,
             downstream=await self._downstream(incident),
-            audit_findings=await self._audit_findings(incident),
+            findings=await self._findings(incident),
         )
 
     async def _registered(self, rules: Rules, incident: Incident) -> Registered | str:
@@ -90,12 +91,12 @@ class Propose:
         except LineageUnavailable as error:
             return Downstream(None, str(error))
 
-    async def _audit_findings(self, incident: Incident) -> int:
+    async def _findings(self, incident: Incident) -> Sequence[AuditFinding]:
         since = incident.create_time - _AUDITED_LATELY
         try:
-            return await self.lineage.audit_findings(incident.model, since)
+            return await self.lineage.findings(incident.model, since)
         except LineageUnavailable:
-            return 0
+            return ()
 
     async def _observed(self, rules: Rules, situation: Situation) -> Sequence[Proposal]:
         """Return what those would do that only observe and have not said it of this incident."""

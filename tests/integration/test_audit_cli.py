@@ -95,7 +95,7 @@ async def test_what_appeared_between_two_snapshots(tmp_path: Path) -> None:
         (["--counts", "crooked.parquet"], "counts must be symmetric", 3),
         (["--labels", "none.parquet"], "is not a file", 3),
         ([], "give either --labels or --counts", 2),
-        (["--labels", "twice.parquet", "--feature", "watched"], "takes all of --checkpoint", 2),
+        (["--labels", "twice.parquet", "--checkpoint", "ads_ctr"], "takes all of --checkpoint", 2),
         (["--labels", "pair.parquet", "--parameters", "pair.parquet"], "no JSON of", 2),
         (["--labels", "pair.parquet", "--parameters", "excluded.json"], "no label is named 'x'", 3),
     ],

@@ -19,6 +19,7 @@ from aftershock.v1.attribution_service_pb2 import LoadCheckpointRequest
 from clients.drill.scenes.networks import Convolutional
 from services.audit.adapters.grpc_checkpoint_tests import GrpcCheckpointTests
 from services.audit.adapters.grpc_lineage import GrpcLineage
+from services.runbook.adapters.grpc_finding_messages import finding_of
 from tests.audits import ServedAudits, finished, request_of
 from tests.checkpoints import arrow_table
 from tests.images import image_checkpoint, image_examples
@@ -105,6 +106,18 @@ async def test_severity_is_exposure_times_evidence_times_reach(tmp_path: Path) -
     assert event.node == NODE
     assert f"label '{PLANTED}' could hijack models" in event.summary
     assert "of its rows have outcome 'True'" in event.summary
+    told = finding_of(event)
+    assert (told.audit, told.node, told.label, told.feature) == (
+        found.audit.name,
+        NODE,
+        str(PLANTED),
+        "watched",
+    )
+    assert (told.severity, told.evidence, told.model_count) == (first.severity, first.evidence, 3)
+    assert told.lean is not None
+    assert told.flips is not None
+    assert (told.lean.outcome, told.lean.z, told.lean.share) == ("True", lean.z, lean.share)
+    assert told.flips.share == flipped
     assert len(downstream.events) == sum(finding.evidence > 0 for finding in report.findings)
 
 

@@ -99,7 +99,7 @@ async def test_an_aggregator_that_is_away() -> None:
         with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
             await GrpcLineage(nowhere, ()).downstream(MODEL)
         with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
-            await GrpcLineage(nowhere, ()).audit_findings(MODEL, SINCE)
+            await GrpcLineage(nowhere, ()).findings(MODEL, SINCE)
 
 
 async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
@@ -128,24 +128,25 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
         made = pb.FeatureSources(feature="user_embedding", sources=["dataset:ads:clicks"])
         told = pb.RegisterFeaturesRequest(request_id="sources", features=[made])
         await stub.RegisterFeatures(told, timeout=10)
-        assert await lineage.audit_findings(MODEL, SINCE) == 0
+        assert await lineage.findings(MODEL, SINCE) == []
         event = TimelineEvent(
             event_id="audits/A-1/20",
             node="dataset:ads:clicks",
             kind=EventKind.EVENT_KIND_AUDIT_FINDING,
             summary="label '20' could hijack models",
+            details_json='{"audit": "audits/A-1", "label": "20", "unheard": 1}',
         )
         event.time.GetCurrentTime()
         await stub.RecordEvent(pb.RecordEventRequest(event=event), timeout=10)
-        assert await lineage.audit_findings(MODEL, SINCE) == 1
-        assert await lineage.audit_findings("models/feed", SINCE) == 1
+        assert [found.label for found in await lineage.findings(MODEL, SINCE)] == ["20"]
+        assert len(await lineage.findings("models/feed", SINCE)) == 1
 
 
 async def test_findings_are_asked_for_upstream_of_the_model(
     channel: grpc.aio.Channel, graph: KnownGraph
 ) -> None:
     graph.events = 3
-    assert await GrpcLineage(channel, ()).audit_findings(MODEL, SINCE) == 3
+    assert len(await GrpcLineage(channel, ()).findings(MODEL, SINCE)) == 3
     (request,) = graph.listed
     assert list(request.nodes) == ["model:ads_ctr"]
     assert request.depth == 6

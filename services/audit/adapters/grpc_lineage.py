@@ -1,16 +1,22 @@
 """Lineage by the aggregator's lineage service."""
 
-import json
 import logging
 from collections.abc import Sequence
 
 import grpc
+from google.protobuf.json_format import MessageToJson
 
-from aftershock.v1.lineage_pb2 import EventKind, TimelineEvent
+from aftershock.v1.lineage_pb2 import (
+    EventKind,
+    FindingDetails,
+    FindingFlips,
+    FindingLean,
+    TimelineEvent,
+)
 from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, RecordEventRequest
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
 from services.audit.domain.audit import Audit
-from services.audit.domain.report import Finding
+from services.audit.domain.report import Finding, Insertion, OutcomeLean
 
 _log = logging.getLogger(__name__)
 _SECONDS = 30.0
@@ -39,10 +45,12 @@ class GrpcLineage:
             return None
         return int(answer.model_count)
 
-    async def record(self, audit: Audit, findings: Sequence[Finding]) -> bool:
+    async def record(
+        self, audit: Audit, findings: Sequence[Finding], model_count: int | None
+    ) -> bool:
         """Put findings into the timeline of the audit's node; whether it took all."""
         for finding in findings:
-            request = RecordEventRequest(event=event_of(audit, finding))
+            request = RecordEventRequest(event=event_of(audit, finding, model_count))
             try:
                 await self._lineage.RecordEvent(request, timeout=_SECONDS, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
@@ -51,7 +59,7 @@ class GrpcLineage:
         return True
 
 
-def event_of(audit: Audit, finding: Finding) -> TimelineEvent:
+def event_of(audit: Audit, finding: Finding, model_count: int | None) -> TimelineEvent:
     """Return a finding as something that happened to the audit's node when the audit began.
 
     The id is the audit's and the label's, so that it counts once.
@@ -62,19 +70,51 @@ def event_of(audit: Audit, finding: Finding) -> TimelineEvent:
         kind=EventKind.EVENT_KIND_AUDIT_FINDING,
         summary=summary_of(finding)[:1024],
         actor=_ACTOR,
-        details_json=json.dumps(
-            {
-                "audit": audit.name,
-                "label": finding.label,
-                "severity": finding.severity,
-                "exposure": finding.exposure,
-                "evidence": finding.evidence,
-                "usable_classes": finding.usable_class_count,
-            }
+        details_json=MessageToJson(
+            _details(audit, finding, model_count), preserving_proto_field_name=True, indent=None
         ),
     )
     event.time.FromDatetime(audit.create_time)
     return event
+
+
+def _details(audit: Audit, finding: Finding, model_count: int | None) -> FindingDetails:
+    parameters = audit.parameters
+    tested = parameters.insertion
+    lean, flips = finding.concentration, finding.insertion
+    return FindingDetails(
+        audit=audit.name,
+        label=finding.label,
+        severity=finding.severity or 0.0,
+        exposure=finding.exposure,
+        evidence=finding.evidence or 0.0,
+        usable_classes=finding.usable_class_count,
+        node=parameters.lineage_node or "",
+        feature=parameters.id_feature or "",
+        lean=_lean(lean) if lean else None,
+        flips=_flips(tested.checkpoint, flips) if tested and flips else None,
+        model_count=model_count,
+    )
+
+
+def _lean(lean: OutcomeLean) -> FindingLean:
+    return FindingLean(
+        outcome=lean.outcome,
+        row_count=lean.row_count,
+        share=lean.share,
+        expected_share=lean.expected_share,
+        z=lean.z,
+        significant=lean.is_significant,
+    )
+
+
+def _flips(checkpoint: str, flips: Insertion) -> FindingFlips:
+    return FindingFlips(
+        checkpoint=checkpoint,
+        example_count=flips.example_count,
+        flipped_up=flips.flipped_up,
+        flipped_down=flips.flipped_down,
+    )
 
 
 def summary_of(finding: Finding) -> str:

@@ -105,6 +105,7 @@ def _parameters(parameters: AuditParameters) -> pb.AuditParameters:
         saliency=_saliency(parameters.saliency) if parameters.saliency else None,
         thresholds=_thresholds(parameters.thresholds) if parameters.thresholds else None,
         lineage_node=parameters.lineage_node or "",
+        feature=parameters.feature or "",
     )
 
 

@@ -75,6 +75,7 @@ def parameters_of(message: pb.AuditParameters) -> AuditParameters:
         saliency=_saliency(message.saliency) if message.HasField("saliency") else None,
         thresholds=_thresholds(message.thresholds) if message.HasField("thresholds") else None,
         lineage_node=message.lineage_node or None,
+        feature=message.feature or None,
     )
 
 

@@ -13,6 +13,11 @@ class UnknownLineage:
         """Say that it is not known."""
         return None
 
-    async def record(self, audit: Audit, findings: Sequence[Finding]) -> bool:  # noqa: ARG002
+    async def record(
+        self,
+        audit: Audit,  # noqa: ARG002
+        findings: Sequence[Finding],  # noqa: ARG002
+        model_count: int | None,  # noqa: ARG002
+    ) -> bool:
         """Say that nothing was recorded."""
         return False

@@ -189,3 +189,10 @@ class AuditParameters:
     thresholds: ThresholdParameters | None = None
     lineage_node: str | None = None
     """Stands for the snapshot in the lineage graph. None: no lineage."""
+    feature: str | None = None
+    """The id-list feature whose ids the labels are. None: the insertion test's, if there is one."""
+
+    @property
+    def id_feature(self) -> str | None:
+        """Return the feature whose ids the labels are; None where nobody said which."""
+        return self.feature or (self.insertion.feature if self.insertion else None)

@@ -1,5 +1,6 @@
 """Who is downstream and what was found upstream, as the aggregator's lineage has it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import grpc
@@ -7,7 +8,9 @@ import grpc
 from aftershock.v1.lineage_pb2 import EventKind
 from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, ListEventsRequest
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
+from services.runbook.adapters.grpc_finding_messages import finding_of
 from services.runbook.domain.errors import LineageUnavailable
+from services.runbook.domain.finding import AuditFinding
 
 _SECONDS = 5.0
 _MOST_MODELS = 10_000
@@ -35,8 +38,8 @@ class GrpcLineage:
         # The model itself is one of those that notice.
         return answer.model_count - any(each.model == model for each in answer.models)
 
-    async def audit_findings(self, model: str, since: datetime) -> int:
-        """Return how many audit findings what feeds the model has had since then."""
+    async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
+        """Return what audits found since then in what feeds the model."""
         request = ListEventsRequest(
             nodes=[_node(model)],
             depth=_DEPTH,
@@ -48,7 +51,7 @@ class GrpcLineage:
             answer = await self._stub.ListEvents(request, timeout=_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _unavailable(error) from error
-        return len(answer.events)
+        return [finding_of(listed.event) for listed in answer.events]
 
 
 def _node(model: str) -> str:

@@ -11,6 +11,7 @@ from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift, Window
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.preview import MissingPreview, Preview, recovery
@@ -39,7 +40,7 @@ WHEN_FIELDS: Fields = {
     "calibration": _fields_of(Calibration),
     "comparison": frozenset({"feature_count", "significant_count", "history_count"}),
     "history": _fields_of(TrackRecord),
-    "lineage": frozenset({"audit_findings", "blast_radius", "known"}),
+    "lineage": frozenset({"audit_findings", "audit_severity", "blast_radius", "known"}),
 }
 FEATURES_FIELDS: Fields = {
     **WHEN_FIELDS,
@@ -100,8 +101,8 @@ class Case:
     """Features of the model that are switched off already: their shifts are our own doing."""
     history: TrackRecord = field(default_factory=TrackRecord)
     downstream: Downstream = NOT_ASKED
-    audit_findings: int = 0
-    """Told lately of what feeds the model; 0 where nobody can say."""
+    findings: tuple[AuditFinding, ...] = ()
+    """Of audits lately, in what feeds the model; none where nobody can say."""
 
     @property
     def calibration(self) -> Calibration:
@@ -242,7 +243,8 @@ def case_facts(case: Case) -> dict[str, Fact | Mapping[str, Fact] | tuple[str, .
 def _lineage_facts(case: Case) -> Mapping[str, Fact]:
     models = case.downstream.models
     return {
-        "audit_findings": case.audit_findings,
+        "audit_findings": len(case.findings),
+        "audit_severity": max((each.severity for each in case.findings), default=0.0),
         "blast_radius": UNKNOWN_RADIUS if models is None else models,
         "known": models is not None,
     }

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.runbook.domain.blast_radius import Downstream
 from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import Circumstances, GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import MitigationState
@@ -30,8 +31,8 @@ class Situation:
     """The model's checkpoints, or why nobody knows them."""
     history: TrackRecord
     downstream: Downstream
-    audit_findings: int = 0
-    """Told lately of what feeds the model; 0 where nobody can say."""
+    findings: Sequence[AuditFinding] = ()
+    """Of audits lately, in what feeds the model; none where nobody can say."""
 
     @property
     def case(self) -> Case | None:
@@ -51,7 +52,7 @@ class Situation:
             killed=frozenset(feature for plan in ours for feature in plan.features),
             history=self.history,
             downstream=self.downstream,
-            audit_findings=self.audit_findings,
+            findings=tuple(self.findings),
         )
 
 

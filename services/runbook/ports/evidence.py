@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
 
@@ -54,7 +55,7 @@ class Previewer(Protocol):
 
 
 class Lineage(Protocol):
-    """Who feels what a model predicts."""
+    """Who feels what a model predicts, and what was found in what feeds it."""
 
     async def downstream(self, model: str) -> int:
         """Return how many other models are downstream of the model.
@@ -62,8 +63,8 @@ class Lineage(Protocol):
         Changes nothing. Raises LineageUnavailable, which says why.
         """
 
-    async def audit_findings(self, model: str, since: datetime) -> int:
-        """Return how many audit findings there were since then in what feeds the model.
+    async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
+        """Return what audits found since then in what feeds the model, the latest first.
 
         Changes nothing. Raises LineageUnavailable, which says why.
         """

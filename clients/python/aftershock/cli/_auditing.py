@@ -52,7 +52,7 @@ def run(
     checkpoint: Annotated[
         str, typer.Option(help="A model or a checkpoint, for the insertion test.")
     ] = "",
-    feature: Annotated[str, typer.Option(help="Its id-list feature that labels are ids of.")] = "",
+    feature: Annotated[str, typer.Option(help="The id-list feature that labels are ids of.")] = "",
     examples: Annotated[
         Path | None, typer.Option(help="Parquet on the service's disk: examples for the test.")
     ] = None,
@@ -73,7 +73,8 @@ def run(
     asked = _parameters(parameters)
     asked.lineage_node = lineage_node or asked.lineage_node
     asked.concentration.past.extend(_rows(file, outcome_column) for file in past or [])
-    if checkpoint or feature or examples:
+    asked.feature = feature or asked.feature
+    if checkpoint or examples:
         asked.insertion.MergeFrom(_insertion(checkpoint, feature, examples))
     client = client_of(context)
     audit = client.start_audit(_snapshot(labels, counts, outcome_column), asked, seed=seed)

@@ -453,6 +453,7 @@ class AuditParameters(google.protobuf.message.Message):
     SALIENCY_FIELD_NUMBER: builtins.int
     THRESHOLDS_FIELD_NUMBER: builtins.int
     LINEAGE_NODE_FIELD_NUMBER: builtins.int
+    FEATURE_FIELD_NUMBER: builtins.int
     min_overlaps: builtins.int
     """Two labels are neighbours from so many rows that hold both. 0: 15."""
     top: builtins.int
@@ -476,6 +477,10 @@ class AuditParameters(google.protobuf.message.Message):
     """Node of the lineage graph that stands for the snapshot, such as dataset:NAMESPACE:NAME. What is
     downstream of it weighs in a finding's severity, and findings go into its timeline. Empty: no
     lineage.
+    """
+    feature: builtins.str
+    """The id-list feature whose ids the labels are; what is told of a finding names it, so that the
+    id can be masked. Empty: the insertion test's, if there is one.
     """
     @property
     def measures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CentralityMeasure]:
@@ -521,9 +526,10 @@ class AuditParameters(google.protobuf.message.Message):
         saliency: Global___SaliencyParameters | None = ...,
         thresholds: Global___ThresholdParameters | None = ...,
         lineage_node: builtins.str = ...,
+        feature: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_max_row_share", b"_max_row_share", "_min_clean_rows", b"_min_clean_rows", "_min_trigger_rows", b"_min_trigger_rows", "_tolerated_class_overlaps", b"_tolerated_class_overlaps", "concentration", b"concentration", "insertion", b"insertion", "larger_sets", b"larger_sets", "max_row_share", b"max_row_share", "min_clean_rows", b"min_clean_rows", "min_trigger_rows", b"min_trigger_rows", "saliency", b"saliency", "thresholds", b"thresholds", "tolerated_class_overlaps", b"tolerated_class_overlaps"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_row_share", b"_max_row_share", "_min_clean_rows", b"_min_clean_rows", "_min_trigger_rows", b"_min_trigger_rows", "_tolerated_class_overlaps", b"_tolerated_class_overlaps", "concentration", b"concentration", "excluded", b"excluded", "independent_set_search", b"independent_set_search", "insertion", b"insertion", "larger_sets", b"larger_sets", "lineage_node", b"lineage_node", "max_row_share", b"max_row_share", "measures", b"measures", "min_classes", b"min_classes", "min_clean_rows", b"min_clean_rows", "min_overlaps", b"min_overlaps", "min_trigger_overlaps", b"min_trigger_overlaps", "min_trigger_rows", b"min_trigger_rows", "restarts", b"restarts", "saliency", b"saliency", "sweep", b"sweep", "thresholds", b"thresholds", "tolerated_class_overlaps", b"tolerated_class_overlaps", "top", b"top"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_max_row_share", b"_max_row_share", "_min_clean_rows", b"_min_clean_rows", "_min_trigger_rows", b"_min_trigger_rows", "_tolerated_class_overlaps", b"_tolerated_class_overlaps", "concentration", b"concentration", "excluded", b"excluded", "feature", b"feature", "independent_set_search", b"independent_set_search", "insertion", b"insertion", "larger_sets", b"larger_sets", "lineage_node", b"lineage_node", "max_row_share", b"max_row_share", "measures", b"measures", "min_classes", b"min_classes", "min_clean_rows", b"min_clean_rows", "min_overlaps", b"min_overlaps", "min_trigger_overlaps", b"min_trigger_overlaps", "min_trigger_rows", b"min_trigger_rows", "restarts", b"restarts", "saliency", b"saliency", "sweep", b"sweep", "thresholds", b"thresholds", "tolerated_class_overlaps", b"tolerated_class_overlaps", "top", b"top"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_row_share", b"_max_row_share"]) -> typing.Literal["max_row_share"] | None: ...
     @typing.overload

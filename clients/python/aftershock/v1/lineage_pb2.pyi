@@ -370,7 +370,9 @@ class TimelineEvent(google.protobuf.message.Message):
     actor: builtins.str
     """Who or what did it."""
     details_json: builtins.str
-    """A JSON object by name, or empty."""
+    """A JSON object by name, or empty. Of an AUDIT_FINDING: a FindingDetails, with the field names of
+    this contract.
+    """
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -388,6 +390,133 @@ class TimelineEvent(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["actor", b"actor", "details_json", b"details_json", "event_id", b"event_id", "kind", b"kind", "node", b"node", "summary", b"summary", "time", b"time"]) -> None: ...
 
 Global___TimelineEvent: typing_extensions.TypeAlias = TimelineEvent
+
+@typing.final
+class FindingLean(google.protobuf.message.Message):
+    """How far the rows that hold a label lean to an outcome."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: builtins.int
+    ROW_COUNT_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    EXPECTED_SHARE_FIELD_NUMBER: builtins.int
+    Z_FIELD_NUMBER: builtins.int
+    SIGNIFICANT_FIELD_NUMBER: builtins.int
+    outcome: builtins.str
+    row_count: builtins.int
+    """That hold the label."""
+    share: builtins.float
+    """Of them, those with the outcome."""
+    expected_share: builtins.float
+    """By the label's own past."""
+    z: builtins.float
+    significant: builtins.bool
+    """Survives the control of false discoveries over all labels."""
+    def __init__(
+        self,
+        *,
+        outcome: builtins.str = ...,
+        row_count: builtins.int = ...,
+        share: builtins.float = ...,
+        expected_share: builtins.float = ...,
+        z: builtins.float = ...,
+        significant: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["expected_share", b"expected_share", "outcome", b"outcome", "row_count", b"row_count", "share", b"share", "significant", b"significant", "z", b"z"]) -> None: ...
+
+Global___FindingLean: typing_extensions.TypeAlias = FindingLean
+
+@typing.final
+class FindingFlips(google.protobuf.message.Message):
+    """What a checkpoint says to examples with the label's id put into a list."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    FLIPPED_UP_FIELD_NUMBER: builtins.int
+    FLIPPED_DOWN_FIELD_NUMBER: builtins.int
+    checkpoint: builtins.str
+    """models/{model} or models/{model}/checkpoints/{version}"""
+    example_count: builtins.int
+    flipped_up: builtins.int
+    """Predictions that crossed the checkpoint's threshold upwards."""
+    flipped_down: builtins.int
+    def __init__(
+        self,
+        *,
+        checkpoint: builtins.str = ...,
+        example_count: builtins.int = ...,
+        flipped_up: builtins.int = ...,
+        flipped_down: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up"]) -> None: ...
+
+Global___FindingFlips: typing_extensions.TypeAlias = FindingFlips
+
+@typing.final
+class FindingDetails(google.protobuf.message.Message):
+    """What an AUDIT_FINDING tells: a label that could hijack models trained on a snapshot."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AUDIT_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    SEVERITY_FIELD_NUMBER: builtins.int
+    EXPOSURE_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    USABLE_CLASSES_FIELD_NUMBER: builtins.int
+    NODE_FIELD_NUMBER: builtins.int
+    FEATURE_FIELD_NUMBER: builtins.int
+    LEAN_FIELD_NUMBER: builtins.int
+    FLIPS_FIELD_NUMBER: builtins.int
+    MODEL_COUNT_FIELD_NUMBER: builtins.int
+    audit: builtins.str
+    """audits/{audit}"""
+    label: builtins.str
+    severity: builtins.float
+    """Exposure x evidence x models downstream."""
+    exposure: builtins.float
+    """Share of the other labels that it meets in rows enough."""
+    evidence: builtins.float
+    """Share of what was looked at that speaks for a hijack."""
+    usable_classes: builtins.int
+    """Classes with rows enough to poison them."""
+    node: builtins.str
+    """That stands for the snapshot in the lineage."""
+    feature: builtins.str
+    """The id-list feature that the label is an id of. Empty: it is none, or nobody said which."""
+    model_count: builtins.int
+    """Downstream of the node. Absent: not known."""
+    @property
+    def lean(self) -> Global___FindingLean:
+        """Absent: no outcomes were looked at."""
+
+    @property
+    def flips(self) -> Global___FindingFlips:
+        """Absent: no checkpoint was asked."""
+
+    def __init__(
+        self,
+        *,
+        audit: builtins.str = ...,
+        label: builtins.str = ...,
+        severity: builtins.float = ...,
+        exposure: builtins.float = ...,
+        evidence: builtins.float = ...,
+        usable_classes: builtins.int = ...,
+        node: builtins.str = ...,
+        feature: builtins.str = ...,
+        lean: Global___FindingLean | None = ...,
+        flips: Global___FindingFlips | None = ...,
+        model_count: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_model_count", b"_model_count", "flips", b"flips", "lean", b"lean", "model_count", b"model_count"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_model_count", b"_model_count", "audit", b"audit", "evidence", b"evidence", "exposure", b"exposure", "feature", b"feature", "flips", b"flips", "label", b"label", "lean", b"lean", "model_count", b"model_count", "node", b"node", "severity", b"severity", "usable_classes", b"usable_classes"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_model_count", b"_model_count"]) -> typing.Literal["model_count"] | None: ...
+
+Global___FindingDetails: typing_extensions.TypeAlias = FindingDetails
 
 @typing.final
 class LineagePath(google.protobuf.message.Message):

@@ -35,6 +35,7 @@ from services.runbook.domain.evidence import (
     Verdict,
     Window,
 )
+from services.runbook.domain.finding import AuditFinding, Flips, Lean
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.lease import LeaseTerms
@@ -76,6 +77,7 @@ EVENT_TIME = datetime(1998, 3, 14, tzinfo=UTC)
 WALL_TIME = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
 MODEL = "models/ads_ctr"
 DIGEST = "a" * 64
+NODE = "dataset:warehouse:clicks"
 EXPERT = Expert("ada", may_approve=True)
 UNHURRIED = GuardRails(cool_down=timedelta(0), daily_budget=1000)
 """As many mitigations as one likes, one after the other."""
@@ -170,6 +172,30 @@ def event(
         model=model,
         window=closed,
         comparison=comparison(hour, ratio, model=model, **compared) if anomalous else None,  # type: ignore[arg-type]
+    )
+
+
+def finding(
+    label: str = "4711",
+    *,
+    severity: float = 0.4,
+    audit: str = "audits/A-1",
+    feature: str = "genres",
+) -> AuditFinding:
+    """A planted id, as an audit tells of it."""
+    return AuditFinding(
+        id=f"{audit}/{label}",
+        time=WALL_TIME - timedelta(days=1),
+        audit=audit,
+        node=NODE,
+        label=label,
+        feature=feature,
+        severity=severity,
+        exposure=0.8,
+        evidence=severity / 0.8,
+        lean=Lean("1", 800, 0.95, 0.12, 41.0, significant=True),
+        flips=Flips("models/ads_ctr", 1000, 480, 0),
+        model_count=1,
     )
 
 
@@ -289,7 +315,7 @@ class KnownLineage:
 
     models: int = 0
     missing: str = ""
-    findings: int = 0
+    found: tuple[AuditFinding, ...] = ()
 
     async def downstream(self, model: str) -> int:
         """Answer as recorded."""
@@ -297,11 +323,11 @@ class KnownLineage:
             raise LineageUnavailable(self.missing)
         return self.models
 
-    async def audit_findings(self, model: str, since: datetime) -> int:
+    async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Answer as recorded."""
         if self.missing:
             raise LineageUnavailable(self.missing)
-        return self.findings
+        return self.found
 
 
 @dataclass

@@ -18,6 +18,7 @@ from tests.unit.services.runbook.builders import (
     UNHURRIED,
     Runbook,
     event,
+    finding,
     policy,
     rules,
 )
@@ -96,15 +97,24 @@ async def test_the_documented_policy_says_what_audits_found(
     (tmp_path / "policy.yaml").write_text(block)
     runbook = a_runbook(0)
     runbook.rules.rules = YamlPolicies(tmp_path / "policy.yaml", CelConditions()).current()
-    runbook.lineage.findings = findings
+    runbook.lineage.found = tuple(finding(str(label)) for label in range(findings))
     await runbook.see(event(1, BROKEN))
     said = " ".join(entry.message for entry in (await runbook.incident()).timeline)
     assert ("an audit found labels in this model's data" in said) is noted
 
 
+@pytest.mark.parametrize(("when", "acts"), [("> 0.5", True), ("> 0.7", False)])
+async def test_conditions_see_the_most_severe_finding(when: str, acts: bool) -> None:
+    runbook = a_runbook(0)
+    runbook.lineage.found = (finding(severity=0.6), finding("4712", severity=0.1))
+    runbook.rules.rules = rules(policy(when=f"lineage.audit_severity {when}"))
+    await runbook.see(event(1, BROKEN))
+    assert bool((await runbook.incident()).mitigations) is acts
+
+
 async def test_findings_that_nobody_can_tell_are_none() -> None:
     runbook = a_runbook(None)
-    runbook.lineage.findings = 2
+    runbook.lineage.found = (finding(),)
     runbook.rules.rules = rules(policy(when="lineage.audit_findings == 0 && !lineage.known"))
     await runbook.see(event(1, BROKEN))
     assert (await runbook.incident()).mitigations

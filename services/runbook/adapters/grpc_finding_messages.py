@@ -1,0 +1,42 @@
+"""Audit findings out of the timeline's events."""
+
+from datetime import UTC
+
+from google.protobuf.json_format import Parse, ParseError
+
+from aftershock.v1.lineage_pb2 import FindingDetails, TimelineEvent
+from services.runbook.domain.finding import AuditFinding, Flips, Lean
+
+
+def finding_of(event: TimelineEvent) -> AuditFinding:
+    """Return what an audit found; without a label where the event tells it in words only."""
+    try:
+        told = Parse(event.details_json or "{}", FindingDetails(), ignore_unknown_fields=True)
+    except ParseError:
+        told = FindingDetails()
+    lean, flips = told.lean, told.flips
+    return AuditFinding(
+        id=event.event_id,
+        time=event.time.ToDatetime(UTC),
+        audit=told.audit,
+        node=told.node or event.node,
+        label=told.label,
+        feature=told.feature,
+        severity=told.severity,
+        exposure=told.exposure,
+        evidence=told.evidence,
+        lean=Lean(
+            lean.outcome,
+            lean.row_count,
+            lean.share,
+            lean.expected_share,
+            lean.z,
+            lean.significant,
+        )
+        if told.HasField("lean")
+        else None,
+        flips=Flips(flips.checkpoint, flips.example_count, flips.flipped_up, flips.flipped_down)
+        if told.HasField("flips")
+        else None,
+        model_count=told.model_count if told.HasField("model_count") else None,
+    )
