@@ -86,7 +86,8 @@ class Endpoints:
         )
         if not found:
             raise ConfigurationError(
-                f"no address of the {service} service: pass {service}='host:port', or set "
-                f"{service.variable}, or AFTERSHOCK_ADDRESS where one endpoint serves all"
+                f"no address of the {service} service: pass {service}='host:port' (on the command "
+                f"line --{service} host:port), or set {service.variable}, or AFTERSHOCK_ADDRESS "
+                "where one endpoint serves all"
             )
         return found

@@ -101,7 +101,8 @@ class FeatureNotFound(AggregatorError):
 
     def __init__(self, checkpoint: str, feature: str) -> None:
         super().__init__(
-            f"{checkpoint} has no feature {feature!r}: GetGfi lists those it has", field="feature"
+            f"{checkpoint} has no feature {feature!r}: a window's GFIs are of those it has",
+            field="feature",
         )
 
 

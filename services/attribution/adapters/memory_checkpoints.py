@@ -103,8 +103,8 @@ class MemoryCheckpoints:
             return self._held[name]
         cause = "had to give way to others in memory" if name in known else "is not loaded"
         raise CheckpointNotFound(
-            f"{name} {cause}: load its folder with LoadCheckpoint, or name one that "
-            "ListCheckpoints shows"
+            f"{name} {cause}: load its folder, or name one that is loaded "
+            "('aftershock checkpoints' shows them)"
         )
 
     def _make_room(self, scorer: Scorer) -> None:

@@ -27,8 +27,9 @@ EXIT_CODES: Mapping[type[AftershockError], int] = {
 """By error class; a subclass without an entry takes its nearest base's."""
 
 _EPILOG = (
-    "Exit codes: 0 done, 1 a person said no, or doctor, audit or policy check found something "
-    "wrong, 2 wrong usage, 3 refused, 4 not allowed, 5 unavailable just now, 6 a service failed."
+    "Exit codes: 0 done, 1 a person said no, or doctor, audit verify, policy check or lineage "
+    "check found something wrong, 2 wrong usage, 3 refused, 4 not allowed, 5 unavailable just now, "
+    "6 a service failed."
 )
 
 

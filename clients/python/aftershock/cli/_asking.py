@@ -165,7 +165,8 @@ def incidents(
     if as_json:
         show_json({"incidents": found})
     else:
-        show(incident_tables.incidents_table(found) if found else "No incident.")
+        of_model = f" of {model}" if model else ""
+        show(incident_tables.incidents_table(found) if found else f"No incident{of_model}.")
 
 
 @app.command()
@@ -188,6 +189,7 @@ def why(
     show(incident_tables.timeline_table(found.timeline))
     if found.advice:
         show(f"next: {found.advice}")
+    show(*words.decisions(found))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import typer
 
+from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, audit_app, client_of
 from aftershock.cli._output import show, show_json, waiting
 
@@ -16,7 +17,8 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
     else:
         found = "is as it was written" if report.intact else "was tampered with"
         show(
-            f"The audit {found}: {report.record_count} records, {report.anchor_count} anchors, "
+            f"The audit {found}: {words.counted(report.record_count, 'record')}, "
+            f"{words.counted(report.anchor_count, 'anchor')}, "
             f"newest {report.head}",
             *(f"  {broken}" for broken in report.breaks),
         )

@@ -49,13 +49,21 @@ def check_environment(environment: Environment) -> Iterator[Check]:
         )
 
 
-def check_checkpoints(checkpoints: Sequence[Checkpoint]) -> Check:
-    """Check that there is something to attribute with."""
-    if not checkpoints:
-        advice = "load one with 'aftershock load FOLDER'"
-        return Check("checkpoints", Health.BROKEN, "none is loaded", advice)
+def check_checkpoints(checkpoints: Sequence[Checkpoint], wanted: str | None) -> Check:
+    """Check that there is something to attribute with: for the model `wanted`, or for any."""
     names = ", ".join(c.name.removeprefix("models/") for c in checkpoints)
-    return Check("checkpoints", Health.OK, f"{names} loaded")
+    if of_model(checkpoints, wanted):
+        return Check("checkpoints", Health.OK, f"{names} loaded")
+    found, advice = "none is loaded", "load one with 'aftershock load FOLDER'"
+    if wanted and checkpoints:
+        found = f"none of {short(wanted)} is loaded, but {names}"
+        advice += ", or look at the model's name again"
+    return Check("checkpoints", Health.BROKEN, found, advice)
+
+
+def of_model(checkpoints: Iterable[Checkpoint], wanted: str | None) -> list[Checkpoint]:
+    """Return a model's checkpoints, or all where none is wanted."""
+    return [c for c in checkpoints if wanted in {None, c.name.partition("/checkpoints/")[0]}]
 
 
 def check_silent_models(

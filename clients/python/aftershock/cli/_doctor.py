@@ -50,12 +50,11 @@ def _examine(client: Client, model: str | None) -> Iterator[Check]:
     yield from (attribution, aggregator, runbook)
     wanted = model_name(model) if model else None
     if checkpoints is not None:
-        checkpoints = [c for c in checkpoints if wanted in {None, c.name.split("/checkpoints/")[0]}]
-        yield checks.check_checkpoints(checkpoints)
+        yield checks.check_checkpoints(checkpoints, wanted)
     if models is None:
         return
     models = [m for m in models if wanted in {None, m.name}]
-    yield from checks.check_silent_models(checkpoints or (), models)
+    yield from checks.check_silent_models(checks.of_model(checkpoints or (), wanted), models)
     for summary in models:
         yield from _examine_model(client, summary)
 

@@ -86,7 +86,11 @@ def causes(
         show_json({"causes": found})
         return
     chance = words.percent(found.coincidence_probability)
-    show(tables.causes_table(found), *tables.group_lines(found), *tables.cuts(found.truncation))
+    if found.causes:
+        show(tables.causes_table(found))
+    else:
+        show("Nothing upstream of them is known: see docs/operations/lineage.md.")
+    show(*tables.group_lines(found), *tables.cuts(found.truncation))
     show(f"{len(found.shifted)} shifted; by coincidence: {chance}.")
 
 
@@ -110,8 +114,9 @@ def blast_radius(
     if found.models:
         show(tables.blast_radius_table(found))
     show(
-        f"{found.model_count} models, {found.feature_count} features and {found.node_count} nodes "
-        "in all.",
+        f"{words.counted(found.model_count, 'model')}, "
+        f"{words.counted(found.feature_count, 'feature')} and "
+        f"{words.counted(found.node_count, 'node')} in all.",
         *tables.cuts(found.truncation),
     )
 

@@ -7,6 +7,7 @@ import typer
 
 from aftershock._errors import InvalidLineageFile, InvalidRequest
 from aftershock._lineage_file import LineageFile, explain, read_lineage_file
+from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, client_of, lineage_app
 from aftershock.cli._output import show, show_json, waiting
 
@@ -52,8 +53,6 @@ def _read(file: Path) -> LineageFile:
 
 def _told(lineage: LineageFile) -> str:
     request = lineage.request
-    nodes, edges = len(request.nodes), len(request.edges)
-    return (
-        f"{request.provenance} tells of {nodes} node{'s' * (nodes != 1)} and "
-        f"{edges} edge{'s' * (edges != 1)}."
-    )
+    nodes = words.counted(len(request.nodes), "node")
+    edges = words.counted(len(request.edges), "edge")
+    return f"{request.provenance} tells of {nodes} and {edges}."

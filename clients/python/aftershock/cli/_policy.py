@@ -23,8 +23,10 @@ def check(context: typer.Context, file: File, as_json: AsJson = False) -> None:
         show_json({"check": checked})
     elif checked.problems:
         show(*checked.problems)
-    else:
+    elif checked.policies:
         show(tables.policies_table(checked.policies))
+    else:
+        show(f"{file} has no policy: nothing would be proposed by it.")
     if checked.problems:
         raise typer.Exit(1)
 

@@ -72,10 +72,14 @@ def timeline(
     if as_json:
         show_json({"events": shown})
         return
-    show(_table(shown, stretch.break_time))
     if not events:
-        show("Nothing that anybody told of happened then: see docs/operations/lineage.md.")
-    elif len(events) > limit:
+        show(
+            f"Nothing that anybody told of happened then to {', '.join(stretch.nodes)} or upstream "
+            "of it: see docs/operations/lineage.md. 'aftershock status' shows the models."
+        )
+        return
+    show(_table(shown, stretch.break_time))
+    if len(events) > limit:
         show(f"{len(events) - limit} more: raise --limit.")
 
 

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from aftershock._names import short
 from aftershock.v1.example_pb2 import FeatureKind
 from aftershock.v1.incident_pb2 import (
+    Incident,
     IncidentState,
     IncidentVerdict,
     Mitigation,
@@ -21,6 +23,7 @@ from aftershock.v1.window_pb2 import Calibration, Window, WindowState
 NOTHING = "-"
 DIGEST_LENGTH = 12
 _SPEAKING = 3
+_PROPOSED = MitigationState.MITIGATION_STATE_PROPOSED
 _SIGNALS = {
     Signal.SIGNAL_GFI_SHIFT: "GFI",
     Signal.SIGNAL_LFI_DISTANCE: "LFIs",
@@ -33,6 +36,11 @@ _SIGNALS = {
 def number(value: float) -> str:
     """Return three significant digits."""
     return f"{value:.3g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something whose plural ends in s."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def percent(share: float) -> str:
@@ -133,10 +141,17 @@ def progress(mitigation: Mitigation) -> str:
     state = mitigation_state(mitigation.state)
     if mitigation.state == MitigationState.MITIGATION_STATE_RELEASING:
         return f"{state}, served to {mitigation.served_percent} %"
-    proposed = mitigation.state == MitigationState.MITIGATION_STATE_PROPOSED
+    proposed = mitigation.state == _PROPOSED
     if proposed and mitigation.required_approvals > 1:
         return f"{state}, {len(mitigation.approvers)} of {mitigation.required_approvals} approvals"
     return state
+
+
+def decisions(incident: Incident) -> list[str]:
+    """Return the commands that decide about what is proposed."""
+    proposed = [m for m in incident.mitigations if m.state == _PROPOSED]
+    targets = [m.name if len(proposed) > 1 else short(incident.name) for m in proposed]
+    return [f"decide: aftershock approve {each}, or aftershock reject {each}" for each in targets]
 
 
 def downstream(mitigation: Mitigation) -> str:

@@ -8,10 +8,10 @@ import pytest
 from aftershock import Client, aio
 from aftershock.v1 import lineage_pb2 as pb
 from aftershock.v1 import lineage_service_pb2 as service
+from tests.unit.clients.aftershock.cli.running import cells, run, run_json
 from tests.unit.clients.aftershock.conftest import Platform
 from tests.unit.clients.aftershock.incidents import incident
 from tests.unit.clients.aftershock.recording import stamp
-from tests.unit.clients.aftershock.test_cli import cells, run, run_json
 
 TWO = datetime(2026, 11, 20, 2, tzinfo=UTC)
 ADS = pb.LineagePath(nodes=["feature:user_embedding", "model:ads_ctr"], strength=0.5)
@@ -217,8 +217,14 @@ def test_causes_are_found_of_an_incident_and_of_nodes(answers: Platform) -> None
     run("lineage", "causes", "INC-1", "INC-2", code=2)
 
 
+def test_that_no_cause_is_known_is_said(answers: Platform) -> None:
+    del answers.lineage.causes.causes[:]
+    shown = run("lineage", "causes", "feature:a", "feature:b").stdout
+    assert shown.startswith("Nothing upstream of them is known: see docs/operations/lineage.md.")
+
+
 def test_a_blast_radius_is_shown(answers: Platform) -> None:
     shown = run("lineage", "blast-radius", "feature:user_embedding", "--within", "ads_ctr").stdout
     assert cells(shown, "ads_ctr")[:3] == ["ads_ctr", "0.5", "user_embedding"]
-    assert "1 models, 2 features and 4 nodes in all." in shown
+    assert "1 model, 2 features and 4 nodes in all." in shown
     assert run_json("lineage", "blast-radius", "feature:a")["blast_radius"]["model_count"] == 1

@@ -14,10 +14,10 @@ from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.lineage_pb2 import EventKind, LineageEdge, TimelineEvent
 from aftershock.v1.lineage_service_pb2 import ListedEvent, RegisterLineageRequest
 from services.chassis.errors import InvalidRequest
+from tests.unit.clients.aftershock.cli.running import cells, run, run_json
 from tests.unit.clients.aftershock.conftest import Platform
 from tests.unit.clients.aftershock.incidents import incident
 from tests.unit.clients.aftershock.recording import refusal, stamp
-from tests.unit.clients.aftershock.test_cli import cells, run, run_json
 
 TWO = datetime(2026, 11, 20, 2, tzinfo=UTC)
 EDGES = RegisterLineageRequest(
@@ -201,7 +201,11 @@ def test_the_timeline_of_a_model_begins_with_the_latest(platform: Platform) -> N
 
 
 def test_an_empty_timeline_says_so() -> None:
-    assert "Nothing that anybody told of" in run("timeline", "ads_ctr").stdout
+    told = run("timeline", "ads_crt").stdout
+    assert told.startswith(
+        "Nothing that anybody told of happened then to model:ads_crt or upstream"
+    )
+    assert "'aftershock status' shows the models" in told
     run("timeline", "ads_ctr", "--kind", "holiday", code=2)
 
 
