@@ -196,7 +196,7 @@ def _groups(view: GraphView, shifts: Sequence[FeatureShift]) -> Sequence[Suspect
     """Test what each node feeds jointly."""
     nodes = [feature_node(shift.feature.name) for shift in shifts]
     known = [place for place, node in enumerate(nodes) if view.nodes.find(node) is not None]
-    numbers = np.array([view.number(nodes[place]) for place in known], np.int32)
+    numbers = np.array([view.number(nodes[place]) for place in known], np.intp)
     p = 10.0 ** -np.array([shifts[place].score for place in known])
     return [
         SuspectGroup(

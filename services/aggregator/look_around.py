@@ -99,7 +99,7 @@ class LookUpstream:
 
 def _upstream(view: GraphView, nodes: Collection[NodeId], depth: int) -> Mapping[NodeId, int]:
     numbers = {view.nodes.find(node) for node in nodes} - {None}
-    origins = np.array([number for number in numbers if number is not None], np.int32)
+    origins = np.array([number for number in numbers if number is not None], np.intp)
     found = reach(view, origins, Direction.UPSTREAM, Bounds(depth, _ALL_EDGES))
     ids = view.nodes.ids(found.nodes.tolist())
     return {**dict.fromkeys(nodes, 0), **dict(zip(ids, found.distances.tolist(), strict=True))}

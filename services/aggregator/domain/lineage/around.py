@@ -16,11 +16,11 @@ _ALL_EDGES = 2**31 - 1
 class Neighbourhood:
     """Nodes near one, the nearest first, and the edges between them.
 
-    `nodes` int32 [K], beginning with that one; `distances` int16 [K], negative upstream; `rows`
+    `nodes` intp [K], beginning with that one; `distances` int16 [K], negative upstream; `rows`
     int32 [E] of the edges.
     """
 
-    nodes: NDArray[np.int32]
+    nodes: NDArray[np.intp]
     distances: NDArray[np.int16]
     rows: NDArray[np.int32]
     truncation: Truncation
@@ -33,7 +33,7 @@ def around(
 
     What lies both ways, in a cycle, is told of by the shorter one, downstream if they are the same.
     """
-    nodes, distances = np.array([node], np.int32), np.zeros(1, np.int16)
+    nodes, distances = np.array([node], np.intp), np.zeros(1, np.int16)
     goes_on = False
     for direction in directions:
         found = reach(view, nodes[:1], direction, Bounds(depth, _ALL_EDGES))
@@ -53,8 +53,8 @@ def around(
     )
 
 
-def _between(view: GraphView, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
-    steps = view.steps(nodes, Direction.DOWNSTREAM)
+def _between(view: GraphView, nodes: NDArray[np.intp]) -> NDArray[np.int32]:
+    rows = view.rows_from(nodes)
     inside = np.zeros(len(view.nodes), np.bool_)
     inside[nodes] = True
-    return steps.rows[inside[steps.nodes]]
+    return rows[inside[view.edges.target[rows]]]

@@ -40,12 +40,12 @@ class BlastRadius:
 
 def blast_radius(
     view: GraphView,
-    origins: NDArray[np.int32],
+    origins: NDArray[np.intp],
     model: int | None,
     bounds: Bounds,
     limit: int = 100,
 ) -> BlastRadius:
-    """Return which models change if the origins, int32 [O], are switched off together.
+    """Return which models change if the origins, intp [O], are switched off together.
 
     At most `limit` are told. With `model`, features are switched off in that model only: whom else
     they feed does not notice.
@@ -56,7 +56,7 @@ def blast_radius(
     cannot be lost. Importances of features add up though their effects may cancel, so the change of
     a model is what it is at most.
     """
-    starts = origins if model is None else np.array([model], np.int32)
+    starts = origins if model is None else np.array([model], np.intp)
     below = reach(view, starts, Direction.DOWNSTREAM, bounds)
     shift = np.zeros(len(below.nodes))
     shift[: len(starts)] = 1.0
@@ -89,7 +89,7 @@ def blast_radius(
 
 
 def _own_features(
-    view: GraphView, features: NDArray[np.int32], model: int
+    view: GraphView, features: NDArray[np.intp], model: int
 ) -> tuple[list[int], float]:
     """Return those of the features that feed the model, the strongest first, and their sum."""
     steps = view.steps(features, Direction.DOWNSTREAM)

@@ -82,7 +82,7 @@ class _Case:
     """What is to be explained, and by what."""
 
     view: GraphView
-    shifted: NDArray[np.int32]
+    shifted: NDArray[np.intp]
     seen: Observations
     events: Mapping[int, Collection[EventKind]]
     bounds: Bounds
@@ -96,7 +96,7 @@ class _Case:
         furthest = np.zeros(len(most), np.int16)
         is_deep = is_wide = False
         for node in self.shifted:
-            above = reach(self.view, np.array([node], np.int32), Direction.UPSTREAM, self.bounds)
+            above = reach(self.view, np.array([node], np.intp), Direction.UPSTREAM, self.bounds)
             nodes = above.nodes[1:]
             hit = _chances(above.strengths[1:], above.distances[1:])
             most[nodes] = np.maximum(most[nodes], 0) + np.log(hit / _BY_CHANCE)
@@ -111,7 +111,7 @@ class _Case:
 
     def weigh(self, node: int, depth: int) -> Hypothesis:
         """Hold what lies so far downstream of a node against what was seen there."""
-        origin = np.array([node], np.int32)
+        origin = np.array([node], np.intp)
         bounds = replace(self.bounds, depth=depth)
         below = reach(self.view, origin, Direction.DOWNSTREAM, bounds)
         nodes = below.nodes
@@ -133,12 +133,12 @@ class _Case:
 
 def find_causes(
     view: GraphView,
-    shifted: NDArray[np.int32],
+    shifted: NDArray[np.intp],
     seen: Observations,
     events: Mapping[int, Collection[EventKind]],
     bounds: Bounds,
 ) -> Causes:
-    """Weigh all nodes upstream of the shifted ones, int32 [S].
+    """Weigh all nodes upstream of the shifted ones, intp [S].
 
     `events`: kinds of what happened lately, by node. Nodes that moved and are not among the shifted
     are left out of the account: they are neither silent nor to be explained. Of many hypotheses

@@ -19,7 +19,8 @@ Where nothing is declared or measured, there is NaN."""
 
 
 class EdgeTable:
-    """Rows that are only ever appended; times and strengths change in place.
+    """Rows that are only ever appended; times and strengths change in place, by `set_span` and
+    `set_strength`, so that indexes of them can follow.
 
     Rows of one edge by one sender are apart in time and linked with those of other senders.
     """
@@ -30,6 +31,9 @@ class EdgeTable:
         self._pairs: dict[int, int] = {}
         self._into: dict[int, int] = {}
         self._out: dict[int, int] = {}
+        self._indexed = 0
+        self._changed: list[int] = []
+        self._forgotten = 0
         self._name_columns()
 
     def column(self, name: str) -> NDArray[np.generic]:
@@ -90,7 +94,42 @@ class EdgeTable:
 
     def set_span(self, row: int, span: Span) -> None:
         """Change when the edge of a row was there."""
+        moved = self.start[row] != span.start or self.end[row] != span.end
         self.start[row], self.end[row], self.last[row] = span.start, span.end, span.last
+        if moved:
+            self._note(row)
+
+    def set_strength(self, row: int, strength: float) -> None:
+        """Change how strong the edge of a row is."""
+        self.strength[row] = strength
+        self._note(row)
+
+    def begin_index(self) -> tuple[int, int]:
+        """Return how many changes there were, and how many rows there are.
+
+        From now on changes of these rows are noted.
+        """
+        changes = self._forgotten + len(self._changed)
+        self._indexed = max(self._indexed, self.count)
+        return changes, self.count
+
+    def changed_since(self, known: int) -> NDArray[np.intp]:
+        """Return the rows whose times or strengths changed after so many changes, in order."""
+        return np.array(self._changed[known - self._forgotten :], np.intp)
+
+    def forget_changes(self, known: int) -> None:
+        """Forget that many changes: nobody asks for them again."""
+        del self._changed[: known - self._forgotten]
+        self._forgotten = known
+
+    @property
+    def noted(self) -> int:
+        """How many changes are remembered."""
+        return len(self._changed)
+
+    def _note(self, row: int) -> None:
+        if row < self._indexed:
+            self._changed.append(row)
 
     def _name_columns(self) -> None:
         rows = self.rows

@@ -19,7 +19,7 @@ from services.aggregator.domain.lineage.view import GraphView
 
 MEASURED = "importances"
 """Provenance of the edges that importances themselves tell of."""
-_MOST_UNSORTED = 20_000
+_MOST_UNSORTED, _MOST_NOTED = 20_000, 200_000
 _ALL = -1
 _T = TypeVar("_T", Transform, str)
 
@@ -71,7 +71,8 @@ class LineageGraph:
         number, table = self.nodes.number(target), self.edges
         for edge, strength in zip(edges, gfi, strict=True):
             for row in table.between(self.nodes.number(edge.source), number):
-                table.measured[row] = table.strength[row] = max(strength, LEAST)
+                table.measured[row] = max(strength, LEAST)
+                table.set_strength(row, max(strength, LEAST))
 
     def state(self, ended_before: datetime) -> GraphState:
         """Return all there is to keep; without edges that ended before that time."""
@@ -105,26 +106,28 @@ class LineageGraph:
         table = self.edges
         if self._unsorted.end_row != table.count or len(self.nodes) > self._covered:
             self._unsorted = self.index(self._sorted.end_row)
-        return GraphView(self.nodes, table, (self._sorted, self._unsorted), micros(time))
+        indexes = self._sorted, self._unsorted
+        for index in indexes:
+            index.follow(table)
+        return GraphView(self.nodes, table, indexes, micros(time))
 
     @property
     def needs_index(self) -> bool:
-        """Whether enough rows have come for a new index to pay."""
+        """Whether enough rows have come, or changed, for a new index to pay."""
         unsorted = self.edges.count - self._sorted.end_row
+        if self.edges.noted > _MOST_NOTED:
+            return True
         return unsorted > max(_MOST_UNSORTED, self._sorted.end_row // 8)
 
     def index(self, first_row: int = 0) -> Index:
         """Return an index of the rows from the first on, as they are now."""
-        table = self.edges
-        # In this order: no row that is counted names a node that is not.
-        count = table.count
-        nodes = len(self.nodes)
-        return Index.of(table.source[:count], table.target[:count], first_row, nodes)
+        return Index.of(self.edges, first_row, self.nodes)
 
     def adopt(self, index: Index) -> None:
         """Use an index of all rows that there were when it was made."""
         self._sorted = index
         self._unsorted = self.index(index.end_row)
+        self.edges.forget_changes(index.known)
 
     @property
     def _covered(self) -> int:
@@ -198,12 +201,13 @@ class LineageGraph:
             table.transform[row], table.declared[row] = transform, declared
             measured = table.measured[row]
             stated = declared if np.isnan(measured) else measured
-            table.strength[row] = assumed if np.isnan(stated) else stated
+            table.set_strength(row, assumed if np.isnan(stated) else float(stated))
 
     def _copy_strength(self, known: int, row: int) -> None:
         table = self.edges
-        for column in (table.transform, table.declared, table.measured, table.strength):
+        for column in (table.transform, table.declared, table.measured):
             column[row] = column[known]
+        table.set_strength(row, float(table.strength[known]))
 
     def _restate(self, target: int, provenance: int, at: int, told: Mapping[int, set[int]]) -> None:
         """End the incoming edges of the sender that it has not told of now."""

@@ -69,8 +69,8 @@ def find_groups(p: NDArray[np.float64], groups: Sequence[FeatureGroup]) -> list[
     return [GroupFinding(groups[place], float(joint[place])) for place in order.tolist()]
 
 
-def groups_of(view: GraphView, features: NDArray[np.int32]) -> list[FeatureGroup]:
-    """Return what feeds several of the features, int32 [M], and no more than half of them.
+def groups_of(view: GraphView, features: NDArray[np.intp]) -> list[FeatureGroup]:
+    """Return what feeds several of the features, intp [M], and no more than half of them.
 
     Up to two edges upstream; of nodes that feed the same ones the nearest stands for all.
     """
@@ -91,7 +91,7 @@ def groups_of(view: GraphView, features: NDArray[np.int32]) -> list[FeatureGroup
 
 def _one_up(view: GraphView, front: dict[int, set[int]]) -> dict[int, set[int]]:
     """Return what feeds these nodes, but models, with all that they stand for."""
-    nodes = np.array(list(front), np.int32)
+    nodes = np.array(list(front), np.intp)
     steps = view.steps(nodes, Direction.UPSTREAM)
     steps = steps.where(~view.nodes.are(NodeKind.MODEL, steps.nodes))
     above: dict[int, set[int]] = {}

@@ -1,6 +1,6 @@
 """What was seen of nodes: whether they shifted, how far, and since when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -87,12 +87,16 @@ class Observations:
         self.seen[node] = self.moved[node] = True
         self.shift[node] = max(self.shift[node], shift)
 
-    def feeling(self, node: int) -> Feeling:
-        """Return whether a shift is felt at a node."""
-        if self.moved[node]:
-            return Feeling.FELT
-        return Feeling.NOT_FELT if self.seen[node] else Feeling.NOT_OBSERVED
-
-    def move_time(self, node: int) -> datetime | None:
-        """Return the start of the first window in which the node moved."""
-        return moment(int(self.since[node])) if self.moved[node] else None
+    def told(
+        self, nodes: NDArray[np.intp]
+    ) -> Iterator[tuple[Feeling, float | None, datetime | None]]:
+        """Return of each node, intp [K], whether a shift is felt there, how far it shifted as far
+        as anybody looked, and the start of the first window in which it moved."""
+        parts = (self.moved, self.seen, self.shift, self.since)
+        for moved, seen, shift, since in zip(*(p[nodes].tolist() for p in parts), strict=True):
+            if moved:
+                yield Feeling.FELT, shift, moment(since)
+            elif seen:
+                yield Feeling.NOT_FELT, shift, None
+            else:
+                yield Feeling.NOT_OBSERVED, None, None

@@ -1,7 +1,7 @@
 """Ways through the graph that explain a node."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,14 @@ from services.aggregator.domain.lineage.nodes import NodeId
 from services.aggregator.domain.lineage.reach import Reach
 
 
-@dataclass(frozen=True)
-class LineagePath:
+class LineagePath(NamedTuple):
     """Nodes in the direction of the edges, and the product of the strengths of the edges."""
 
     nodes: Sequence[NodeId]
     strength: float
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """Numbers of nodes from an origin of a reach on."""
 
     nodes: list[int]
@@ -52,11 +50,12 @@ def _add_others(
     rest = zip(places[kept].tolist(), before, strengths[kept].tolist(), strict=True)
     for place, nodes, strength in rest:
         known = ways[place]
+        if len(known) == count or len(nodes) > depth:
+            continue
         node = known[0].nodes[-1]
-        if len(known) < count and len(nodes) <= depth and node not in nodes:
-            way = [*nodes, node]
-            if all(way != other.nodes for other in known):
-                known.append(Way(way, strength))
+        way = [*nodes, node]
+        if node not in nodes and all(way != other.nodes for other in known):
+            known.append(Way(way, strength))
 
 
 def _first_of_each(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from services.aggregator.domain.lineage.roles import Role, roles_above, roles_be
 from services.aggregator.domain.lineage.view import Direction, GraphView
 
 
+_ROLES = tuple(Role)
+
+
 class MoveOrder(Enum):
     """Which moved first: a node, or what the shift came from."""
 
@@ -25,8 +29,7 @@ class MoveOrder(Enum):
     CHILD_FIRST = "CHILD_FIRST"
 
 
-@dataclass(frozen=True)
-class PropagationNode:
+class PropagationNode(NamedTuple):
     """One node up or down the graph of the one in question."""
 
     node: NodeId
@@ -72,7 +75,7 @@ def trace(
     limits: Limits,
 ) -> Propagation:
     """Follow a shift from its origin down the graph, and look upstream for where it came from."""
-    start = np.array([origin], np.int32)
+    start = np.array([origin])
     above = reach(view, start, Direction.UPSTREAM, bounds)
     below = reach(view, start, Direction.DOWNSTREAM, bounds)
     upper, lower = roles_above(above, seen), roles_below(below, seen)
@@ -139,35 +142,35 @@ class _Teller:
     ) -> Iterator[PropagationNode]:
         is_down = direction is Direction.DOWNSTREAM
         sign = 1 if is_down else -1
+        nodes = reached.nodes[positions]
         told = zip(
-            reached.nodes[positions].tolist(),
+            nodes.tolist(),
             roles[positions].tolist(),
-            reached.distances[positions].tolist(),
+            (sign * reached.distances[positions]).tolist(),
             reached.strengths[positions].tolist(),
+            self.seen.told(nodes),
             ways_to(reached, positions, self.depth, self.paths),
             strict=True,
         )
-        for number, role, distance, strength, ways in told:
-            feeling = self.seen.feeling(number)
-            is_seen = feeling is not Feeling.NOT_OBSERVED
+        ids, shift = self.view.nodes.ids, self.shift if is_down else 0.0
+        for number, role, depth, strength, (feeling, observed, since), ways in told:
+            is_late = is_down and feeling is Feeling.FELT
             yield PropagationNode(
                 node=self.view.nodes.id(number),
-                role=Role(role),
-                depth=sign * distance,
+                role=_ROLES[role],
+                depth=depth,
                 path_strength=strength,
-                expected_shift=self.shift * strength if is_down else 0.0,
+                expected_shift=shift * strength,
                 feeling=feeling,
-                observed_shift=float(self.seen.shift[number]) if is_seen else None,
-                move_time=self.seen.move_time(number),
-                move_order=self._order(ways[0]) if is_down and feeling is Feeling.FELT else None,
-                paths=[self._path(way, direction) for way in ways if len(way.nodes) > 1],
+                observed_shift=observed,
+                move_time=since,
+                move_order=self._order(ways[0]) if is_late else None,
+                paths=[
+                    LineagePath(ids(way if is_down else way[::-1]), product)
+                    for way, product in ways
+                    if len(way) > 1
+                ],
             )
-
-    def _path(self, way: Way, direction: Direction) -> LineagePath:
-        nodes = self.view.nodes.ids(way.nodes)
-        if direction is Direction.UPSTREAM:
-            nodes.reverse()
-        return LineagePath(nodes, way.strength)
 
     def _order(self, way: Way) -> MoveOrder | None:
         """Compare the last node of a way with the nearest before it that moved."""

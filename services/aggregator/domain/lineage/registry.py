@@ -20,7 +20,7 @@ class NodeRegistry:
         self._numbers: dict[NodeId, int] = {}
         self._kinds = np.zeros(1024, np.int8)
         self._details: dict[int, Node] = {}
-        self._features: dict[int, tuple[tuple[str, ...], NDArray[np.int32]]] = {}
+        self._features: dict[int, tuple[tuple[str, ...], NDArray[np.intp]]] = {}
         """By the identity of the names: to hash hundreds of them for each window takes long."""
 
     def __len__(self) -> int:
@@ -41,13 +41,13 @@ class NodeRegistry:
         """Return the node's number, None if nobody told of it."""
         return self._numbers.get(node)
 
-    def features(self, names: tuple[str, ...]) -> NDArray[np.int32]:
+    def features(self, names: tuple[str, ...]) -> NDArray[np.intp]:
         """Return the numbers of features by their names, without those that nobody told of."""
         known = self._features.get(id(names))
         if known is not None:
             return known[1]
         found = (self.find(feature_node(name)) for name in names)
-        numbers = np.array([number for number in found if number is not None], np.int32)
+        numbers = np.array([number for number in found if number is not None], np.intp)
         if len(numbers) == len(names):
             # Kept with the names: so long nothing else can have their identity.
             self._features[id(names)] = names, numbers
@@ -61,7 +61,7 @@ class NodeRegistry:
         """Return the nodes of those numbers."""
         return [self._ids[number] for number in numbers]
 
-    def are(self, kind: NodeKind, numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def are(self, kind: NodeKind, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Return which of the nodes are of that kind."""
         are: NDArray[np.bool_] = self._kinds[numbers] == KINDS.index(kind)
         return are

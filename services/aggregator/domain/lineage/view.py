@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.aggregator.domain.lineage.edges import EdgeTable
 from services.aggregator.domain.lineage.errors import NodeNotFound
-from services.aggregator.domain.lineage.index import Index
+from services.aggregator.domain.lineage.index import Adjacency, Index
 from services.aggregator.domain.lineage.nodes import NodeId
 from services.aggregator.domain.lineage.registry import NodeRegistry
 
@@ -25,20 +25,17 @@ class Direction(Enum):
 class Steps:
     """Edges from some nodes to their neighbours.
 
-    `places` intp [E]: positions among those nodes, rising; `rows` int32 [E] of the edges; `nodes`
-    int32 [E]: the neighbours; `strengths` float64 [E].
+    `places` intp [E]: positions among those nodes, rising; `nodes` intp [E]: the neighbours;
+    `strengths` float64 [E].
     """
 
     places: NDArray[np.intp]
-    rows: NDArray[np.int32]
-    nodes: NDArray[np.int32]
+    nodes: NDArray[np.intp]
     strengths: NDArray[np.float64]
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Steps":
         """Return some of the steps."""
-        return Steps(
-            self.places[chosen], self.rows[chosen], self.nodes[chosen], self.strengths[chosen]
-        )
+        return Steps(self.places[chosen], self.nodes[chosen], self.strengths[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,26 +58,37 @@ class GraphView:
             raise NodeNotFound(str(node), field)
         return number
 
-    def steps(self, nodes: NDArray[np.int32], direction: Direction) -> Steps:
-        """Return the edges from these nodes in that direction."""
-        large, small = self.indexes
-        places, rows = self._rows_of(large, nodes, direction)
-        if small.end_row > small.first_row:
-            more_places, more_rows = self._rows_of(small, nodes, direction)
-            places, rows = np.concatenate([places, more_places]), np.concatenate([rows, more_rows])
-            order = np.argsort(places, kind="stable")
-            places, rows = places[order], rows[order]
-        table = self.edges
-        ends = table.target if direction is Direction.DOWNSTREAM else table.source
-        return Steps(places, rows, ends[rows], table.strength[rows].astype(np.float64))
+    def steps(self, nodes: NDArray[np.intp], direction: Direction) -> Steps:
+        """Return the edges from these nodes, intp [K], in that direction."""
+        large, small = (self._steps_by(index, nodes, direction) for index in self.indexes)
+        if not len(small.places):
+            return large
+        places = np.concatenate([large.places, small.places])
+        order = np.argsort(places, kind="stable")
+        return Steps(
+            places[order],
+            np.concatenate([large.nodes, small.nodes])[order],
+            np.concatenate([large.strengths, small.strengths])[order],
+        )
 
-    def _rows_of(
-        self, index: Index, nodes: NDArray[np.int32], direction: Direction
-    ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def rows_from(self, nodes: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Return the rows of the edges that leave these nodes, intp [K]."""
+        found = (self._slots(index.out, nodes) for index in self.indexes)
+        rows = [index.out.rows[slots] for index, (_, slots) in zip(self.indexes, found, strict=True)]
+        return np.concatenate(rows)
+
+    def _steps_by(self, index: Index, nodes: NDArray[np.intp], direction: Direction) -> Steps:
         adjacency = index.out if direction is Direction.DOWNSTREAM else index.into
-        places, rows = adjacency.rows_of(nodes)
-        valid = (self.edges.start[rows] <= self.time) & (self.time < self.edges.end[rows])
-        return places[valid], rows[valid]
+        places, slots = self._slots(adjacency, nodes)
+        return Steps(places, adjacency.neighbours[slots], adjacency.strength[slots])
+
+    def _slots(
+        self, adjacency: Adjacency, nodes: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return positions in `nodes`, rising, and the slots of edges that are there."""
+        places, slots = adjacency.slots_of(nodes)
+        valid = (adjacency.start[slots] <= self.time) & (self.time < adjacency.end[slots])
+        return (places, slots) if valid.all() else (places[valid], slots[valid])
 
 
 def strongest(steps: Steps, count: int) -> tuple[Steps, bool]:
@@ -88,21 +96,27 @@ def strongest(steps: Steps, count: int) -> tuple[Steps, bool]:
 
     Of equally strong ones the first stay.
     """
-    if len(steps.places) <= count or np.bincount(steps.places).max() <= count:
+    if len(steps.places) <= count:
         return steps, False
-    order = np.lexsort((-steps.strengths, steps.places))
+    is_wide = np.bincount(steps.places) > count
+    if not is_wide.any():
+        return steps, False
+    wide = np.flatnonzero(is_wide[steps.places])
+    order = wide[np.lexsort((-steps.strengths[wide], steps.places[wide]))]
     places = steps.places[order]
     firsts = np.flatnonzero(np.diff(places, prepend=-1))
     nth = np.arange(len(places)) - np.repeat(firsts, np.diff(np.append(firsts, len(places))))
-    return steps.where(np.sort(order[nth < count])), True
+    kept = np.ones(len(steps.places), np.bool_)
+    kept[order[nth >= count]] = False
+    return steps.where(kept), True
 
 
-def numbers_of(view: GraphView, nodes: Sequence[NodeId], field: str) -> NDArray[np.int32]:
-    """Return the nodes' numbers, int32 [N]; `field` is the request field that lists them.
+def numbers_of(view: GraphView, nodes: Sequence[NodeId], field: str) -> NDArray[np.intp]:
+    """Return the nodes' numbers, intp [N]; `field` is the request field that lists them.
 
     Raises:
         NodeNotFound: nobody told of one.
     """
     return np.array(
-        [view.number(node, f"{field}[{place}]") for place, node in enumerate(nodes)], np.int32
+        [view.number(node, f"{field}[{place}]") for place, node in enumerate(nodes)], np.intp
     )

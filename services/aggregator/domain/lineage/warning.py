@@ -44,7 +44,7 @@ def warn(
     if sighting.has_moved:
         moved[model_node(sighting.model)] = sighting.shift
     shifts = {view.nodes.find(node): shift for node, shift in moved.items()}
-    above = reach(view, np.array([target], np.int32), Direction.UPSTREAM, bounds)
+    above = reach(view, np.array([target], np.intp), Direction.UPSTREAM, bounds)
     strongest: dict[NodeId, PropagationWarning] = {}
     for position, number in enumerate(above.nodes.tolist()):
         if not position or number not in shifts:
@@ -56,7 +56,7 @@ def warn(
             path=LineagePath(path, strength),
             origin_shift=shifts[number],
             expected_shift=shifts[number] * strength,
-            feeling=seen.feeling(view.number(path[-2])),
+            feeling=next(seen.told(np.array([view.number(path[-2])])))[0],
             event_time=sighting.end,
         )
         known = strongest.get(warning.feature)

@@ -42,7 +42,7 @@ def radius(
     origins: Sequence[NodeId], model: NodeId | None = None
 ) -> tuple[dict[NodeId, float], BlastRadius]:
     view = graph_of(told(_EDGES)).at(DAY + HOUR)
-    numbers = np.array([view.number(node) for node in origins], np.int32)
+    numbers = np.array([view.number(node) for node in origins], np.intp)
     found = blast_radius(view, numbers, None if model is None else view.number(model), Bounds())
     changes = {affected.model: affected.change for affected in found.models}
     return changes, found
@@ -75,21 +75,21 @@ def test_of_a_feature_no_more_than_all_can_be_lost() -> None:
     edges = [*_EDGES, *(Edge(_JOB, NodeId(NodeKind.COLUMN, "x", "t", f"c{n}")) for n in range(9))]
     edges += [Edge(NodeId(NodeKind.COLUMN, "x", "t", f"c{n}"), _A) for n in range(9)]
     view = graph_of(told(edges)).at(DAY + HOUR)
-    found = blast_radius(view, np.array([view.number(_JOB)], np.int32), None, Bounds())
+    found = blast_radius(view, np.array([view.number(_JOB)], np.intp), None, Bounds())
     changes = {affected.model: affected.change for affected in found.models}
     assert changes[_ADS] == pytest.approx(0.75)
 
 
 def test_an_edge_that_two_told_of_counts_once() -> None:
     view = graph_of(told(_EDGES), told(_EDGES, key="b", sender="other")).at(DAY + HOUR)
-    found = blast_radius(view, np.array([view.number(_B)], np.int32), None, Bounds())
+    found = blast_radius(view, np.array([view.number(_B)], np.intp), None, Bounds())
     assert found.models[0].change == pytest.approx(0.25)
 
 
 def test_a_cycle_ends_where_the_depth_does() -> None:
     edges = [*_EDGES, Edge(_FEED, _SCORE, strength=1.0)]
     view = graph_of(told(edges)).at(DAY + HOUR)
-    found = blast_radius(view, np.array([view.number(_A)], np.int32), None, Bounds(depth=50))
+    found = blast_radius(view, np.array([view.number(_A)], np.intp), None, Bounds(depth=50))
     changes = {affected.model: affected.change for affected in found.models}
     assert changes[_ADS] == pytest.approx(0.5)
     assert changes[_FEED] == pytest.approx(0.5)
@@ -98,14 +98,14 @@ def test_a_cycle_ends_where_the_depth_does() -> None:
 @given(worlds())
 def test_more_that_is_switched_off_affects_as_many_nodes_or_more(world: World) -> None:
     view = world.view
-    one = blast_radius(view, np.array([0], np.int32), None, Bounds())
-    two = blast_radius(view, np.array([0, 1], np.int32), None, Bounds())
+    one = blast_radius(view, np.array([0], np.intp), None, Bounds())
+    two = blast_radius(view, np.array([0, 1], np.intp), None, Bounds())
     assert two.node_count >= one.node_count - 1
 
 
 def test_all_affected_models_are_counted_and_the_most_affected_told() -> None:
     view = graph_of(told(_EDGES)).at(DAY + HOUR)
-    found = blast_radius(view, np.array([view.number(_JOB)], np.int32), None, Bounds(), limit=1)
+    found = blast_radius(view, np.array([view.number(_JOB)], np.intp), None, Bounds(), limit=1)
     assert [affected.model for affected in found.models] == [_ADS]
     assert found.model_count == 3
     assert found.truncation.size

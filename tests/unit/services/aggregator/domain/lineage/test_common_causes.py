@@ -43,7 +43,7 @@ _EDGES = [
 
 def causes_of(shifted: Sequence[NodeId], events: _EVENTS | None = None) -> tuple[GraphView, Causes]:
     view = graph_of(told(_EDGES)).at(DAY + HOUR)
-    numbers = np.array([view.number(node) for node in shifted], np.int32)
+    numbers = np.array([view.number(node) for node in shifted], np.intp)
     seen = np.zeros(len(view.nodes), np.bool_)
     seen[[view.number(node) for node in [*_SEVEN, *_OTHERS]]] = True
     moved = np.zeros_like(seen)
@@ -101,7 +101,7 @@ def test_a_failed_run_makes_a_suspect_likelier_and_an_ordinary_one_does_not() ->
 
 def test_a_shifted_feature_explains_itself_with_another_that_it_feeds() -> None:
     view = graph_of(told([*_EDGES, Edge(_SEVEN[0], feature_node("derived"))])).at(DAY + HOUR)
-    shifted = np.array([view.number(_SEVEN[0]), view.number(feature_node("derived"))], np.int32)
+    shifted = np.array([view.number(_SEVEN[0]), view.number(feature_node("derived"))], np.intp)
     seen = np.zeros(len(view.nodes), np.bool_)
     seen[[view.number(node) for node in _SEVEN]] = True
     moved = np.isin(np.arange(len(seen)), shifted)
@@ -117,7 +117,7 @@ def test_probabilities_are_the_products_of_the_definition_over_their_sum(
 ) -> None:
     seen = data.draw(observations(world.size))
     view = world.view
-    shifted = np.flatnonzero(seen.moved).astype(np.int32)
+    shifted = np.flatnonzero(seen.moved).astype(np.intp)
     found = find_causes(view, shifted, seen, {}, Bounds(depth=50, fan_out=50))
     odds = {
         node: math.exp(log_odds)

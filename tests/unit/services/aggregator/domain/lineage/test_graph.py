@@ -31,7 +31,7 @@ _HOURS = range(8)
 
 def edges_at(graph: LineageGraph, hour: float) -> set[tuple[str, str]]:
     view = graph.at(DAY + hour * HOUR)
-    nodes = np.arange(len(graph.nodes), dtype=np.int32)
+    nodes = np.arange(len(graph.nodes), dtype=np.intp)
     steps = view.steps(nodes, Direction.DOWNSTREAM)
     return {
         (view.nodes.id(int(place)).name, view.nodes.id(int(node)).name)
@@ -41,7 +41,7 @@ def edges_at(graph: LineageGraph, hour: float) -> set[tuple[str, str]]:
 
 def strength_of(graph: LineageGraph, edge: Edge) -> float:
     view = graph.at(DAY + 100 * HOUR)
-    steps = view.steps(np.array([view.number(edge.source)], np.int32), Direction.DOWNSTREAM)
+    steps = view.steps(np.array([view.number(edge.source)], np.intp), Direction.DOWNSTREAM)
     [strength] = steps.strengths[steps.nodes == view.number(edge.target)]
     return float(strength)
 

@@ -78,7 +78,7 @@ def test_groups_are_what_feeds_several_features_and_not_most_of_them() -> None:
         *(Edge(job("all"), feature) for feature in features),
     ]
     view = graph_of(told(edges)).at(DAY + HOUR)
-    numbers = np.array([view.number(feature) for feature in features], np.int32)
+    numbers = np.array([view.number(feature) for feature in features], np.intp)
     found = groups_of(view, numbers)
     assert {view.nodes.id(each.node): each.members.tolist() for each in found} == {
         table: [0, 1],

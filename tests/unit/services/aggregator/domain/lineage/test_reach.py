@@ -28,7 +28,7 @@ def strengths_by_hand(peer: nx.DiGraph, origin: int, depth: int) -> dict[int, fl
 def test_the_strongest_paths_are_those_that_trying_all_finds(
     world: World, origin: int, depth: int, direction: Direction
 ) -> None:
-    found = reach(world.view, np.array([origin], np.int32), direction, Bounds(depth, _ALL))
+    found = reach(world.view, np.array([origin], np.intp), direction, Bounds(depth, _ALL))
     peer = world.peer if direction is Direction.DOWNSTREAM else world.peer.reverse()
     expected = strengths_by_hand(peer, origin, depth)
     assert dict(zip(found.nodes.tolist(), found.strengths, strict=True)) == pytest.approx(expected)
@@ -42,7 +42,7 @@ def test_the_strongest_paths_are_those_that_trying_all_finds(
 def test_a_path_goes_through_no_node_twice_and_is_as_strong_as_its_edges(
     world: World, depth: int
 ) -> None:
-    found = reach(world.view, np.array([0], np.int32), Direction.DOWNSTREAM, Bounds(depth, _ALL))
+    found = reach(world.view, np.array([0], np.intp), Direction.DOWNSTREAM, Bounds(depth, _ALL))
     for position, strength in enumerate(found.strengths):
         path = found.path(position)
         assert len(set(path)) == len(path) <= depth + 1
@@ -54,7 +54,7 @@ def test_a_path_goes_through_no_node_twice_and_is_as_strong_as_its_edges(
 def test_a_tighter_bound_reaches_no_more_and_says_what_it_left_out(
     world: World, depth: int, fan_out: int
 ) -> None:
-    view, origin = world.view, np.array([0], np.int32)
+    view, origin = world.view, np.array([0], np.intp)
     tight = reach(view, origin, Direction.DOWNSTREAM, Bounds(depth, fan_out))
     wide = reach(view, origin, Direction.DOWNSTREAM, Bounds(_ALL, _ALL))
     strengths = dict(zip(wide.nodes.tolist(), wide.strengths, strict=True))
@@ -67,7 +67,7 @@ def test_a_tighter_bound_reaches_no_more_and_says_what_it_left_out(
 def test_only_the_strongest_edges_are_followed_from_a_node_with_many() -> None:
     edges = [Edge(dataset(0), dataset(n), strength=n / 10, valid_from=DAY) for n in range(1, 10)]
     found = reach(
-        World(10, edges).view, np.array([0], np.int32), Direction.DOWNSTREAM, Bounds(6, 3)
+        World(10, edges).view, np.array([0], np.intp), Direction.DOWNSTREAM, Bounds(6, 3)
     )
     assert found.nodes.tolist() == [0, 7, 8, 9]
     assert found.truncation.fan_out
@@ -77,10 +77,10 @@ def test_only_the_strongest_edges_are_followed_from_a_node_with_many() -> None:
 @given(worlds())
 def test_several_origins_reach_what_each_of_them_reaches(world: World) -> None:
     view, bounds = world.view, Bounds(_ALL, _ALL)
-    both = reach(view, np.array([0, 1], np.int32), Direction.DOWNSTREAM, bounds)
+    both = reach(view, np.array([0, 1], np.intp), Direction.DOWNSTREAM, bounds)
     for position, node in enumerate(both.nodes):
         alone = [
-            reach(view, np.array([origin], np.int32), Direction.DOWNSTREAM, bounds)
+            reach(view, np.array([origin], np.intp), Direction.DOWNSTREAM, bounds)
             for origin in (0, 1)
         ]
         best = max(found.strengths[found.nodes == node].max(initial=0.0) for found in alone)
