@@ -57,4 +57,5 @@ def _between(view: GraphView, nodes: NDArray[np.intp]) -> NDArray[np.int32]:
     rows = view.rows_from(nodes)
     inside = np.zeros(len(view.nodes), np.bool_)
     inside[nodes] = True
-    return rows[inside[view.edges.target[rows]]]
+    between: NDArray[np.int32] = rows[inside[view.edges.target[rows]]]
+    return between

@@ -106,7 +106,9 @@ class LineageGraph:
         table = self.edges
         if self._unsorted.end_row != table.count or len(self.nodes) > self._covered:
             self._unsorted = self.index(self._sorted.end_row)
-        indexes = self._sorted, self._unsorted
+        indexes = [self._sorted]
+        if self._unsorted.end_row > self._unsorted.first_row:
+            indexes.append(self._unsorted)
         for index in indexes:
             index.follow(table)
         return GraphView(self.nodes, table, indexes, micros(time))

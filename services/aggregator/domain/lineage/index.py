@@ -30,9 +30,7 @@ class Adjacency:
     strength: NDArray[np.float64]
 
     @classmethod
-    def of(
-        cls, table: EdgeTable, ends: tuple[str, str], rows: tuple[int, int], nodes: int
-    ) -> Self:
+    def of(cls, table: EdgeTable, ends: tuple[str, str], rows: tuple[int, int], nodes: int) -> Self:
         """Sort rows, from the first to before the last, by the node at the first of the ends."""
         first, last = rows
         near, far = (table.rows[end][first:last] for end in ends)
@@ -65,13 +63,12 @@ class Adjacency:
         if len(nodes) and nodes.max() >= len(self.offsets) - 1:
             places = np.flatnonzero(nodes < len(self.offsets) - 1)
             nodes = nodes[places]
-        starts = self.offsets[nodes]
-        counts = self.offsets[nodes + 1] - starts
+        starts = self.offsets.take(nodes)
+        counts = self.offsets[1:].take(nodes) - starts
         ends = np.cumsum(counts)
-        total = int(ends[-1]) if len(ends) else 0
-        return np.repeat(places, counts), np.arange(total) + np.repeat(
-            starts - ends + counts, counts
-        )
+        found = np.repeat(np.arange(len(nodes)), counts)
+        slots = np.arange(len(found)) + (starts - ends + counts).take(found)
+        return places.take(found), slots
 
 
 @dataclass(eq=False)

@@ -16,7 +16,6 @@ from services.aggregator.domain.lineage.reach import Bounds, Reach, Truncation, 
 from services.aggregator.domain.lineage.roles import Role, roles_above, roles_below
 from services.aggregator.domain.lineage.view import Direction, GraphView
 
-
 _ROLES = tuple(Role)
 
 

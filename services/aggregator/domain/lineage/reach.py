@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.aggregator.domain.lineage.view import Direction, GraphView, Steps, strongest
 
-_LOOKED_AT_ONCE = 1_000
+_LOOKED_AT_FIRST = 50
 _NOWHERE = -1
 
 
@@ -107,18 +107,14 @@ class _Search:
         bounds: Bounds,
     ) -> None:
         self._view, self._direction, self._bounds = view, direction, bounds
-        count, places = len(view.nodes), np.arange(len(origins))
-        self._best = np.zeros(count)
-        self._best[origins] = 1.0
-        # Of each node: its position in the reach, and its place in the level that has it last.
-        self._position = np.full(count, _NOWHERE, np.intp)
+        count, places = len(origins), np.arange(len(origins))
+        # By number of the node; all else is by position, so that what is written lies together.
+        self._position = np.full(len(view.nodes), _NOWHERE, np.intp)
         self._position[origins] = places
-        self._place = np.empty(count, np.intp)
-        self._count = len(origins)
-        self._distances = [len(origins)]
-        self._followed: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
-        ones = np.ones(len(origins))
-        self._levels = [Level(origins, places, ones, np.zeros(len(origins), np.intp))]
+        self._nodes = [origins]
+        self._best = np.ones(count)
+        self._levels = [Level(origins, places, self._best, np.zeros(count, np.intp))]
+        self._edges: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
         self._cut_fan_out = self._amplifies = False
 
     def run(self) -> Reach:
@@ -126,22 +122,20 @@ class _Search:
             if not len(self._levels[-1].nodes):
                 break
             self._go_on()
-        nodes = np.empty(self._count, np.intp)
-        level_of, place_of = np.empty_like(nodes), np.empty_like(nodes)
-        strengths = np.empty(self._count)
+        level_of, place_of = np.empty((2, len(self._best)), np.intp)
         for number, level in enumerate(self._levels):
             # Later levels improve on what earlier ones found.
-            nodes[level.positions], strengths[level.positions] = level.nodes, level.strengths
             level_of[level.positions] = number
-            place_of[level.positions] = np.arange(len(level.nodes))
-        sources, targets, edge_strengths = zip(*self._followed, strict=True)
+            place_of[level.positions] = np.arange(len(level.positions))
+        counts = [len(nodes) for nodes in self._nodes]
+        sources, targets, strengths = zip(*self._edges, strict=True)
         return Reach(
-            nodes=nodes,
-            distances=np.repeat(np.arange(len(self._distances), dtype=np.int16), self._distances),
-            strengths=strengths,
+            nodes=np.concatenate(self._nodes),
+            distances=np.repeat(np.arange(len(counts), dtype=np.int16), counts),
+            strengths=self._best,
             sources=np.concatenate(sources),
             targets=np.concatenate(targets),
-            edge_strengths=np.concatenate(edge_strengths),
+            edge_strengths=np.concatenate(strengths),
             truncation=Truncation(depth=self._goes_on(), fan_out=self._cut_fan_out),
             levels=self._levels,
             level_of=level_of,
@@ -152,12 +146,27 @@ class _Search:
         front = self._levels[-1]
         steps, cut = strongest(self._view.steps(front.nodes, self._direction), self._bounds.fan_out)
         self._cut_fan_out |= cut
-        strengths = front.strengths[steps.places] * steps.strengths
-        better = np.flatnonzero(strengths > self._best[steps.nodes])
+        targets = self._positions_of(steps.nodes)
+        strengths = front.strengths.take(steps.places) * steps.strengths
+        better = np.flatnonzero(strengths > self._best.take(targets))
         better = self._simple(better, steps)
-        self._improve(steps.nodes[better], strengths[better], steps.places[better])
-        sources = front.positions[steps.places]
-        self._followed.append((sources, self._position[steps.nodes], steps.strengths))
+        self._improve(targets[better], strengths[better], better, steps)
+        self._edges.append((front.positions.take(steps.places), targets, steps.strengths))
+
+    def _positions_of(self, nodes: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the positions of nodes, after having given one to each that has none yet."""
+        positions = self._position.take(nodes)
+        met = np.flatnonzero(positions == _NOWHERE)
+        new, first = nodes[met], len(self._best)
+        # Of several that are the same node the last has its number, which is then its alone.
+        numbers = np.arange(len(new))
+        self._position[new] = numbers
+        new = new[self._position[new] == numbers]
+        self._position[new] = np.arange(first, first + len(new))
+        positions[met] = self._position.take(nodes[met])
+        self._nodes.append(new)
+        self._best = np.concatenate([self._best, np.zeros(len(new))])
+        return positions
 
     def _simple(self, better: NDArray[np.intp], steps: Steps) -> NDArray[np.intp]:
         """Leave out steps that come back to a node of their own path."""
@@ -173,29 +182,31 @@ class _Search:
 
     def _improve(
         self,
-        nodes: NDArray[np.intp],
+        targets: NDArray[np.intp],
         strengths: NDArray[np.float64],
-        parents: NDArray[np.intp],
+        better: NDArray[np.intp],
+        steps: Steps,
     ) -> None:
-        np.maximum.at(self._best, nodes, strengths)
-        won = np.flatnonzero(strengths == self._best[nodes])
+        np.maximum.at(self._best, targets, strengths)
+        won = np.flatnonzero(strengths == self._best.take(targets))
         # Of several equally strong paths to a node one is kept.
-        self._place[nodes[won]] = won
-        won = won[self._place[nodes[won]] == won]
-        nodes = nodes[won]
-        new = nodes[self._position[nodes] == _NOWHERE]
-        self._position[new] = np.arange(self._count, self._count + len(new))
-        self._count += len(new)
-        self._distances.append(len(new))
-        self._levels.append(Level(nodes, self._position[nodes], strengths[won], parents[won]))
+        place = np.empty(len(self._best), np.intp)
+        place[targets[won]] = won
+        won = won[place.take(targets[won]) == won]
+        edges = better[won]
+        self._levels.append(
+            Level(steps.nodes[edges], targets[won], strengths[won], steps.places[edges])
+        )
 
     def _goes_on(self) -> bool:
         """Whether edges lead from the last level to nodes that were not reached."""
         last = self._levels[-1].nodes
         if len(self._levels) <= self._bounds.depth:
             return False
-        for start in range(0, len(last), _LOOKED_AT_ONCE):
-            steps = self._view.steps(last[start : start + _LOOKED_AT_ONCE], self._direction)
-            if (self._position[steps.nodes] == _NOWHERE).any():
+        start, count = 0, _LOOKED_AT_FIRST
+        while start < len(last):
+            steps = self._view.steps(last[start : start + count], self._direction)
+            if (self._position.take(steps.nodes) == _NOWHERE).any():
                 return True
+            start, count = start + count, 2 * count
         return False

@@ -44,7 +44,8 @@ class GraphView:
 
     nodes: NodeRegistry
     edges: EdgeTable
-    indexes: tuple[Index, Index]
+    indexes: Sequence[Index]
+    """That together have all rows, the oldest rows first."""
     time: int
 
     def number(self, node: NodeId, field: str | None = None) -> int:
@@ -60,34 +61,36 @@ class GraphView:
 
     def steps(self, nodes: NDArray[np.intp], direction: Direction) -> Steps:
         """Return the edges from these nodes, intp [K], in that direction."""
-        large, small = (self._steps_by(index, nodes, direction) for index in self.indexes)
-        if not len(small.places):
-            return large
-        places = np.concatenate([large.places, small.places])
+        found = [self._steps_by(index, nodes, direction) for index in self.indexes]
+        if len(found) == 1:
+            return found[0]
+        places = np.concatenate([steps.places for steps in found])
         order = np.argsort(places, kind="stable")
         return Steps(
             places[order],
-            np.concatenate([large.nodes, small.nodes])[order],
-            np.concatenate([large.strengths, small.strengths])[order],
+            np.concatenate([steps.nodes for steps in found])[order],
+            np.concatenate([steps.strengths for steps in found])[order],
         )
 
     def rows_from(self, nodes: NDArray[np.intp]) -> NDArray[np.int32]:
         """Return the rows of the edges that leave these nodes, intp [K]."""
         found = (self._slots(index.out, nodes) for index in self.indexes)
-        rows = [index.out.rows[slots] for index, (_, slots) in zip(self.indexes, found, strict=True)]
+        rows = [
+            index.out.rows[slots] for index, (_, slots) in zip(self.indexes, found, strict=True)
+        ]
         return np.concatenate(rows)
 
     def _steps_by(self, index: Index, nodes: NDArray[np.intp], direction: Direction) -> Steps:
         adjacency = index.out if direction is Direction.DOWNSTREAM else index.into
         places, slots = self._slots(adjacency, nodes)
-        return Steps(places, adjacency.neighbours[slots], adjacency.strength[slots])
+        return Steps(places, adjacency.neighbours.take(slots), adjacency.strength.take(slots))
 
     def _slots(
         self, adjacency: Adjacency, nodes: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return positions in `nodes`, rising, and the slots of edges that are there."""
         places, slots = adjacency.slots_of(nodes)
-        valid = (adjacency.start[slots] <= self.time) & (self.time < adjacency.end[slots])
+        valid = (adjacency.start.take(slots) <= self.time) & (adjacency.end.take(slots) > self.time)
         return (places, slots) if valid.all() else (places[valid], slots[valid])
 
 

@@ -39,11 +39,15 @@ def edges_at(graph: LineageGraph, hour: float) -> set[tuple[str, str]]:
     }
 
 
-def strength_of(graph: LineageGraph, edge: Edge) -> float:
+def strengths_of(graph: LineageGraph, edge: Edge) -> set[float]:
     view = graph.at(DAY + 100 * HOUR)
     steps = view.steps(np.array([view.number(edge.source)], np.intp), Direction.DOWNSTREAM)
-    [strength] = steps.strengths[steps.nodes == view.number(edge.target)]
-    return float(strength)
+    return set(steps.strengths[steps.nodes == view.number(edge.target)].tolist())
+
+
+def strength_of(graph: LineageGraph, edge: Edge) -> float:
+    [strength] = strengths_of(graph, edge)
+    return strength
 
 
 @st.composite
@@ -96,6 +100,36 @@ def test_an_index_of_some_rows_or_of_all_gives_the_same_answers(
     for some in all_facts[indexed:]:
         graph.apply(some)
     assert edges_at(graph, 10) == edges_at(graph_of(*all_facts), 10)
+
+
+@given(st.lists(st.one_of(facts(), st.sampled_from(["ask", "index", "adopt"])), max_size=12))
+def test_answers_follow_every_change_whenever_the_rows_are_indexed(
+    happenings: list[LineageFacts | str],
+) -> None:
+    graph, index, known = LineageGraph(), None, []
+    for happening in happenings:
+        if isinstance(happening, LineageFacts):
+            graph.apply(happening)
+            known.append(happening)
+        elif happening == "index":
+            index = graph.index()
+        elif happening == "adopt" and index is not None:
+            graph.adopt(index)
+            index = None
+        else:
+            assert edges_at(graph, 5) == edges_at(graph_of(*known), 5)
+    assert edges_at(graph, 10) == edges_at(graph_of(*known), 10)
+
+
+def test_a_strength_that_changes_after_the_rows_were_indexed_counts() -> None:
+    into = Edge(feature_node("age"), model_node("ads_ctr"))
+    graph = graph_of(told([into]))
+    graph.adopt(graph.index())
+    pending = graph.index()
+    graph.measure("ads_ctr", ["age"], np.array([0.25]), DAY + HOUR)
+    assert strengths_of(graph, into) == {0.25}
+    graph.adopt(pending)
+    assert strengths_of(graph, into) == {0.25}
 
 
 def test_an_index_made_while_facts_come_in_lacks_none() -> None:

@@ -66,9 +66,7 @@ def test_a_tighter_bound_reaches_no_more_and_says_what_it_left_out(
 
 def test_only_the_strongest_edges_are_followed_from_a_node_with_many() -> None:
     edges = [Edge(dataset(0), dataset(n), strength=n / 10, valid_from=DAY) for n in range(1, 10)]
-    found = reach(
-        World(10, edges).view, np.array([0], np.intp), Direction.DOWNSTREAM, Bounds(6, 3)
-    )
+    found = reach(World(10, edges).view, np.array([0], np.intp), Direction.DOWNSTREAM, Bounds(6, 3))
     assert found.nodes.tolist() == [0, 7, 8, 9]
     assert found.truncation.fan_out
     assert not found.truncation.depth
