@@ -114,7 +114,8 @@ class _Search:
         self._nodes = [origins]
         self._best = np.ones(count)
         self._levels = [Level(origins, places, self._best, np.zeros(count, np.intp))]
-        self._edges: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
+        none = np.zeros(0, np.intp)
+        self._edges = [(none, none, np.zeros(0))]
         self._cut_fan_out = self._amplifies = False
 
     def run(self) -> Reach:
