@@ -11,7 +11,7 @@ from aftershock.v1.lineage_pb2 import PropagationWarning
 
 @dataclass
 class Watcher:
-    """Follows the warnings of its client's model on a thread, as long as the process lives."""
+    """Follows the warnings of its client's model on a thread, until that is closed."""
 
     client: aftershock.Client
     warnings: list[tuple[float, PropagationWarning]] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Watcher:
         return self.warnings[0][0] if self.warnings else None
 
     def _listen(self) -> None:
-        # Its client is closed under it when the story is over.
-        with suppress(aftershock.AftershockError, ValueError):
+        # It ends when its client is closed.
+        with suppress(aftershock.AftershockError):
             for warning in self.client.watch_propagation():
                 self.warnings.append((time.monotonic(), warning))

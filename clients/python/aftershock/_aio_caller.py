@@ -37,7 +37,7 @@ class AioCaller(BaseClient):
         return acting
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections: nothing can be called any more."""
         for channel in self._channels.drain():
             await channel.close()
         for blocking in self._blocking_channels.drain():

@@ -38,7 +38,7 @@ class Caller(BaseClient):
         return acting
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections: what is watched ends, and nothing can be called any more."""
         for channel in self._channels.drain():
             channel.close()
 

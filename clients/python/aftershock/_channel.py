@@ -4,6 +4,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -52,13 +53,17 @@ class Channels(Generic[Channel]):
         self._endpoints = endpoints
         self._open: Callable[[str, Environment], Channel] = open_channel
         self._channels: dict[str, Channel] = {}
+        self.closed = Event()
+        """Set once they were drained."""
 
     def to(self, service: Service) -> Channel:
         """Return the channel to a service.
 
         Raises:
-            ConfigurationError: its address or a TLS file is missing.
+            ConfigurationError: its address or a TLS file is missing, or the client is closed.
         """
+        if self.closed.is_set():
+            raise ConfigurationError("the client is closed: make another one")
         address = self._endpoints.of(service)
         if address not in self._channels:
             self._channels[address] = self._open(address, self._endpoints.environment)
@@ -69,7 +74,8 @@ class Channels(Generic[Channel]):
         return f"{service} service at {self._endpoints.of(service)}"
 
     def drain(self) -> list[Channel]:
-        """Forget the channels and return them, for closing."""
+        """Open no more channels, and return those that are open, for closing."""
+        self.closed.set()
         channels = list(self._channels.values())
         self._channels = {}
         return channels

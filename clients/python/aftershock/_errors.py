@@ -1,7 +1,7 @@
 """Everything that the SDK raises.
 
 AftershockError
-├── ConfigurationError      an address, a file or an extra is missing; nothing was sent
+├── ConfigurationError      an address, a file or an extra is missing, or the client is closed
 ├── InvalidExamples         a batch cannot be encoded; nothing of it was sent
 ├── InvalidLineageFile      a lineage file cannot be followed; nothing of it was sent
 └── ServiceError            a service refused, failed or could not be reached
@@ -34,7 +34,7 @@ class AftershockError(Exception):
 
 
 class ConfigurationError(AftershockError):
-    """An address, a file or an extra is missing. Nothing was sent."""
+    """An address, a file or an extra is missing, or the client is closed. Nothing was sent."""
 
 
 class InvalidExamples(AftershockError, ValueError):

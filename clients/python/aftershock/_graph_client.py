@@ -1,6 +1,5 @@
 """What the client tells and asks of the lineage graph."""
 
-import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -141,9 +140,9 @@ class GraphClient(Caller):
         depth: int = 6,
         least_expected_shift: float = 0.0,
     ) -> Iterator[PropagationWarning]:
-        """Yield shifts that are on their way to a model, before it feels them, without end.
+        """Yield shifts that are on their way to a model, before it feels them.
 
-        A broken stream is opened again after the last warning.
+        Ends when the client is closed. A broken stream is opened again after the last warning.
 
         Args:
             model: its id; the client's if left out.
@@ -162,5 +161,7 @@ class GraphClient(Caller):
                     cursor = answer.warning.cursor
                     yield answer.warning
             except Unavailable as error:
-                logger.warning("%s; trying again", error)
-            time.sleep(backoff.pause())
+                if not self._channels.closed.is_set():
+                    logger.warning("%s; trying again", error)
+            if self._channels.closed.wait(backoff.pause()):
+                return

@@ -1,6 +1,5 @@
 """What the client asks of the runbook."""
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -36,9 +35,10 @@ class RunbookClient(Caller):
         return self._run(calls.get_incident(name))
 
     def watch_incidents(self, model: str | None = None) -> Iterator[Incident]:
-        """Yield each incident as it is now, then whenever it changes, without end.
+        """Yield each incident as it is now, then whenever it changes.
 
-        A broken stream is opened again, and what was yielded before is not repeated.
+        Ends when the client is closed. A broken stream is opened again, and what was yielded before
+        is not repeated.
         """
         call = Call(methods.WATCH_INCIDENTS, WatchIncidentsRequest(model=self._filter(model)))
         news, backoff = IncidentNews(), Backoff()
@@ -49,8 +49,10 @@ class RunbookClient(Caller):
                     if news.is_news(answer.incident):
                         yield answer.incident
             except Unavailable as error:
-                logger.warning("%s; trying again", error)
-            time.sleep(backoff.pause())
+                if not self._channels.closed.is_set():
+                    logger.warning("%s; trying again", error)
+            if self._channels.closed.wait(backoff.pause()):
+                return
 
     def approve(self, mitigation: Mitigation | str, reason: str = "") -> Mitigation:
         """Approve a proposed mitigation.

@@ -1,13 +1,16 @@
 """Every operation of the client, and its errors, against real servers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
+from threading import Event
 
 import grpc
 import pytest
 
 from aftershock import (
     Client,
+    ConfigurationError,
     Conflict,
     DeadlineExceeded,
     InvalidRequest,
@@ -216,6 +219,30 @@ def test_watching_goes_on_after_a_break_and_repeats_nothing(
     platform.served.start()
     assert list(islice(watch, 1)) == [closed]
     watch.close()  # type: ignore[attr-defined]
+
+
+def test_watching_ends_without_a_word_when_the_client_is_closed(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform.runbook.incidents = [incident()]
+    client, seen = Client(platform.address), Event()
+
+    def watch() -> None:
+        for _ in client.watch_incidents():
+            seen.set()
+
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(watch)
+        assert seen.wait(10)
+        client.close()
+        assert watching.result(timeout=10) is None
+    assert not caplog.records
+
+
+def test_a_closed_client_calls_nobody(client: Client) -> None:
+    client.close()
+    with pytest.raises(ConfigurationError, match="the client is closed"):
+        client.incidents()
 
 
 def test_an_error_keeps_what_the_service_said(platform: Platform, client: Client) -> None:
