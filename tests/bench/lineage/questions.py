@@ -3,8 +3,8 @@
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -57,8 +57,8 @@ _MOST_SHIFTED = 10
 _AT_ONCE = 5_000
 _INDEXING = 3.0
 """Seconds for the keeper to index what was told; meanwhile questions are answered, more slowly."""
-_WATCHED = 200
-"""Models that have windows; the others are in the graph alone."""
+_WATCHED, _WINDOWS = 200, 24
+"""Models that have windows, and windows of each; the other models are in the graph alone."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ class Asking:
     async def measured(self) -> dict[str, float]:
         """Return the figures by their names."""
         async with connect(self.url) as client:
-            for sighting in self.world.sightings()[:_WATCHED]:
-                await _publish(client, sighting)
+            await _publish(client, self.world.sightings()[:_WATCHED])
         address = self.running.address
         async with grpc.aio.insecure_channel(address, options=MESSAGE_OPTIONS) as channel:
             stub: Lineage = LineageServiceStub(channel)
@@ -123,7 +122,7 @@ class Asking:
     async def _trace(self, stub: Lineage, node: int) -> pb.TracePropagationResponse:
         request = pb.TracePropagationRequest(
             node=str(self.world.nodes[node]),
-            start_time=stamp(NOON - 12 * HOUR),
+            start_time=stamp(NOON - 24 * HOUR),
             end_time=stamp(NOON + HOUR),
             depth=6,
         )
@@ -167,16 +166,27 @@ def _requests(world: World) -> Iterator[pb.RegisterLineageRequest]:
         )
 
 
-async def _publish(client: Redis, sighting: Sighting) -> None:
-    """Put the event of a window on its model's stream, as if it had been judged."""
-    features = [Feature(name, FeatureKind.NUMERIC) for name in sighting.features]
-    digest = f"{zlib.crc32(sighting.model.encode()):064x}"
-    checkpoint = Checkpoint(sighting.model, "v1", digest, SINCE, tuple(features))
-    await RedisCheckpoints(client, _RETENTION).register(checkpoint)
-    payload = pack_event(_event(sighting, features, digest))
-    await client.xadd(
-        ModelKeys(sighting.model).shifts, {"event": payload, "crc32": zlib.crc32(payload)}
-    )
+async def _publish(client: Redis, sightings: Sequence[Sighting]) -> None:
+    """Put the events of windows, and of quiet ones before them, on their models' streams, as if
+    they had been judged."""
+    checkpoints = RedisCheckpoints(client, _RETENTION)
+    for sighting in sightings:
+        features = [Feature(name, FeatureKind.NUMERIC) for name in sighting.features]
+        digest = f"{zlib.crc32(sighting.model.encode()):064x}"
+        await checkpoints.register(Checkpoint(sighting.model, "v1", digest, SINCE, tuple(features)))
+        async with client.pipeline(transaction=False) as commands:
+            for hours in range(_WINDOWS - 1, -1, -1):
+                payload = pack_event(_event(_before(sighting, hours), features, digest))
+                fields = {"event": payload, "crc32": zlib.crc32(payload)}
+                commands.xadd(ModelKeys(sighting.model).shifts, fields)
+            await commands.execute()
+
+
+def _before(sighting: Sighting, hours: int) -> Sighting:
+    if not hours:
+        return sighting
+    start, end = sighting.start - hours * HOUR, sighting.end - hours * HOUR
+    return replace(sighting, start=start, end=end, shift=0.0, has_moved=False, moves=())
 
 
 def _event(sighting: Sighting, features: list[Feature], digest: str) -> ShiftEvent:

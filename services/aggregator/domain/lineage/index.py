@@ -33,22 +33,23 @@ class Adjacency:
     def of(cls, table: EdgeTable, ends: tuple[str, str], rows: tuple[int, int], nodes: int) -> Self:
         """Sort rows, from the first to before the last, by the node at the first of the ends."""
         first, last = rows
-        near, far = (table.rows[end][first:last] for end in ends)
+        # What the table is made of may be replaced meanwhile by what has more room.
+        kept = table.rows[first:last]
+        near, far = (kept[end] for end in ends)
         offsets = np.zeros(nodes + 1, np.int64)
         np.cumsum(np.bincount(near, minlength=nodes), out=offsets[1:])
         order = np.argsort(near, kind="stable")
         slots = np.empty(len(order), np.int32)
         slots[order] = np.arange(len(order))
-        kept = table.rows[first:last][order]
         return cls(
             first_row=first,
             offsets=offsets,
             rows=(order + first).astype(np.int32),
             slots=slots,
             neighbours=far[order].astype(np.intp),
-            start=kept["start"].copy(),
-            end=kept["end"].copy(),
-            strength=kept["strength"].astype(np.float64),
+            start=kept["start"][order],
+            end=kept["end"][order],
+            strength=kept["strength"][order].astype(np.float64),
         )
 
     def refresh(self, table: EdgeTable, rows: NDArray[np.intp]) -> None:

@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from services.aggregator.domain.lineage.nodes import feature_node, model_node
 from services.aggregator.domain.lineage.registry import NodeRegistry
 from services.aggregator.domain.lineage.spans import micros, moment
 
@@ -64,23 +63,26 @@ class Observations:
         count = len(nodes)
         seen, moved = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         made = cls(seen, moved, np.zeros(count), np.zeros(count, np.int64))
+        looked_at: dict[int, tuple[str, ...]] = {}
         for sighting in sightings:
-            seen[nodes.features(sighting.features)] = True
+            # Windows of one checkpoint share their names.
+            looked_at[id(sighting.features)] = sighting.features
             made._take(sighting, nodes)
+        for names in looked_at.values():
+            seen[nodes.features(names)] = True
         return made
 
     def _take(self, sighting: Sighting, nodes: NodeRegistry) -> None:
-        since = micros(sighting.start)
-        model = nodes.find(model_node(sighting.model))
+        model = nodes.model(sighting.model)
         if model is not None:
             self.seen[model] = True
             self.shift[model] = max(self.shift[model], sighting.shift)
             if sighting.has_moved:
-                self._move(model, sighting.shift, since)
+                self._move(model, sighting.shift, micros(sighting.start))
         for move in sighting.moves:
-            feature = nodes.find(feature_node(move.feature))
+            feature = nodes.feature(move.feature)
             if feature is not None:
-                self._move(feature, move.shift, since)
+                self._move(feature, move.shift, micros(sighting.start))
 
     def _move(self, node: int, shift: float, since: int) -> None:
         self.since[node] = min(since, self.since[node]) if self.moved[node] else since

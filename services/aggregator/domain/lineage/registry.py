@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.domain.lineage.facts import Node
-from services.aggregator.domain.lineage.nodes import NodeId, NodeKind, feature_node
+from services.aggregator.domain.lineage.nodes import NodeId, NodeKind
 
 KINDS = tuple(NodeKind)
 
@@ -20,6 +20,8 @@ class NodeRegistry:
         self._numbers: dict[NodeId, int] = {}
         self._kinds = np.zeros(1024, np.int8)
         self._details: dict[int, Node] = {}
+        self._named: dict[NodeKind, dict[str, int]] = {NodeKind.FEATURE: {}, NodeKind.MODEL: {}}
+        """Kinds that have nothing but a name: to make an id for a look takes many times longer."""
         self._features: dict[int, tuple[tuple[str, ...], NDArray[np.intp]]] = {}
         """By the identity of the names: to hash hundreds of them for each window takes long."""
 
@@ -35,18 +37,28 @@ class NodeRegistry:
             if number == len(self._kinds):
                 self._kinds = np.concatenate([self._kinds, np.zeros_like(self._kinds)])
             self._kinds[number] = KINDS.index(node.kind)
+            if (named := self._named.get(node.kind)) is not None:
+                named[node.name] = number
         return number
 
     def find(self, node: NodeId) -> int | None:
         """Return the node's number, None if nobody told of it."""
         return self._numbers.get(node)
 
+    def feature(self, name: str) -> int | None:
+        """Return the number of a feature, None if nobody told of it."""
+        return self._named[NodeKind.FEATURE].get(name)
+
+    def model(self, name: str) -> int | None:
+        """Return the number of a model, None if nobody told of it."""
+        return self._named[NodeKind.MODEL].get(name)
+
     def features(self, names: tuple[str, ...]) -> NDArray[np.intp]:
         """Return the numbers of features by their names, without those that nobody told of."""
         known = self._features.get(id(names))
         if known is not None:
             return known[1]
-        found = (self.find(feature_node(name)) for name in names)
+        found = map(self.feature, names)
         numbers = np.array([number for number in found if number is not None], np.intp)
         if len(numbers) == len(names):
             # Kept with the names: so long nothing else can have their identity.
