@@ -177,8 +177,8 @@ async def _publish(client: Redis, sightings: Sequence[Sighting]) -> None:
         async with client.pipeline(transaction=False) as commands:
             for hours in range(_WINDOWS - 1, -1, -1):
                 payload = pack_event(_event(_before(sighting, hours), features, digest))
-                fields = {"event": payload, "crc32": zlib.crc32(payload)}
-                commands.xadd(ModelKeys(sighting.model).shifts, fields)
+                key = ModelKeys(sighting.model).shifts
+                commands.xadd(key, {"event": payload, "crc32": zlib.crc32(payload)})
             await commands.execute()
 
 
