@@ -1,9 +1,9 @@
 """What every store of columns promises: one suite over memory, a real Valkey and a cluster."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis.asyncio import Redis
 
 from services.aggregator.adapters.memory_schemas import MemorySchemas
 from services.aggregator.adapters.redis_client import connect
@@ -12,7 +12,6 @@ from services.aggregator.domain.lineage.nodes import parse_node
 from services.aggregator.domain.lineage.schema import DatedSchema, Schema
 from services.aggregator.lineage_ports import SchemaStore
 from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -22,15 +21,9 @@ OLD = DatedSchema(Schema({"age": "int", "é:name": "text"}), NOON)
 NEW = DatedSchema(Schema({"age": "float"}), NOON + HOUR)
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def schemas(request: pytest.FixtureRequest) -> AsyncIterator[SchemaStore]:
-    if request.param == "memory":
-        yield MemorySchemas()
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        yield RedisSchemas(client, timedelta(days=1))
+@pytest.fixture
+def schemas(backend: Redis | None) -> SchemaStore:
+    return MemorySchemas() if backend is None else RedisSchemas(backend, timedelta(days=1))
 
 
 async def test_columns_come_back_as_they_went_in(schemas: SchemaStore) -> None:

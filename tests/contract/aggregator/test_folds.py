@@ -1,19 +1,16 @@
 """What folding a large window's panes promises: one suite over memory, a real Valkey, a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Population
 from services.aggregator.domain.fold import MOST_RELATIVE_ERROR, fold
 from services.aggregator.domain.summary import Summary, summarise
 from services.aggregator.domain.window import Window
 from services.aggregator.fold import Fold
-from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.stores import Store
 from tests.unit.services.aggregator.values import numeric_sketch
 from tests.unit.services.aggregator.worlds import (
@@ -27,24 +24,11 @@ from tests.unit.services.aggregator.worlds import (
     hour_of,
     lfis,
 )
-from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 EXAMPLES = 100
 BLOCKS = 120
 MANY = LATEST_RULES.examples // EXAMPLES + 2
 """Blocks that the latest window holds at most: it takes the newest."""
-
-
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        yield RedisStore(client)
 
 
 @pytest.fixture

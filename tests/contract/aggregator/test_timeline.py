@@ -1,21 +1,19 @@
 """What every timeline promises: one suite over memory, a real Valkey and a cluster."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from services.aggregator.adapters.memory_timeline import MemoryTimeline
-from services.aggregator.adapters.redis_client import connect
 from services.aggregator.adapters.redis_timeline import RedisTimeline
 from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
 from services.aggregator.domain.lineage.nodes import feature_node, parse_node
 from services.aggregator.lineage_ports import EventPosition, EventQuery, Timeline
-from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 RETENTION = timedelta(days=8)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -39,15 +37,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def timeline(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Timeline]:
-    if request.param == "memory":
-        yield MemoryTimeline(RETENTION, clock)
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        yield RedisTimeline(client, RETENTION, clock)
+@pytest.fixture
+def timeline(backend: Redis | None, clock: Clock) -> Timeline:
+    if backend is None:
+        return MemoryTimeline(RETENTION, clock)
+    return RedisTimeline(backend, RETENTION, clock)
 
 
 def event(

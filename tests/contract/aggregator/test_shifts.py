@@ -1,12 +1,10 @@
 """What every stream of shifts promises: one suite over memory, a real Valkey and a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.control import Control, ControlSelection
 from services.aggregator.domain.errors import InvalidPosition
 from services.aggregator.domain.history import HistoricalNoise
@@ -15,36 +13,21 @@ from services.aggregator.domain.shift import AlertReason, Comparison, RankBy, Sh
 from services.aggregator.domain.summary import summarise
 from services.aggregator.domain.verdict import Verdict
 from services.aggregator.domain.window import Window
-from tests.unit.services.aggregator.redis_store import RedisStore
 from tests.unit.services.aggregator.stores import Store
 from tests.unit.services.aggregator.worlds import (
     HOUR,
     MODEL,
     NOON,
-    MemoryStore,
     block,
     checkpoint,
     hour_of,
     lfis,
     report,
 )
-from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 WAIT = timedelta(milliseconds=20)
 LONG = timedelta(seconds=20)
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        yield RedisStore(client)
 
 
 async def closed_window(store: Store, start: datetime = NOON) -> Window:

@@ -1,7 +1,7 @@
 """What every store promises of the latest window: one suite over memory, Valkey and a cluster."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -35,26 +35,16 @@ from tests.unit.services.aggregator.worlds import (
     lfis,
 )
 from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 OTHER_DIGEST = "cd" * 32
 LATE = replace(RULES, allowed_lateness=timedelta(days=2))
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        made: Store = MemoryStore()
-        await made.checkpoints.register(checkpoint())
-        yield made
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        made = RedisStore(client)
-        await made.checkpoints.register(checkpoint())
-        yield made
+@pytest.fixture
+async def store(store: Store) -> Store:
+    await store.checkpoints.register(checkpoint())
+    return store
 
 
 async def append(store: Store, number: int, minutes: int, **changes: object) -> None:

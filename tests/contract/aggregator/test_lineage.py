@@ -25,7 +25,6 @@ from services.aggregator.domain.lineage.facts import (
 from services.aggregator.domain.lineage.graph import LineageGraph
 from services.aggregator.domain.lineage.nodes import feature_node, model_node, parse_node
 from tests.valkey import ValkeyServer
-from tests.valkey_cluster import ValkeyCluster
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _TABLE, _AGE = parse_node("dataset:lake:users"), feature_node("age")
@@ -34,15 +33,9 @@ _KEPT = timedelta(days=8)
 Lineage = MemoryLineage | RedisLineage
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def lineage(request: pytest.FixtureRequest) -> AsyncIterator[Lineage]:
-    if request.param == "memory":
-        yield MemoryLineage()
-        return
-    fixture = "valkey_cluster" if request.param == "cluster" else "valkey"
-    server: ValkeyServer | ValkeyCluster = request.getfixturevalue(fixture)
-    async with connect(server.url) as client:
-        yield RedisLineage(client, _KEPT, lambda: NOON)
+@pytest.fixture
+def lineage(backend: Redis | None) -> Lineage:
+    return MemoryLineage() if backend is None else RedisLineage(backend, _KEPT, lambda: NOON)
 
 
 def facts(key: str) -> LineageFacts:
