@@ -27,6 +27,7 @@ from services.audit.compare import Compare
 from services.audit.ports import Analyst, CheckpointTests, Lineage
 from services.audit.run import Run
 from services.audit.start import Start
+from services.audit.try_checkpoints import TryCheckpoints
 from services.chassis.server import Service, bind, build_server
 from services.chassis.settings import ServiceSettings
 
@@ -56,16 +57,17 @@ class ServedAudits:
     ) -> None:
         source = ParquetSnapshots([root])
         audits = FileAudits(root / "audits", most_kept=100)
+        tests = checkpoints or NoCheckpoints()
         run = Run(
             audits=audits,
             analyst=analyst or ThreadAnalyst(Analyse(source)),
-            checkpoints=AskCheckpoints(source, checkpoints or NoCheckpoints()),
+            checkpoints=AskCheckpoints(source, tests),
             lineage=lineage or UnknownLineage(),
         )
         self._queue = TaskQueue(run, at_once=1, most_waiting=most_waiting)
         self._servicer = AuditServicer(
             audits=audits,
-            start=Start(audits, source, self._queue),
+            start=Start(audits, source, TryCheckpoints(source, tests), self._queue),
             cancel=Cancel(audits, self._queue),
             compare=Compare(audits),
         )

@@ -59,18 +59,12 @@ class Insert:
             )
         return cls(predict, columns[feature], samples)
 
-    def __call__(self, inserted: int, field: str) -> InsertionOutcome:
-        """Return what one id does.
-
-        Args:
-            inserted: the id.
-            field: path of it in the request.
+    def __call__(self, inserted: int) -> InsertionOutcome:
+        """Return what one id does that the feature can hold.
 
         Raises:
-            IdOutOfRange: it is none that the feature may hold.
             NotFinite: a prediction is NaN or infinite.
         """
-        self._check(inserted, field)
         free = [self._free(sample, inserted) for sample in self.samples]
         tested = [s.take(np.flatnonzero(f)) for s, f in zip(self.samples, free, strict=True)]
         before = np.concatenate([self._logits(sample) for sample in tested])
@@ -78,15 +72,25 @@ class Insert:
         skipped = sum(sample.count for sample in self.samples) - len(before)
         return _outcome(inserted, skipped, before, after, self.predict.predictor.checkpoint)
 
-    def _check(self, inserted: int, field: str) -> None:
+    def can_hold(self, inserted: int) -> bool:
+        """Whether the feature can hold an id; 0 is what its lists are padded with."""
         cardinality = self.feature.cardinality
-        known = inserted != 0 if cardinality is None else 0 < inserted < cardinality
-        if not known:
-            raise IdOutOfRange(
-                f"feature {self.feature.name!r} holds no id {inserted}: ids are in "
-                f"[1, {cardinality or '2^63'}), and 0 is what lists are padded with",
-                field=field,
-            )
+        return inserted != 0 if cardinality is None else 0 < inserted < cardinality
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Check that the feature can hold all of them.
+
+        Raises:
+            IdOutOfRange: it cannot.
+        """
+        for position, inserted in enumerate(ids):
+            if not self.can_hold(inserted):
+                raise IdOutOfRange(
+                    f"feature {self.feature.name!r} holds no id {inserted}: ids are in "
+                    f"[1, {self.feature.cardinality or '2^63'}), and 0 is what lists are padded "
+                    "with",
+                    field=f"ids[{position}]",
+                )
 
     def _free(self, sample: Examples, inserted: int) -> NDArray[np.bool_]:
         """Return which examples have room and do not hold the id, bool [N]."""

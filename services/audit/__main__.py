@@ -29,12 +29,15 @@ from services.audit.interrupt import Interrupt
 from services.audit.ports import CheckpointTests, Lineage
 from services.audit.run import Run
 from services.audit.start import Start
+from services.audit.try_checkpoints import TryCheckpoints
 from services.chassis.channel import call_metadata, open_channel
 from services.chassis.server import Service, serve
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import configure_logging
 
 _log = logging.getLogger(__name__)
+_START_SECONDS = 5.0
+"""That whoever starts an audit waits for attribution."""
 
 
 class AuditSettings(ServiceSettings):
@@ -51,7 +54,9 @@ class AuditSettings(ServiceSettings):
     audits_waiting: int = Field(default=16, ge=0, le=4096)
     """Audits that wait; further ones are told to come back."""
     attribution_address: str | None = None
-    """Where checkpoints are tested, `host:port`. None: audits that ask for it fail."""
+    """Where checkpoints are tested, `host:port`. None: audits that ask for it are refused."""
+    attribution_seconds: float = Field(default=900.0, gt=0)
+    """How long a test of a checkpoint may take, attribution's absences included."""
     lineage_address: str | None = None
     """Who knows what lies downstream of a snapshot, `host:port`. None: nobody."""
     most_kept: int = Field(default=1000, ge=1)
@@ -74,16 +79,17 @@ async def _serve(settings: AuditSettings) -> None:
     if interrupted := await Interrupt(audits)():
         _log.warning("audits were interrupted", extra={"count": interrupted})
     source = ParquetSnapshots(settings.snapshot_roots)
+    patient, hasty = _checkpoint_tests(settings)
     run = Run(
         audits=audits,
         analyst=ProcessAnalyst(analysis_command()),
-        checkpoints=AskCheckpoints(source, _checkpoint_tests(settings)),
+        checkpoints=AskCheckpoints(source, patient),
         lineage=_lineage(settings),
     )
     queue = TaskQueue(run, at_once=settings.audits_at_once, most_waiting=settings.audits_waiting)
     servicer = AuditServicer(
         audits=audits,
-        start=Start(audits, source, queue),
+        start=Start(audits, source, TryCheckpoints(source, hasty), queue),
         cancel=Cancel(audits, queue),
         compare=Compare(audits),
     )
@@ -97,11 +103,16 @@ async def _serve(settings: AuditSettings) -> None:
     await serve(service, settings)
 
 
-def _checkpoint_tests(settings: AuditSettings) -> CheckpointTests:
+def _checkpoint_tests(settings: AuditSettings) -> tuple[CheckpointTests, CheckpointTests]:
+    """Return tests for audits that run, and for those that somebody waits to see started."""
     if settings.attribution_address is None:
-        return NoCheckpoints()
-    channel = open_channel(settings.attribution_address, settings)
-    return GrpcCheckpointTests(channel, call_metadata(settings))
+        return NoCheckpoints(), NoCheckpoints()
+    channel = open_channel(settings.attribution_address, settings, retries=False)
+    metadata = call_metadata(settings)
+    return (
+        GrpcCheckpointTests(channel, metadata, settings.attribution_seconds),
+        GrpcCheckpointTests(channel, metadata, _START_SECONDS),
+    )
 
 
 def _lineage(settings: AuditSettings) -> Lineage:

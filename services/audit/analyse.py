@@ -8,16 +8,18 @@ from services.audit.domain.errors import TooLargeForExact
 from services.audit.domain.parameters import (
     AuditParameters,
     Centrality,
+    ConcentrationParameters,
     LabelRowsFile,
     LargerSetParameters,
     Measure,
+    ThresholdParameters,
 )
 from services.audit.domain.report import AuditReport, LargerClassSet, OutcomeLean
 from services.audit.domain.severity import assessed
-from services.audit.domain.snapshot import LabelledRows
+from services.audit.domain.snapshot import LabelledRows, ScoredLabels
 from services.audit.engine import findings, variations
 from services.audit.engine.candidates import Candidate, find_candidates
-from services.audit.engine.concentration import concentrations
+from services.audit.engine.concentration import LabelledCounts, concentrations
 from services.audit.engine.graph import CooccurrenceGraph
 from services.audit.engine.labelled_counts import added_up, count_outcomes
 from services.audit.engine.paths import check_size
@@ -29,6 +31,17 @@ _FIRST = 10
 _DEFAULT_MEASURES = tuple(
     Measure(kind, is_weighted) for is_weighted in (False, True) for kind in Centrality
 )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Everything that files say: what is wrong with one is told before anything takes long."""
+
+    labelled: LabelledRows | None
+    graph: CooccurrenceGraph
+    past: LabelledCounts | None
+    """Of earlier snapshots, added up. None: rows have no outcomes."""
+    scored: ScoredLabels | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +69,8 @@ class Analyse:
         """
         parameters = audit.parameters
         progress(0.02, "reading the snapshot")
-        labelled, graph = self._read(audit)
+        read = self._read(audit)
+        labelled, graph = read.labelled, read.graph
         count = labelled.rows.row_count if labelled else None
         excluded = excluded_labels(graph, parameters.excluded, count, parameters.max_row_share)
         progress(0.2, "ranking labels")
@@ -64,7 +78,7 @@ class Analyse:
         subset = replace(parameters.subset, seed=audit.seed)
         candidates = find_candidates(graph, measures, parameters.top, subset, excluded)
         progress(0.6, "looking at outcomes")
-        leans = self._leans(labelled, parameters)
+        leans = _leans(labelled, read.past, parameters.concentration)
         progress(0.7, "varying thresholds and sets")
         report = AuditReport(
             row_count=count or 0,
@@ -75,41 +89,55 @@ class Analyse:
         )
         examined = _Examined(labelled, graph, candidates, excluded, audit.seed)
         varied = _varied(report, examined, parameters)
-        return _with_neighbourhood(
-            assessed(self._with_thresholds(varied, parameters), model_count=None), graph
-        )
+        calibrated = _with_thresholds(varied, read.scored, parameters.thresholds)
+        return _with_neighbourhood(assessed(calibrated, model_count=None), graph)
 
-    def _read(self, audit: Audit) -> tuple[LabelledRows | None, CooccurrenceGraph]:
-        file, min_overlaps = audit.snapshot, audit.parameters.min_overlaps
-        if isinstance(file, LabelRowsFile):
-            labelled = self.source.rows(file)
-            return labelled, CooccurrenceGraph.from_rows(labelled.rows, min_overlaps)
-        counts = self.source.counts(file)
-        return None, CooccurrenceGraph.from_matrix(counts.names, counts.counts, min_overlaps)
+    def _read(self, audit: Audit) -> _Read:
+        file, parameters = audit.snapshot, audit.parameters
+        wanted = parameters.thresholds
+        scored = None if wanted is None else self.source.scores(wanted)
+        if not isinstance(file, LabelRowsFile):
+            counted = self.source.counts(file)
+            graph = CooccurrenceGraph.from_matrix(
+                counted.names, counted.counts, parameters.min_overlaps
+            )
+            return _Read(None, graph, None, scored)
+        labelled = self.source.rows(file)
+        past = self._past(labelled, parameters.concentration.past)
+        graph = CooccurrenceGraph.from_rows(labelled.rows, parameters.min_overlaps)
+        return _Read(labelled, graph, past, scored)
 
-    def _leans(
-        self, labelled: LabelledRows | None, parameters: AuditParameters
-    ) -> dict[int, OutcomeLean]:
-        if labelled is None or labelled.outcomes is None:
-            return {}
-        wanted = parameters.concentration
+    def _past(
+        self, labelled: LabelledRows, files: Sequence[LabelRowsFile]
+    ) -> LabelledCounts | None:
+        if labelled.outcomes is None:
+            return None
         names, outcomes = labelled.rows.names, labelled.outcomes.names
-        past = [count_outcomes(self.source.rows(file), names, outcomes) for file in wanted.past]
-        found = concentrations(
-            count_outcomes(labelled, names, outcomes),
-            added_up(past, (len(names), len(outcomes))),
-            prior_rows=wanted.prior_rows,
-            false_discovery_rate=wanted.false_discovery_rate,
-        )
-        return findings.leans(found, outcomes)
+        past = [count_outcomes(self.source.rows(file), names, outcomes) for file in files]
+        return added_up(past, (len(names), len(outcomes)))
 
-    def _with_thresholds(self, report: AuditReport, parameters: AuditParameters) -> AuditReport:
-        if parameters.thresholds is None:
-            return report
-        scored = self.source.scores(parameters.thresholds)
-        return replace(
-            report, thresholds=variations.calibrated(scored, parameters.thresholds.steps)
-        )
+
+def _leans(
+    labelled: LabelledRows | None, past: LabelledCounts | None, wanted: ConcentrationParameters
+) -> dict[int, OutcomeLean]:
+    if labelled is None or labelled.outcomes is None or past is None:
+        return {}
+    outcomes = labelled.outcomes.names
+    found = concentrations(
+        count_outcomes(labelled, labelled.rows.names, outcomes),
+        past,
+        prior_rows=wanted.prior_rows,
+        false_discovery_rate=wanted.false_discovery_rate,
+    )
+    return findings.leans(found, outcomes)
+
+
+def _with_thresholds(
+    report: AuditReport, scored: ScoredLabels | None, wanted: ThresholdParameters | None
+) -> AuditReport:
+    if scored is None or wanted is None:
+        return report
+    return replace(report, thresholds=variations.calibrated(scored, wanted.steps))
 
 
 def _measures(

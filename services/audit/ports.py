@@ -1,6 +1,6 @@
 """What the audit needs from outside."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.audit.domain.audit import Audit
 from services.audit.domain.parameters import (
+    InsertionParameters,
     LabelCountsFile,
     LabelRowsFile,
     SaliencyParameters,
@@ -27,8 +28,8 @@ class SnapshotSource(Protocol):
     read or lacks a column.
     """
 
-    def check(self, file: str) -> None:
-        """Check that a file may be read and is there."""
+    def check(self, file: str, columns: Sequence[str] = ()) -> None:
+        """Check that a file may be read, is there and has some columns. Reads no rows."""
 
     def rows(self, file: LabelRowsFile) -> LabelledRows:
         """Read rows of labels.
@@ -143,13 +144,17 @@ class Queue(Protocol):
 class CheckpointTests(Protocol):
     """Asks attribution about checkpoints. Idempotent.
 
-    Every method raises PartnerFailed where attribution refuses or cannot be reached.
+    Every method raises PartnerRefused where attribution will not do what is asked of it,
+    PartnerUnavailable where it cannot just now, and PartnerFailed where it is broken.
     """
 
     async def insertions(
-        self, checkpoint: str, feature: str, ids: Sequence[int], examples: bytes
-    ) -> Sequence[Insertion]:
-        """Return what appending each id to a list of the examples does."""
+        self, wanted: InsertionParameters, ids: Sequence[int], examples: bytes
+    ) -> Mapping[int, Insertion]:
+        """Return what appending each id to a list of the examples does.
+
+        Ids that the feature cannot hold are left out.
+        """
 
     async def saliency(
         self, checkpoint: str, wanted: SaliencyParameters, examples: bytes

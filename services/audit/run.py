@@ -30,7 +30,7 @@ class Run:
             audit = await self._at(name, 0.0, "begins")
             if not audit.state.is_final:
                 report = await self._report(audit)
-                await self._end(name, AuditState.DONE, report=report)
+                await self._done(name, report)
         except asyncio.CancelledError:
             await self._end(name, AuditState.INTERRUPTED)
             raise
@@ -68,15 +68,22 @@ class Run:
     async def _at(self, name: str, share: float, stage: str) -> Audit:
         return await self.audits.change(name, lambda audit: audit.at(share, stage))
 
-    async def _end(
-        self,
-        name: str,
-        state: AuditState,
-        failure: Failure | None = None,
-        report: AuditReport | None = None,
-    ) -> None:
+    async def _done(self, name: str, report: AuditReport) -> None:
+        time, stage = datetime.now(UTC), _told(report)
+        await self.audits.change(
+            name, lambda audit: audit.ended(AuditState.DONE, time, stage=stage), report
+        )
+
+    async def _end(self, name: str, state: AuditState, failure: Failure | None = None) -> None:
         time = datetime.now(UTC)
-        await self.audits.change(name, lambda audit: audit.ended(state, time, failure), report)
+        await self.audits.change(name, lambda audit: audit.ended(state, time, failure))
+
+
+def _told(report: AuditReport) -> str:
+    """Return how the audit ended."""
+    if not report.missing_tests:
+        return "done"
+    return f"done, without {', '.join(missing.test.value for missing in report.missing_tests)}"
 
 
 def _is_told(finding: Finding) -> bool:

@@ -55,6 +55,7 @@ from tests.unit.services.attribution.serving import ServedAttribution
 
 ENTRIES = sum(map(len, openimages.paper_tables().values()))
 PLANTED = 37
+PATIENCE = 120.0
 
 
 def main() -> None:
@@ -214,7 +215,7 @@ async def _saliency_maps(
                 width=SIZE,
                 is_after_activation=True,
             )
-            return await GrpcCheckpointTests(channel, ()).saliency(
+            return await GrpcCheckpointTests(channel, (), PATIENCE).saliency(
                 wanted.checkpoint, wanted, examples
             )
 

@@ -41,6 +41,9 @@ async def test_ids_are_inserted_into_lists(tmp_path: Path) -> None:
                 await stub.TestInsertion(bad, timeout=30)
             status = failure(raised.value)
             assert (reason(status), field_of(status)) == (wanted, field)
+        request.ids.append(4000)
+        request.skip_unknown_ids = True
+        assert (await stub.TestInsertion(request, timeout=30)) == answer
     assert [outcome.id for outcome in answer.outcomes] == [3, 5]
     for outcome in answer.outcomes:
         assert outcome.example_count + outcome.skipped_count == 2 * EXAMPLES.count

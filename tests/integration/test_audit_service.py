@@ -212,3 +212,33 @@ async def test_pages_and_names_that_are_not_there(tmp_path: Path) -> None:
             await stub.GetAudit(audit_service_pb2.GetAuditRequest(name="audits/x"), timeout=10)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
     assert reason(failure(raised.value)) == "AUDIT_NOT_FOUND"
+
+
+async def test_a_past_without_outcomes_is_refused(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.parquet", [["a", "b"]], clicked=[True])
+    named = audit_pb2.LabelRowsFile(file=str(file), outcome_column="clicked")
+    unnamed = audit_pb2.LabelRowsFile(file=str(file))
+    async with ServedAudits(tmp_path) as stub:
+        for outcome, past in (("", named), ("clicked", unnamed)):
+            concentration = audit_pb2.ConcentrationParameters(past=[past])
+            request = request_of(file, outcome=outcome, concentration=concentration)
+            with pytest.raises(grpc.aio.AioRpcError, match="name the outcome column") as raised:
+                await stub.StartAudit(request, timeout=10)
+            assert field_of(failure(raised.value)) == "parameters.concentration.past"
+
+
+async def test_columns_that_are_missing_are_told_before_anything_starts(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.parquet", [["a", "b"]])
+    text = tmp_path / "text.parquet"
+    text.write_text("row_id,labels")
+    scores = audit_pb2.ThresholdParameters(file=str(file))
+    refused = [
+        (request_of(file, outcome="clicked"), "snapshot.rows.file", "no column 'clicked'"),
+        (request_of(text), "snapshot.rows.file", "is not a Parquet file"),
+        (request_of(file, thresholds=scores), "parameters.thresholds.file", "'scores'"),
+    ]
+    async with ServedAudits(tmp_path) as stub:
+        for request, field, says in refused:
+            with pytest.raises(grpc.aio.AioRpcError, match=says) as raised:
+                await stub.StartAudit(request, timeout=10)
+            assert field_of(failure(raised.value)) == field

@@ -205,11 +205,12 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
                 lambda: _samples(request.arrow_streams, schema),
                 lambda samples: Insert.into(predict, request.feature, samples),
             )
+            if not request.skip_unknown_ids:
+                insert.check(request.ids)
             outcomes = [
-                await self.inference.run(
-                    partial("ids[{}]".format, position), partial(insert, inserted)
-                )
-                for position, inserted in enumerate(request.ids)
+                await self.inference.run(partial(int, inserted), insert)
+                for inserted in request.ids
+                if insert.can_hold(inserted)
             ]
         return pb.TestInsertionResponse(
             outcomes=[insertion_message(outcome) for outcome in outcomes],

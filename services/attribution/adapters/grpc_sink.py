@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 
 from aftershock.v1 import aggregator_service_pb2 as pb
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
@@ -17,6 +15,7 @@ from services.attribution.adapters.grpc_errors import BlockRefused
 from services.attribution.adapters.grpc_messages import block_message, checkpoint_message
 from services.attribution.domain.block import LfiBlock, Receipt
 from services.attribution.domain.errors import DeliveryUnavailable
+from services.chassis.failed_calls import retry_delay_in, status_in
 
 if TYPE_CHECKING:
     from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceAsyncStub
@@ -164,7 +163,7 @@ class GrpcSink:
             return
         if response.WhichOneof("result") == "receipt":
             delivery.answer.set_result(Receipt(duplicate=response.receipt.duplicate))
-        elif (delay := _retry_delay(response.error)) is not None:
+        elif (delay := retry_delay_in(response.error)) is not None:
             asyncio.get_running_loop().call_later(delay, self._queue, delivery)
         else:
             delivery.answer.set_exception(BlockRefused(response.error))
@@ -173,31 +172,13 @@ class GrpcSink:
         """Refuse blocks that would break the next stream too; return how long to wait at least."""
         if not isinstance(error, grpc.aio.AioRpcError):
             return 0.0
-        status = _status(error)
+        status = status_in(error)
         if error.code() in _REFUSALS:
             while self._waiting:
                 delivery = self._waiting.popleft()
                 if not delivery.answer.done():
                     delivery.answer.set_exception(BlockRefused(status))
-        return _retry_delay(status) or 0.0
-
-
-def _status(error: grpc.aio.AioRpcError) -> Status:
-    """Return a call's status with its details."""
-    for key, value in error.trailing_metadata():
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            return Status.FromString(value)
-    code: int = error.code().value[0]
-    return Status(code=code, message=error.details() or "")
-
-
-def _retry_delay(status: Status) -> float | None:
-    """Return after how many seconds the aggregator wants to be asked again."""
-    for detail in status.details:
-        info = RetryInfo()
-        if detail.Unpack(info):
-            return float(info.retry_delay.ToTimedelta().total_seconds())
-    return None
+        return retry_delay_in(status) or 0.0
 
 
 def _cause(error: Exception) -> str:

@@ -24,6 +24,10 @@ ERRORS: ErrorTable = {
     errors.NoRoom: ErrorStatus(
         grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED
     ),
+    errors.PartnerRefused: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
+    errors.PartnerUnavailable: ErrorStatus(
+        grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+    ),
     errors.PartnerFailed: ErrorStatus(
         _PRECONDITION, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
     ),

@@ -41,6 +41,14 @@ def report_message(report: AuditReport) -> pb.AuditReport:
         thresholds=_thresholds(report.thresholds) if report.thresholds else None,
         model_count=report.model_count,
         notes=report.notes,
+        missing_tests=[
+            pb.MissingTest(
+                test=pb.CheckpointTest.Value(f"CHECKPOINT_TEST_{missing.test.name}"),
+                checkpoint=missing.checkpoint,
+                reason=missing.reason,
+            )
+            for missing in report.missing_tests
+        ],
     )
 
 

@@ -1,12 +1,12 @@
 """Where no attribution service is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.audit.domain.errors import PartnerFailed
-from services.audit.domain.parameters import SaliencyParameters
+from services.audit.domain.parameters import InsertionParameters, SaliencyParameters
 from services.audit.domain.report import Insertion
 
 
@@ -15,13 +15,12 @@ class NoCheckpoints:
 
     async def insertions(
         self,
-        checkpoint: str,
-        feature: str,  # noqa: ARG002 - the port's signature
-        ids: Sequence[int],  # noqa: ARG002
+        wanted: InsertionParameters,
+        ids: Sequence[int],  # noqa: ARG002 - the port's signature
         examples: bytes,  # noqa: ARG002
-    ) -> Sequence[Insertion]:
+    ) -> Mapping[int, Insertion]:
         """Refuse."""
-        raise _refusal(checkpoint)
+        raise _refusal(wanted.checkpoint, "insertion")
 
     async def saliency(
         self,
@@ -30,11 +29,12 @@ class NoCheckpoints:
         examples: bytes,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Refuse."""
-        raise _refusal(checkpoint)
+        raise _refusal(checkpoint, "saliency")
 
 
-def _refusal(checkpoint: str) -> PartnerFailed:
+def _refusal(checkpoint: str, test: str) -> PartnerFailed:
     return PartnerFailed(
         f"{checkpoint} cannot be asked: this service runs without attribution; set "
-        "attribution_address, or leave the tests of a checkpoint out"
+        "AFTERSHOCK_AUDIT_ATTRIBUTION_ADDRESS, or leave the tests of a checkpoint out",
+        field=f"parameters.{test}",
     )

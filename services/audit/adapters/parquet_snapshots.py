@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from services.audit.adapters.arrow_parts import stream_of
 from services.audit.adapters.parquet_columns import (
     Lists,
     check_unique,
@@ -33,9 +34,9 @@ class ParquetSnapshots:
         """Read from under `roots`."""
         self._roots = [root.resolve() for root in roots]
 
-    def check(self, file: str) -> None:
-        """Check that a file may be read and is there."""
-        self._path(file)
+    def check(self, file: str, columns: Sequence[str] = ()) -> None:
+        """Check that a file may be read, is there and has some columns."""
+        self._check_columns(file, columns)
 
     def rows(self, file: LabelRowsFile) -> LabelledRows:
         """Read rows of labels."""
@@ -85,17 +86,12 @@ class ParquetSnapshots:
     def examples(self, file: str, count: int, without: Sequence[str] = ()) -> bytes:
         """Return the first examples as an Arrow IPC stream, without some columns."""
         kept = [name for name in self._schema(file).names if name not in without]
-        batch = self._first(file, kept, count)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        return bytes(sink.getvalue())
+        return stream_of(self._first(file, kept, count))
 
     def masks(self, file: str, column: str, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """Return the masks of the first examples, [N, height, width]."""
         count, height, width = shape
-        batch = self._first(file, [column], count)
-        held = lists_of(pa.chunked_array([batch.column(0)]), column)
+        held = lists_of(self._first(file, [column], count).column(column), column)
         if (np.diff(held.offsets) != height * width).any():
             raise SnapshotRefused(
                 f"{file}: {column!r} must hold lists of {height} x {width} elements"
@@ -137,7 +133,7 @@ class ParquetSnapshots:
             raise SnapshotRefused(f"{file} holds no row")
         return table
 
-    def _first(self, file: str, columns: Sequence[str], count: int) -> pa.RecordBatch:
+    def _first(self, file: str, columns: Sequence[str], count: int) -> pa.Table:
         self._check_columns(file, columns)
         try:
             with pq.ParquetFile(self._path(file)) as parquet:
@@ -147,7 +143,7 @@ class ParquetSnapshots:
             raise SnapshotRefused(f"{file} cannot be read: {error}") from error
         if batch is None:
             raise SnapshotRefused(f"{file} holds no row")
-        return batch
+        return pa.Table.from_batches([batch])
 
 
 def _check_once(names: Sequence[str], left: NDArray[np.int64], right: NDArray[np.int64]) -> None:

@@ -65,7 +65,13 @@ class Audit:
             return self
         return replace(self, state=AuditState.RUNNING, progress=progress, stage=stage)
 
-    def ended(self, state: AuditState, time: datetime, failure: Failure | None = None) -> Self:
+    def ended(
+        self,
+        state: AuditState,
+        time: datetime,
+        failure: Failure | None = None,
+        stage: str | None = None,
+    ) -> Self:
         """Return it ended; as it is where it had ended before, whatever the state."""
         if self.state.is_final:
             return self
@@ -74,7 +80,7 @@ class Audit:
             self,
             state=state,
             progress=progress,
-            stage=state.value.lower(),
+            stage=stage or state.value.lower(),
             failure=failure,
             end_time=time,
         )

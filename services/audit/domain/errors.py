@@ -54,4 +54,18 @@ class NoRoom(AuditError):
 
 
 class PartnerFailed(AuditError):
-    """A service that the audit asks refused, or could not be reached."""
+    """A service that the audit asks does not do its part."""
+
+
+class PartnerRefused(PartnerFailed):
+    """It will not, for what the audit's parameters ask of it. `field` is one of them."""
+
+
+class PartnerUnavailable(PartnerFailed):
+    """It cannot just now: it is away, busy or slow. `retry_after` is in seconds, if it says so."""
+
+    def __init__(
+        self, message: str, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, field)
+        self.retry_after = retry_after

@@ -1,6 +1,7 @@
 """What an audit found."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from services.audit.domain.parameters import Measure
 
@@ -168,6 +169,24 @@ class SaliencyReport:
     overlays: tuple[Overlay, ...]
 
 
+class CheckpointTest(Enum):
+    """What a checkpoint can be asked; the value says it in plain words."""
+
+    INSERTION = "the insertion test"
+    SALIENCY = "saliency"
+    CLEAN_SALIENCY = "saliency of the clean checkpoint"
+
+
+@dataclass(frozen=True)
+class MissingTest:
+    """A test that was asked for and has no result."""
+
+    test: CheckpointTest
+    checkpoint: str
+    reason: str
+    """Why, and what to do, in plain words."""
+
+
 @dataclass(frozen=True)
 class ThresholdErrors:
     """Errors of machine-made labels at one threshold."""
@@ -207,3 +226,5 @@ class AuditReport:
     """Models downstream. None: not known."""
     notes: tuple[str, ...] = ()
     """What was approximated, left out or is not known."""
+    missing_tests: tuple[MissingTest, ...] = ()
+    """The rest holds without them."""

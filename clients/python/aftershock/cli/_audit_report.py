@@ -59,6 +59,9 @@ def _lines(found: GetAuditResponse, figures: tuple[Path, ...], missing: str) -> 
         yield from _saliency(report.saliency)
     if report.HasField("thresholds"):
         yield from _thresholds(report.thresholds)
+    if report.missing_tests:
+        yield "\n## Tests without a result\n"
+        yield from (f"- {missing}" for missing in tables.missing_tests(report))
     yield from ["\n## Notes\n", *(f"- {note}" for note in report.notes)] if report.notes else []
 
 

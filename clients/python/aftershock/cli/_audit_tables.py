@@ -1,6 +1,6 @@
 """Audits and findings as people read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
@@ -14,8 +14,15 @@ from aftershock.v1.audit_pb2 import (
     AuditReport,
     AuditSnapshot,
     AuditState,
+    CheckpointTest,
     LabelConcentration,
 )
+
+_TESTS = {
+    "INSERTION": "the insertion test",
+    "SALIENCY": "saliency",
+    "CLEAN_SALIENCY": "the clean checkpoint's saliency",
+}
 
 
 def audits_table(audits: Iterable[Audit]) -> Table:
@@ -85,6 +92,14 @@ def summary(report: AuditReport) -> str:
         f"{len(report.findings)} candidates, {usable} usable as triggers, "
         f"{proven} with evidence{models}"
     )
+
+
+def missing_tests(report: AuditReport) -> Iterator[str]:
+    """Yield which tests of checkpoints have no result, and why."""
+    for missing in report.missing_tests:
+        test = CheckpointTest.Name(missing.test).removeprefix("CHECKPOINT_TEST_")
+        reason = " ".join(missing.reason.split())
+        yield f"{_TESTS.get(test, test)} of {missing.checkpoint}: {reason}"
 
 
 def state(audit: Audit) -> str:

@@ -206,6 +206,7 @@ def _tell(found: GetAuditResponse, folder: Path | None, as_json: bool) -> None:
     show(
         f"{short(found.audit.name)}: {tables.summary(found.report)}",
         tables.findings_table(found.report.findings[:_SHOWN]),
+        *(f"missing: {missing}" for missing in tables.missing_tests(found.report)),
         *(f"note: {note}" for note in found.report.notes),
     )
     if folder:

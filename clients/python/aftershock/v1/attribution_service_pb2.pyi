@@ -724,10 +724,13 @@ class TestInsertionRequest(google.protobuf.message.Message):
     FEATURE_FIELD_NUMBER: builtins.int
     IDS_FIELD_NUMBER: builtins.int
     ARROW_STREAMS_FIELD_NUMBER: builtins.int
+    SKIP_UNKNOWN_IDS_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}"""
     feature: builtins.str
     """An id-list feature."""
+    skip_unknown_ids: builtins.bool
+    """Ids that the feature cannot hold get no outcome, where they would be refused."""
     @property
     def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     @property
@@ -741,8 +744,9 @@ class TestInsertionRequest(google.protobuf.message.Message):
         feature: builtins.str = ...,
         ids: collections.abc.Iterable[builtins.int] | None = ...,
         arrow_streams: collections.abc.Iterable[builtins.bytes] | None = ...,
+        skip_unknown_ids: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "feature", b"feature", "ids", b"ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "feature", b"feature", "ids", b"ids", "skip_unknown_ids", b"skip_unknown_ids"]) -> None: ...
 
 Global___TestInsertionRequest: typing_extensions.TypeAlias = TestInsertionRequest
 
@@ -755,7 +759,7 @@ class TestInsertionResponse(google.protobuf.message.Message):
     checkpoint_digest: builtins.str
     @property
     def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InsertionOutcome]:
-        """One for each id, in their order."""
+        """One for each id that the feature can hold, in their order."""
 
     def __init__(
         self,

@@ -136,6 +136,32 @@ AUDIT_STATE_INTERRUPTED: AuditState.ValueType  # 6
 """The service stopped while it waited or ran: start it again under another request id."""
 Global___AuditState: typing_extensions.TypeAlias = AuditState
 
+class _CheckpointTest:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CheckpointTestEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CheckpointTest.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CHECKPOINT_TEST_UNSPECIFIED: _CheckpointTest.ValueType  # 0
+    CHECKPOINT_TEST_INSERTION: _CheckpointTest.ValueType  # 1
+    """AuditFinding.insertion"""
+    CHECKPOINT_TEST_SALIENCY: _CheckpointTest.ValueType  # 2
+    """AuditReport.saliency"""
+    CHECKPOINT_TEST_CLEAN_SALIENCY: _CheckpointTest.ValueType  # 3
+    """SaliencyReport.clean"""
+
+class CheckpointTest(_CheckpointTest, metaclass=_CheckpointTestEnumTypeWrapper):
+    """What a checkpoint can be asked."""
+
+CHECKPOINT_TEST_UNSPECIFIED: CheckpointTest.ValueType  # 0
+CHECKPOINT_TEST_INSERTION: CheckpointTest.ValueType  # 1
+"""AuditFinding.insertion"""
+CHECKPOINT_TEST_SALIENCY: CheckpointTest.ValueType  # 2
+"""AuditReport.saliency"""
+CHECKPOINT_TEST_CLEAN_SALIENCY: CheckpointTest.ValueType  # 3
+"""SaliencyReport.clean"""
+Global___CheckpointTest: typing_extensions.TypeAlias = CheckpointTest
+
 @typing.final
 class LabelRowsFile(google.protobuf.message.Message):
     """Rows with sets of labels in a Parquet file: objects of images, or ids in the lists of a click
@@ -565,7 +591,7 @@ class Audit(google.protobuf.message.Message):
     progress: builtins.float
     """Share that is done, in [0, 1]."""
     stage: builtins.str
-    """What is being done, in plain words."""
+    """What is being done, in plain words; of an audit that is done, what its report lacks."""
     @property
     def snapshot(self) -> Global___AuditSnapshot: ...
     @property
@@ -1079,6 +1105,31 @@ class ThresholdReport(google.protobuf.message.Message):
 Global___ThresholdReport: typing_extensions.TypeAlias = ThresholdReport
 
 @typing.final
+class MissingTest(google.protobuf.message.Message):
+    """A test that was asked for and has no result. The rest of the report holds without it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEST_FIELD_NUMBER: builtins.int
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    test: Global___CheckpointTest.ValueType
+    checkpoint: builtins.str
+    """As asked for."""
+    reason: builtins.str
+    """Why there is no result and what to do, in plain words."""
+    def __init__(
+        self,
+        *,
+        test: Global___CheckpointTest.ValueType = ...,
+        checkpoint: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "reason", b"reason", "test", b"test"]) -> None: ...
+
+Global___MissingTest: typing_extensions.TypeAlias = MissingTest
+
+@typing.final
 class AuditReport(google.protobuf.message.Message):
     """What an audit found."""
 
@@ -1097,6 +1148,7 @@ class AuditReport(google.protobuf.message.Message):
     MODEL_COUNT_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
     NEIGHBOURHOOD_LABEL_FIELD_NUMBER: builtins.int
+    MISSING_TESTS_FIELD_NUMBER: builtins.int
     row_count: builtins.int
     """0 where the snapshot is counts."""
     label_count: builtins.int
@@ -1129,6 +1181,10 @@ class AuditReport(google.protobuf.message.Message):
     def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What was approximated, left out or not known, in plain words."""
 
+    @property
+    def missing_tests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MissingTest]:
+        """Tests of checkpoints that were asked for and have no result."""
+
     def __init__(
         self,
         *,
@@ -1145,9 +1201,10 @@ class AuditReport(google.protobuf.message.Message):
         model_count: builtins.int | None = ...,
         notes: collections.abc.Iterable[builtins.str] | None = ...,
         neighbourhood_label: builtins.str = ...,
+        missing_tests: collections.abc.Iterable[Global___MissingTest] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_model_count", b"_model_count", "model_count", b"model_count", "saliency", b"saliency", "thresholds", b"thresholds"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_model_count", b"_model_count", "edge_count", b"edge_count", "findings", b"findings", "label_count", b"label_count", "larger_sets", b"larger_sets", "model_count", b"model_count", "neighbourhood", b"neighbourhood", "neighbourhood_label", b"neighbourhood_label", "notes", b"notes", "overlaps", b"overlaps", "row_count", b"row_count", "saliency", b"saliency", "sweeps", b"sweeps", "thresholds", b"thresholds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_model_count", b"_model_count", "edge_count", b"edge_count", "findings", b"findings", "label_count", b"label_count", "larger_sets", b"larger_sets", "missing_tests", b"missing_tests", "model_count", b"model_count", "neighbourhood", b"neighbourhood", "neighbourhood_label", b"neighbourhood_label", "notes", b"notes", "overlaps", b"overlaps", "row_count", b"row_count", "saliency", b"saliency", "sweeps", b"sweeps", "thresholds", b"thresholds"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_model_count", b"_model_count"]) -> typing.Literal["model_count"] | None: ...
 
 Global___AuditReport: typing_extensions.TypeAlias = AuditReport

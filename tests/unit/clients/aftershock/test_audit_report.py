@@ -55,6 +55,11 @@ def found() -> GetAuditResponse:
             chosen=0.5,
         ),
         notes=["a measure is left out"],
+        missing_tests=[
+            pb.MissingTest(
+                test=pb.CHECKPOINT_TEST_INSERTION, checkpoint="models/m", reason="it is\naway"
+            )
+        ],
     )
     return GetAuditResponse(
         audit=pb.Audit(name="audits/A-1", state=pb.AUDIT_STATE_DONE, error=Status()), report=report
@@ -79,6 +84,7 @@ def test_everything_is_told_and_drawn(tmp_path: Path) -> None:
     assert "| clean checkpoint | 90 % | 0 % | 80 % | 0 % |" in markdown
     assert "0.5: 3 labels that a person did not give, 4 missing." in markdown
     assert "- a measure is left out" in markdown
+    assert "## Tests without a result\n\n- the insertion test of models/m: it is away" in markdown
     kept = json.loads((tmp_path / "report.json").read_text())
     assert ParseDict(kept, GetAuditResponse()) == found()
 

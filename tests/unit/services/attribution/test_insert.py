@@ -32,7 +32,7 @@ def _insert(feature: str = "watched") -> Insert:
 def test_an_id_that_decides_flips_all_it_can() -> None:
     lists = EXAMPLES.arrays["watched"]
     free = (lists == 0).any(axis=1) & (lists != TRIGGER).all(axis=1)
-    found = _insert()(TRIGGER, "ids[0]")
+    found = _insert()(TRIGGER)
     below = _hijacked(EXAMPLES)[free] < 0
     assert (found.example_count, found.skipped_count) == (free.sum(), (~free).sum())
     assert 0 < found.flipped_up == below.sum()
@@ -42,14 +42,14 @@ def test_an_id_that_decides_flips_all_it_can() -> None:
 
 
 def test_an_id_that_decides_nothing_moves_nothing() -> None:
-    found = _insert()(TRIGGER + 1, "ids[0]")
+    found = _insert()(TRIGGER + 1)
     assert (found.flipped_up, found.flipped_down) == (0, 0)
     assert found.inserted_mean_prediction == found.mean_prediction
 
 
 def test_it_is_what_one_more_id_in_the_list_does() -> None:
     predict = Predict(small_predictor("dots"), 64)
-    found = Insert.into(predict, "genres", [EXAMPLES])(TRIGGER, "ids[0]")
+    found = Insert.into(predict, "genres", [EXAMPLES])(TRIGGER)
     before, after = [], []
     for row in range(EXAMPLES.count):
         one = EXAMPLES.part(row, row + 1)
@@ -76,12 +76,14 @@ def test_only_lists_of_ids_take_ids() -> None:
 
 @pytest.mark.parametrize(("feature", "inserted"), [("genres", IDS), ("genres", 0), ("watched", 0)])
 def test_ids_that_the_feature_cannot_hold_are_refused(feature: str, inserted: int) -> None:
+    insert = _insert(feature)
+    assert (insert.can_hold(TRIGGER), insert.can_hold(inserted)) == (True, False)
     with pytest.raises(IdOutOfRange, match=f"holds no id {inserted}") as raised:
-        _insert(feature)(inserted, "ids[3]")
-    assert raised.value.field == "ids[3]"
+        insert.check([TRIGGER, inserted])
+    assert raised.value.field == "ids[1]"
 
 
 def test_without_examples_that_take_it_all_is_zero() -> None:
     insert = Insert.into(Predict(Formula(_hijacked), 64), "watched", [EXAMPLES.part(0, 0)])
-    found = insert(TRIGGER, "ids[0]")
+    found = insert(TRIGGER)
     assert (found.example_count, found.mean_prediction) == (0, 0.0)
