@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.checkpoint import AnyFeature, Schema
-from services.attribution.domain.errors import UnknownFeature
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import sigmoid
 from services.attribution.predict import Predict
@@ -37,7 +35,8 @@ class Preview:
             UnknownFeature: a name is not in the checkpoint's schema.
             NotFinite: a prediction is NaN or infinite.
         """
-        ablated = _features(self.predict.predictor.checkpoint.schema, features)
+        schema = self.predict.predictor.checkpoint.schema
+        ablated = [schema.features[place] for place in schema.positions(features)]
         without = [sample.ablated(ablated) for sample in samples]
         return _compared(_predictions(self.predict, samples), _predictions(self.predict, without))
 
@@ -89,16 +88,3 @@ def ratio_standard_error(
     mean = denominators.mean()
     residuals = numerators - numerators.mean() / mean * denominators
     return float(residuals.std(ddof=1) / np.sqrt(count) / mean)
-
-
-def _features(schema: Schema, names: Sequence[str]) -> list[AnyFeature]:
-    for position, name in enumerate(names):
-        if name not in schema.index:
-            hint = ""
-            if name in schema.groups:
-                group = schema.groups[name].name
-                hint = f": it is in the group {group!r}, which is ablated whole; name that"
-            raise UnknownFeature(
-                f"the checkpoint has no feature {name!r}{hint}", field=f"features[{position}]"
-            )
-    return [schema.features[schema.index[name]] for name in names]

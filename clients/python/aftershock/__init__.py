@@ -30,6 +30,7 @@ from aftershock._errors import (
     Unavailable,
     Violation,
 )
+from aftershock._group_calls import GroupTest
 from aftershock._log import ExampleLog, LogStats
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Conflict",
     "DeadlineExceeded",
     "ExampleLog",
+    "GroupTest",
     "InvalidExamples",
     "InvalidLineageFile",
     "InvalidRequest",

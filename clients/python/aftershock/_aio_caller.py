@@ -14,7 +14,7 @@ import grpc.aio
 from aftershock._base import BaseClient
 from aftershock._calls import Call, Flow, Result
 from aftershock._channel import Channels, on_behalf_of, open_aio_channel, open_channel
-from aftershock._errors import error_of_call, pause_before_retry
+from aftershock._errors import ServiceError, error_of_call, pause_before_retry
 from aftershock._methods import Answer
 
 
@@ -58,7 +58,12 @@ class AioCaller(BaseClient):
         try:
             call = next(flow)
             while True:
-                call = flow.send(await self._answer(call))
+                try:
+                    answer = await self._answer(call)
+                except ServiceError as error:
+                    call = flow.throw(error)
+                else:
+                    call = flow.send(answer)
         except StopIteration as stop:
             result: Result = stop.value
             return result

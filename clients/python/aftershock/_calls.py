@@ -1,4 +1,4 @@
-"""Operations without a channel: they yield calls and are sent their answers.
+"""Operations without a channel: they yield calls and are sent their answers, or their failures.
 
 The sync and the async client drive the same generators, so that paging, naming and picking are
 written once.
@@ -25,7 +25,7 @@ class Call(Generic[Request, Answer]):
 
 
 Flow = Generator[Call[Any, Any], Any, Result]
-"""An operation under way: yields calls, is sent answers, returns its result."""
+"""An operation under way: yields calls, is sent answers or thrown failures, returns its result."""
 
 
 def ask(method: Method[Request, Answer], request: Request) -> Flow[Answer]:

@@ -9,6 +9,7 @@ from aftershock import _graph_calls as calls
 from aftershock._aio_caller import AioCaller
 from aftershock._backoff import Backoff
 from aftershock._errors import Unavailable
+from aftershock._group_calls import GroupTest, group_test
 from aftershock._log import logger
 from aftershock.v1.lineage_pb2 import PropagationWarning
 from aftershock.v1.lineage_service_pb2 import (
@@ -19,6 +20,7 @@ from aftershock.v1.lineage_service_pb2 import (
     OutputFeed,
     TracePropagationResponse,
 )
+from aftershock.v1.window_pb2 import Window
 
 
 class AioGraphClient(AioCaller):
@@ -80,6 +82,21 @@ class AioGraphClient(AioCaller):
     ) -> GetBlastRadiusResponse:
         """Return which models would notice. See aftershock.Client.blast_radius."""
         return await self._run(calls.blast_radius(nodes, within, depth))
+
+    async def test_group(
+        self,
+        nodes: Iterable[str],
+        *,
+        model: str | None = None,
+        window: Window | str | None = None,
+        control: Window | str | None = None,
+        earlier: int = 6,
+    ) -> GroupTest:
+        """Return how a joint importance moved. See aftershock.Client.test_group."""
+        flow = group_test(
+            nodes, self._model_name(model), window=window, control=control, earlier=earlier
+        )
+        return await self._run(flow)
 
     async def watch_propagation(
         self,

@@ -7,6 +7,7 @@ from aftershock import _graph_calls as calls
 from aftershock._backoff import Backoff
 from aftershock._caller import Caller
 from aftershock._errors import Unavailable
+from aftershock._group_calls import GroupTest, group_test
 from aftershock._log import logger
 from aftershock.v1.lineage_pb2 import PropagationWarning
 from aftershock.v1.lineage_service_pb2 import (
@@ -17,6 +18,7 @@ from aftershock.v1.lineage_service_pb2 import (
     OutputFeed,
     TracePropagationResponse,
 )
+from aftershock.v1.window_pb2 import Window
 
 
 class GraphClient(Caller):
@@ -131,6 +133,38 @@ class GraphClient(Caller):
             NotFound: nobody told of a node, or of the model.
         """
         return self._run(calls.blast_radius(nodes, within, depth))
+
+    def test_group(
+        self,
+        nodes: Iterable[str],
+        *,
+        model: str | None = None,
+        window: Window | str | None = None,
+        control: Window | str | None = None,
+        earlier: int = 6,
+    ) -> GroupTest:
+        """Return how the joint importance of what nodes are or feed moved, and each one's own.
+
+        The features are ablated together, as if they were one, on examples that are kept of a
+        window, of its control and of healthy windows before that.
+
+        Args:
+            nodes: features, or pipelines, datasets and columns that feed some; two features or more
+                of the model together.
+            model: its id; the client's if left out.
+            window: itself, its name or its id; the newest that is closed if left out.
+            control: likewise; the newest healthy one before, if left out.
+            earlier: at most so many windows before the control tell how much importances change
+                while nothing is broken.
+
+        Raises:
+            NotFound: no such node or window; the nodes feed fewer than two of its features; its
+                examples are not kept any more, or attribution does not hold its checkpoint.
+        """
+        flow = group_test(
+            nodes, self._model_name(model), window=window, control=control, earlier=earlier
+        )
+        return self._run(flow)
 
     def watch_propagation(
         self,

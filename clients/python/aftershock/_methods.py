@@ -63,6 +63,13 @@ LOAD_CHECKPOINT = Method(
     attribution.LoadCheckpointResponse,
     least_timeout=300.0,
 )
+TEST_GROUP = Method(
+    Service.ATTRIBUTION,
+    "TestGroup",
+    attribution.TestGroupRequest,
+    attribution.TestGroupResponse,
+    least_timeout=300.0,
+)
 REPORT_OUTCOMES = Method(
     Service.AGGREGATOR,
     "ReportOutcomes",
@@ -99,6 +106,13 @@ CHOOSE_SAMPLE_SIZE = Method(
     "ChooseSampleSize",
     aggregator.ChooseSampleSizeRequest,
     aggregator.ChooseSampleSizeResponse,
+    least_timeout=60.0,
+)
+GET_WINDOW_SAMPLE = Method(
+    Service.AGGREGATOR,
+    "GetWindowSample",
+    aggregator.GetWindowSampleRequest,
+    aggregator.GetWindowSampleResponse,
     least_timeout=60.0,
 )
 LIST_INCIDENTS = Method(

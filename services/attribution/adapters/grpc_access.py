@@ -13,6 +13,7 @@ ACCESS: AccessTable = {
     f"{_SERVICE}/ExplainCheckpoint": Role.READER,
     f"{_SERVICE}/ComputeSaliency": Role.READER,
     f"{_SERVICE}/TestInsertion": Role.READER,
+    f"{_SERVICE}/TestGroup": Role.READER,
     f"{_SERVICE}/LoadCheckpoint": Role.ADMIN,
     f"{_SERVICE}/UnloadCheckpoint": Role.ADMIN,
 }

@@ -12,6 +12,7 @@ from aftershock.v1 import checkpoint_pb2, example_pb2, importance_pb2
 from services.attribution.domain.block import Batch, LfiBlock, Population
 from services.attribution.domain.checkpoint import Checkpoint, Group
 from services.attribution.domain.compilation import Explanation, Route
+from services.attribution.domain.importance import Move
 from services.attribution.domain.lfi import LfiMethod
 from services.attribution.domain.sketch import ValueSketch
 from services.attribution.insert import InsertionOutcome
@@ -152,6 +153,16 @@ def _sketch_message(sketch: ValueSketch) -> importance_pb2.ValueSketch:
 def insertion_message(outcome: InsertionOutcome) -> pb.InsertionOutcome:
     """Return what one id did."""
     return pb.InsertionOutcome(**asdict(outcome))
+
+
+def move_message(move: Move) -> pb.ImportanceMove:
+    """Return how an importance moved."""
+    return pb.ImportanceMove(
+        windows=[pb.WindowImportance(**asdict(window)) for window in move.windows],
+        shift=move.shift,
+        noise=move.noise,
+        z=move.z,
+    )
 
 
 def tensor_message(array: NDArray[np.generic]) -> importance_pb2.Tensor:

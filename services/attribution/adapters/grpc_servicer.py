@@ -15,6 +15,7 @@ import grpc
 
 from aftershock.v1 import attribution_service_pb2 as pb
 from aftershock.v1 import attribution_service_pb2_grpc as pb_grpc
+from services.attribution.ablate_group import AblateGroup
 from services.attribution.adapters.arrow_examples import decode
 from services.attribution.adapters.grpc_lfi_stream import LfiStream, in_order
 from services.attribution.adapters.grpc_messages import (
@@ -22,6 +23,7 @@ from services.attribution.adapters.grpc_messages import (
     explanation_message,
     insertion_message,
     method_of,
+    move_message,
     tensor_message,
 )
 from services.attribution.adapters.grpc_race_stream import RaceStream, racing_of
@@ -29,6 +31,7 @@ from services.attribution.adapters.inference import Inference
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
+from services.attribution.domain.importance import Move
 from services.attribution.domain.layer import Layer
 from services.attribution.domain.racing import Race
 from services.attribution.explain import Explain
@@ -217,6 +220,33 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             checkpoint_digest=scorer.checkpoint.digest,
         )
 
+    async def TestGroup(  # noqa: N802
+        self,
+        request: pb.TestGroupRequest,
+        context: _Context,  # noqa: ARG002
+    ) -> pb.TestGroupResponse:
+        """Ablate features together; each window takes its own turn."""
+        with self.checkpoints.using(request.checkpoint) as scorer:
+            schema, method = scorer.checkpoint.schema, method_of(request.method)
+            group = AblateGroup.of(scorer, request.features, method, self.block_examples)
+            found = [
+                await self.inference.run(
+                    partial(_samples, window.arrow_streams, schema, f"windows[{place}]."), group
+                )
+                for place, window in enumerate(request.windows)
+            ]
+        return pb.TestGroupResponse(
+            joint=move_message(Move([window.joint for window in found])),
+            members=[
+                pb.FeatureMove(
+                    feature=feature,
+                    move=move_message(Move([window.members[place] for window in found])),
+                )
+                for place, feature in enumerate(request.features)
+            ],
+            checkpoint_digest=scorer.checkpoint.digest,
+        )
+
     def _stream(self, options: pb.ComputeLfiOptions, ablator: Ablator) -> LfiStream:
         """Return what the options of a stream ask for."""
         explain = Explain(ablator, method_of(options.method), self.examples_at_once)
@@ -240,9 +270,9 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         )
 
 
-def _samples(streams: Sequence[bytes], schema: Schema) -> list[Examples]:
+def _samples(streams: Sequence[bytes], schema: Schema, path: str = "") -> list[Examples]:
     return [
-        decode(stream, schema, f"arrow_streams[{position}]")
+        decode(stream, schema, f"{path}arrow_streams[{position}]")
         for position, stream in enumerate(streams)
     ]
 

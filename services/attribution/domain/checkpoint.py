@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.errors import CheckpointRefused, SeenInTraining
+from services.attribution.domain.errors import CheckpointRefused, SeenInTraining, UnknownFeature
 
 _LARGEST_EXACT = 2**53
 """Larger integers do not all have a float64 of their own."""
@@ -143,6 +143,23 @@ class Schema:
     def input_index(self) -> dict[str, int]:
         """Position of each input by name."""
         return {spec.name: k for k, spec in enumerate(self.inputs)}
+
+    def positions(self, names: Sequence[str]) -> list[int]:
+        """Return where the features of these names are.
+
+        Raises:
+            UnknownFeature: there is none of a name.
+        """
+        for place, name in enumerate(names):
+            if name not in self.index:
+                hint = ""
+                if name in self.groups:
+                    group = self.groups[name].name
+                    hint = f": it is in the group {group!r}, which is ablated whole; name that"
+                raise UnknownFeature(
+                    f"the checkpoint has no feature {name!r}{hint}", field=f"features[{place}]"
+                )
+        return [self.index[name] for name in names]
 
     def input_of(self, feature: Feature) -> InputSpec:
         """Return the input that holds the feature's values (or ids)."""

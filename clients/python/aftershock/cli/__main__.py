@@ -9,6 +9,7 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _doctor,
     _lineage,
     _lineage_file,
+    _lineage_group,
     _pausing,
     _policy,
     _rules,

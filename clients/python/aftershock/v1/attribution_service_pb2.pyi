@@ -818,3 +818,169 @@ class InsertionOutcome(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "id", b"id", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count"]) -> None: ...
 
 Global___InsertionOutcome: typing_extensions.TypeAlias = InsertionOutcome
+
+@typing.final
+class WindowExamples(google.protobuf.message.Message):
+    """Examples of one window."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ARROW_STREAMS_FIELD_NUMBER: builtins.int
+    @property
+    def arrow_streams(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Arrow IPC streams."""
+
+    def __init__(
+        self,
+        *,
+        arrow_streams: collections.abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams"]) -> None: ...
+
+Global___WindowExamples: typing_extensions.TypeAlias = WindowExamples
+
+@typing.final
+class TestGroupRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    FEATURES_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    checkpoint: builtins.str
+    """models/{model} or models/{model}/checkpoints/{version}"""
+    method: aftershock.v1.importance_pb2.LfiMethod.ValueType
+    @property
+    def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ablated together."""
+
+    @property
+    def windows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WindowExamples]:
+        """In the order of time: the last is in question, the one before it is its control, and earlier
+        ones tell how much importances change while nothing is broken.
+        """
+
+    def __init__(
+        self,
+        *,
+        checkpoint: builtins.str = ...,
+        features: collections.abc.Iterable[builtins.str] | None = ...,
+        windows: collections.abc.Iterable[Global___WindowExamples] | None = ...,
+        method: aftershock.v1.importance_pb2.LfiMethod.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "features", b"features", "method", b"method", "windows", b"windows"]) -> None: ...
+
+Global___TestGroupRequest: typing_extensions.TypeAlias = TestGroupRequest
+
+@typing.final
+class TestGroupResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOINT_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
+    checkpoint_digest: builtins.str
+    @property
+    def joint(self) -> Global___ImportanceMove:
+        """Of the features ablated together."""
+
+    @property
+    def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FeatureMove]:
+        """Of each feature ablated alone, in the request's order."""
+
+    def __init__(
+        self,
+        *,
+        joint: Global___ImportanceMove | None = ...,
+        members: collections.abc.Iterable[Global___FeatureMove] | None = ...,
+        checkpoint_digest: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["joint", b"joint"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint_digest", b"checkpoint_digest", "joint", b"joint", "members", b"members"]) -> None: ...
+
+Global___TestGroupResponse: typing_extensions.TypeAlias = TestGroupResponse
+
+@typing.final
+class FeatureMove(google.protobuf.message.Message):
+    """How one feature's importance moved."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: builtins.int
+    MOVE_FIELD_NUMBER: builtins.int
+    feature: builtins.str
+    @property
+    def move(self) -> Global___ImportanceMove: ...
+    def __init__(
+        self,
+        *,
+        feature: builtins.str = ...,
+        move: Global___ImportanceMove | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["move", b"move"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["feature", b"feature", "move", b"move"]) -> None: ...
+
+Global___FeatureMove: typing_extensions.TypeAlias = FeatureMove
+
+@typing.final
+class ImportanceMove(google.protobuf.message.Message):
+    """How an importance moved from the control to the window in question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WINDOWS_FIELD_NUMBER: builtins.int
+    SHIFT_FIELD_NUMBER: builtins.int
+    NOISE_FIELD_NUMBER: builtins.int
+    Z_FIELD_NUMBER: builtins.int
+    shift: builtins.float
+    """GFI of the window in question minus that of the control."""
+    noise: builtins.float
+    """Standard deviation of a shift while nothing is broken: of the examples' number, or of the
+    earlier windows if these changed more.
+    """
+    z: builtins.float
+    """|shift| / noise; 0 if both are."""
+    @property
+    def windows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WindowImportance]:
+        """Of each window of the request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        windows: collections.abc.Iterable[Global___WindowImportance] | None = ...,
+        shift: builtins.float = ...,
+        noise: builtins.float = ...,
+        z: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["noise", b"noise", "shift", b"shift", "windows", b"windows", "z", b"z"]) -> None: ...
+
+Global___ImportanceMove: typing_extensions.TypeAlias = ImportanceMove
+
+@typing.final
+class WindowImportance(google.protobuf.message.Message):
+    """How important something was in a window."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GFI_FIELD_NUMBER: builtins.int
+    COVERAGE_FIELD_NUMBER: builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: builtins.int
+    EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
+    gfi: builtins.float
+    """Equation 4."""
+    coverage: builtins.float
+    """Equation 3."""
+    standard_error: builtins.float
+    """Of the GFI."""
+    example_count: builtins.int
+    def __init__(
+        self,
+        *,
+        gfi: builtins.float = ...,
+        coverage: builtins.float = ...,
+        standard_error: builtins.float = ...,
+        example_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "example_count", b"example_count", "gfi", b"gfi", "standard_error", b"standard_error"]) -> None: ...
+
+Global___WindowImportance: typing_extensions.TypeAlias = WindowImportance

@@ -80,6 +80,11 @@ class AttributionServiceStub(object):
                 request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.SerializeToString,
                 response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.FromString,
                 _registered_method=True)
+        self.TestGroup = channel.unary_unary(
+                '/aftershock.v1.AttributionService/TestGroup',
+                request_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestGroupRequest.SerializeToString,
+                response_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestGroupResponse.FromString,
+                _registered_method=True)
 
 
 class AttributionServiceServicer(object):
@@ -150,6 +155,14 @@ class AttributionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestGroup(self, request, context):
+        """Ablates features together, as if they were one, on examples of several windows, and says how
+        their joint importance moved, and each one's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AttributionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +210,11 @@ def add_AttributionServiceServicer_to_server(servicer, server):
                     servicer.TestInsertion,
                     request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.FromString,
                     response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.SerializeToString,
+            ),
+            'TestGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestGroup,
+                    request_deserializer=aftershock_dot_v1_dot_attribution__service__pb2.TestGroupRequest.FromString,
+                    response_serializer=aftershock_dot_v1_dot_attribution__service__pb2.TestGroupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -443,6 +461,33 @@ class AttributionService(object):
             '/aftershock.v1.AttributionService/TestInsertion',
             aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionRequest.SerializeToString,
             aftershock_dot_v1_dot_attribution__service__pb2.TestInsertionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aftershock.v1.AttributionService/TestGroup',
+            aftershock_dot_v1_dot_attribution__service__pb2.TestGroupRequest.SerializeToString,
+            aftershock_dot_v1_dot_attribution__service__pb2.TestGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

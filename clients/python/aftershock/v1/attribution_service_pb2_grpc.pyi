@@ -169,7 +169,23 @@ _AttributionServiceTestInsertionType = typing_extensions.TypeVar(
     ],
 )
 
-class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType, _AttributionServiceExplainCheckpointType, _AttributionServiceComputeSaliencyType, _AttributionServiceTestInsertionType]):
+_AttributionServiceTestGroupType = typing_extensions.TypeVar(
+    '_AttributionServiceTestGroupType',
+    grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestGroupRequest,
+        aftershock.v1.attribution_service_pb2.TestGroupResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestGroupRequest,
+        aftershock.v1.attribution_service_pb2.TestGroupResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestGroupRequest,
+        aftershock.v1.attribution_service_pb2.TestGroupResponse,
+    ],
+)
+
+class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _AttributionServicePreviewMitigationType, _AttributionServiceListCheckpointsType, _AttributionServiceGetCheckpointType, _AttributionServiceLoadCheckpointType, _AttributionServiceUnloadCheckpointType, _AttributionServiceExplainCheckpointType, _AttributionServiceComputeSaliencyType, _AttributionServiceTestInsertionType, _AttributionServiceTestGroupType]):
     """Answers which features a model's predictions rest on, example by example."""
 
     @typing.overload
@@ -209,6 +225,10 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
         grpc.UnaryUnaryMultiCallable[
             aftershock.v1.attribution_service_pb2.TestInsertionRequest,
             aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.TestGroupRequest,
+            aftershock.v1.attribution_service_pb2.TestGroupResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -250,6 +270,10 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
             aftershock.v1.attribution_service_pb2.TestInsertionRequest,
             aftershock.v1.attribution_service_pb2.TestInsertionResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            aftershock.v1.attribution_service_pb2.TestGroupRequest,
+            aftershock.v1.attribution_service_pb2.TestGroupResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ComputeLfi: _AttributionServiceComputeLfiType
@@ -282,6 +306,11 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
 
     TestInsertion: _AttributionServiceTestInsertionType
     """Appends ids to a list of each example, one at a time, and predicts again."""
+
+    TestGroup: _AttributionServiceTestGroupType
+    """Ablates features together, as if they were one, on examples of several windows, and says how
+    their joint importance moved, and each one's own.
+    """
 
 AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -319,6 +348,10 @@ AttributionServiceAsyncStub: typing_extensions.TypeAlias = AttributionServiceStu
     grpc.aio.UnaryUnaryMultiCallable[
         aftershock.v1.attribution_service_pb2.TestInsertionRequest,
         aftershock.v1.attribution_service_pb2.TestInsertionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        aftershock.v1.attribution_service_pb2.TestGroupRequest,
+        aftershock.v1.attribution_service_pb2.TestGroupResponse,
     ],
 ]
 
@@ -400,5 +433,15 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.attribution_service_pb2.TestInsertionResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.TestInsertionResponse]]:
         """Appends ids to a list of each example, one at a time, and predicts again."""
+
+    @abc.abstractmethod
+    def TestGroup(
+        self,
+        request: aftershock.v1.attribution_service_pb2.TestGroupRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aftershock.v1.attribution_service_pb2.TestGroupResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.TestGroupResponse]]:
+        """Ablates features together, as if they were one, on examples of several windows, and says how
+        their joint importance moved, and each one's own.
+        """
 
 def add_AttributionServiceServicer_to_server(servicer: AttributionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -100,6 +100,7 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
         self.judge: Callable[[ExampleBatch], Status | None] = lambda batch: None
         self.checkpoints: list[Checkpoint] = []
         self.explanation = attribution.ExplainCheckpointResponse()
+        self.group = attribution.TestGroupResponse()
 
     def ComputeLfi(  # noqa: N802
         self, request_iterator: Iterator[attribution.ComputeLfiRequest], context: Any
@@ -130,6 +131,12 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
         self.note(request, context)
         return attribution.ListCheckpointsResponse(checkpoints=self.checkpoints)
 
+    def TestGroup(  # noqa: N802
+        self, request: attribution.TestGroupRequest, context: Any
+    ) -> attribution.TestGroupResponse:
+        self.note(request, context)
+        return self.group
+
     def LoadCheckpoint(  # noqa: N802
         self, request: attribution.LoadCheckpointRequest, context: Any
     ) -> attribution.LoadCheckpointResponse:
@@ -146,7 +153,7 @@ class Attribution(attribution_grpc.AttributionServiceServicer, Recording):
 class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
     """Answers with what a test puts in."""
 
-    IngestLfi = GetWindowSample = WatchShifts = None  # type: ignore[assignment]
+    IngestLfi = WatchShifts = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         Recording.__init__(self)
@@ -156,6 +163,8 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
         self.comparison = Comparison()
         self.sample_size = aggregator.ChooseSampleSizeResponse()
         self.profile = aggregator.GetFeatureProfileResponse()
+        self.samples: dict[tuple[str, int], list[bytes]] = {}
+        """Arrow streams by window and population."""
 
     def ReportOutcomes(  # noqa: N802
         self, request: aggregator.ReportOutcomesRequest, context: Any
@@ -204,6 +213,15 @@ class Aggregator(aggregator_grpc.AggregatorServiceServicer, Recording):
     ) -> aggregator.GetFeatureProfileResponse:
         self.note(request, context)
         return self.profile
+
+    def GetWindowSample(  # noqa: N802
+        self, request: aggregator.GetWindowSampleRequest, context: Any
+    ) -> aggregator.GetWindowSampleResponse:
+        self.note(request, context)
+        streams = self.samples.get((request.window, request.population))
+        if not streams:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no examples are kept of {request.window}")
+        return aggregator.GetWindowSampleResponse(arrow_streams=streams)
 
     def ChooseSampleSize(  # noqa: N802
         self, request: aggregator.ChooseSampleSizeRequest, context: Any
@@ -394,7 +412,8 @@ class Served:
         """Serve, with other servicers if given."""
         self.servicers = servicers or self.servicers
         # Each watcher and log holds a thread while it lasts.
-        self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 * 1024 * 1024)]
+        self._server = grpc.server(ThreadPoolExecutor(16), options=options)
         for servicer in self.servicers:
             _register(servicer, self._server)
         self._port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
