@@ -25,6 +25,7 @@ from clients.chatbot.adapters.sdk_pictures import SdkPictures
 from clients.chatbot.adapters.sdk_runbook import (
     SdkDeciding,
     SdkReading,
+    SdkSteering,
     SdkSurfaces,
     SdkWatching,
 )
@@ -65,7 +66,7 @@ async def _until_stopped(settings: ChatbotSettings) -> None:
 async def _run(settings: ChatbotSettings) -> None:
     async with aio.Client(token=settings.token.get_secret_value()) as client:
         deciding, reading = SdkDeciding(client), SdkReading(client)
-        decide, ask = Decide(deciding, reading), Ask(deciding, reading)
+        decide, ask = Decide(deciding, SdkSteering(client), reading), Ask(deciding, reading)
         room, listening = _CHATS[settings.chat](settings, decide, ask)
         holder = f"{os.uname().nodename}-{uuid.uuid4().hex[:12]}"
         show = Show(

@@ -8,7 +8,7 @@ from clients.chatbot.core.decision import SNOOZE_MINUTES, Decision
 from clients.chatbot.core.describe import headline, short
 from clients.chatbot.core.evidence import details
 from clients.chatbot.core.text import quote, say, strong
-from clients.chatbot.ports import Deciding, Reading, Refused, RunbookUnavailable
+from clients.chatbot.ports import Deciding, Reading, Refused, RunbookUnavailable, Steering
 
 Answer = tuple[Section, ...]
 """What the person sees who asked, and nobody else."""
@@ -24,6 +24,7 @@ class Decide:
     """
 
     deciding: Deciding
+    steering: Steering
     reading: Reading
 
     async def __call__(self, decision: Decision) -> Answer:
@@ -45,6 +46,9 @@ class Decide:
             Choice.DETAILS: self._details,
             Choice.SNOOZE: self._snooze,
             Choice.PAUSE: self._pause,
+            Choice.RENEW: self._renew,
+            Choice.RELEASE: self._release,
+            Choice.REVERT: self._revert,
         }
 
     async def _approve(self, decision: Decision) -> Answer:
@@ -62,6 +66,21 @@ class Decide:
     async def _pause(self, decision: Decision) -> Answer:
         await self.deciding.pause(decision.identity, decision.reason or PAUSED_IN_CHAT)
         return (section((strong("All mitigations are paused, "), say("of all models."))),)
+
+    async def _renew(self, decision: Decision) -> Answer:
+        reason = decision.reason or "renewed in chat"
+        await self.steering.renew(decision.identity, decision.target, reason)
+        return _told("It stays in force", decision)
+
+    async def _release(self, decision: Decision) -> Answer:
+        reason = decision.reason or "released in chat"
+        await self.steering.release(decision.identity, decision.target, reason)
+        return _told("Its features are served again, by stages", decision)
+
+    async def _revert(self, decision: Decision) -> Answer:
+        reason = decision.reason or "taken back in chat"
+        await self.steering.revert(decision.identity, decision.target, reason)
+        return _told("It is being taken back", decision)
 
     async def _details(self, decision: Decision) -> Answer:
         incident = await self.reading.incident(decision.identity, decision.target.incident)

@@ -150,6 +150,22 @@ class Deciding(Protocol):
         """Let them go on."""
 
 
+class Steering(Protocol):
+    """What becomes of a mitigation in force, in the name of somebody in a chat, as in `Deciding`.
+
+    Where it has changed since the message showed it, `renew` and `release` are refused.
+    """
+
+    async def renew(self, identity: str, target: Target, reason: str) -> None:
+        """Begin its lease anew, or put in force again what is being released."""
+
+    async def release(self, identity: str, target: Target, reason: str) -> None:
+        """Serve its features again by stages."""
+
+    async def revert(self, identity: str, target: Target, reason: str) -> None:
+        """Undo it."""
+
+
 class Lineage(Protocol):
     """What is around an incident."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.runbook.domain.approval import Wish, check_wish
+from services.runbook.domain.approval import Wish, check_wish, repeats_wish
 from services.runbook.domain.errors import MitigationsPaused
 from services.runbook.domain.lease import LeaseTerms, released
 from services.runbook.domain.mitigation import Mitigation, MitigationState
@@ -25,6 +25,7 @@ class Release:
         Raises:
             IncidentNotFound, MitigationNotFound: no such mitigation.
             NotAnApprover: the expert may not decide on it.
+            StalePlan: it has changed since the expert looked.
             MitigationsPaused: nothing goes on just now.
             InvalidTransition: it is not effective.
         """
@@ -39,6 +40,8 @@ def _release(
 ) -> Mitigation:
     incident = unit.incidents.get(incident_id)
     mitigation = incident.mitigation(wish.mitigation)
+    if repeats_wish(mitigation, wish):
+        return mitigation
     check_wish(mitigation, wish)
     if mitigation.state is MitigationState.RELEASING:
         return mitigation

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.runbook.domain.approval import Wish, check_wish
+from services.runbook.domain.approval import Wish, check_wish, repeats_wish
 from services.runbook.domain.errors import InvalidTransition
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.lease import LeaseTerms, killed_again, lapses, leased
@@ -23,9 +23,12 @@ class Renew:
     async def __call__(self, incident_id: str, wish: Wish) -> Mitigation:
         """Return the mitigation with its new lease, or APPLYING if it was being released.
 
+        The same wish about the same etag changes nothing the second time.
+
         Raises:
             IncidentNotFound, MitigationNotFound: no such mitigation.
             NotAnApprover: the expert may not decide on it.
+            StalePlan: it has changed since the expert looked.
             InvalidTransition: it has no lease.
         """
         terms, time = self.policies.current().lease, self.clock.now()
@@ -37,6 +40,8 @@ def _renew(
 ) -> Mitigation:
     incident = unit.incidents.get(incident_id)
     mitigation = incident.mitigation(wish.mitigation)
+    if repeats_wish(mitigation, wish):
+        return mitigation
     check_wish(mitigation, wish)
     name = wish.expert.name
     if mitigation.state is MitigationState.RELEASING:

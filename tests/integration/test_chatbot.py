@@ -12,7 +12,13 @@ from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
 from clients.chatbot.adapters.memory_room import MemoryRoom, Message
 from clients.chatbot.adapters.no_lineage import NoLineage
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import (
+    SdkDeciding,
+    SdkReading,
+    SdkSteering,
+    SdkSurfaces,
+    SdkWatching,
+)
 from clients.chatbot.ask import Ask
 from clients.chatbot.core.card import Card, Choice, Note, Picture
 from clients.chatbot.core.decision import Decision, Target
@@ -22,6 +28,7 @@ from clients.chatbot.follow import Follow
 from clients.chatbot.ports import ChatRefused, ChatUnavailable, SurfaceBusy
 from clients.chatbot.show import Show
 from services.chassis.tokens import Role
+from services.runbook.domain.mitigation import MitigationState
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, WALL_TIME, event
 from tests.unit.services.runbook.serving import ServedRunbook, serve_runbook
 from tests.waiting import until
@@ -83,7 +90,7 @@ class Bot:
     def __init__(self, client: aio.Client, room: MemoryRoom, holder: str) -> None:
         deciding, reading = SdkDeciding(client), SdkReading(client)
         self.show = Show(room, SdkSurfaces(client, holder), OnePlot(), NoLineage())
-        self.decide = Decide(deciding, reading)
+        self.decide = Decide(deciding, SdkSteering(client), reading)
         self.ask = Ask(deciding, reading)
         self.follow = Follow(
             SdkWatching(client),
@@ -172,7 +179,7 @@ class TestOneMessage:
         await scene.runbook.worker.drain()
         await scene.show()
         assert first.updates == 1
-        assert first.card.buttons == ()
+        assert [button.choice for button in first.card.buttons] == [Choice.REVERT]
         assert entries(first) == [e.message for e in (await scene.incident()).timeline]
         assert list(first.pictures) == ["INC-1/plots/gfi"]
 
@@ -284,6 +291,53 @@ class TestDeciding:
         said = await scene.click(Choice.DETAILS, REX)
         assert "1. user_embedding · GFI" in said
         assert "2. genres · GFI" in said
+
+
+class TestSteering:
+    @pytest.fixture
+    async def effective(self, scene: Scene) -> Scene:
+        await scene.runbook.say_yes()
+        await scene.runbook.worker.drain()
+        await scene.runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+        await scene.show()
+        return scene
+
+    async def test_renew(self, effective: Scene) -> None:
+        lease = (await effective.runbook.mitigation()).lease_expire_time
+        assert lease
+        effective.runbook.clock.advance(hours=2)
+        value = effective.message.card.buttons[0].value
+        for _ in range(2):
+            assert await effective.press(Choice.RENEW, value) == "It stays in force. INC-1"
+            effective.runbook.clock.advance(hours=1)
+        mitigation = await effective.runbook.mitigation()
+        assert mitigation.lease_expire_time == lease + timedelta(hours=2)
+        assert mitigation.reason == "renewed in chat (through memory)"
+
+    async def test_release_and_take_back(self, effective: Scene) -> None:
+        assert "by stages" in await effective.click(Choice.RELEASE)
+        await effective.runbook.worker.drain()
+        await effective.show()
+        assert "It is being taken back" in await effective.click(Choice.REVERT)
+        await effective.runbook.worker.drain()
+        assert (await effective.show()).card.buttons == ()
+        assert (await effective.runbook.mitigation()).state is MitigationState.REVERTED
+
+    async def test_not_by_everybody(self, effective: Scene) -> None:
+        for choice in (Choice.RENEW, Choice.RELEASE, Choice.REVERT):
+            assert (await effective.click(choice, REX)).startswith("That did not count. ")
+        assert (await effective.runbook.mitigation()).state is MitigationState.EFFECTIVE
+
+    async def test_what_has_changed_since_the_message_is_not_steered_by_it(
+        self, effective: Scene
+    ) -> None:
+        values = {button.choice: button.value for button in effective.message.card.buttons}
+        await effective.runbook.let_go()
+        await effective.runbook.worker.drain()
+        said = await effective.press(Choice.RENEW, values[Choice.RENEW])
+        assert "has changed since it was looked at, and is RELEASING now" in said
+        assert (await effective.runbook.mitigation()).state is MitigationState.RELEASING
+        assert "taken back" in await effective.press(Choice.REVERT, values[Choice.REVERT])
 
 
 class TestAsking:

@@ -18,7 +18,13 @@ from clients.chatbot.adapters.matrix_events import MatrixEvents
 from clients.chatbot.adapters.matrix_room import MatrixRoom
 from clients.chatbot.adapters.matrix_transport import by_sync
 from clients.chatbot.adapters.no_lineage import NoLineage
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import (
+    SdkDeciding,
+    SdkReading,
+    SdkSteering,
+    SdkSurfaces,
+    SdkWatching,
+)
 from clients.chatbot.ask import Ask
 from clients.chatbot.core.card import Picture
 from clients.chatbot.core.decision import Target
@@ -78,7 +84,9 @@ class Office:
         """Run a bot until the end of the block."""
         matrix = self.matrix()
         deciding, reading = deciding or SdkDeciding(self.client), SdkReading(self.client)
-        events = MatrixEvents(matrix, Decide(deciding, reading), Ask(deciding, reading))
+        events = MatrixEvents(
+            matrix, Decide(deciding, SdkSteering(self.client), reading), Ask(deciding, reading)
+        )
         surfaces = SdkSurfaces(self.client, holder)
         show = Show(MatrixRoom(matrix), surfaces, OnePlot(), NoLineage())
         now = lambda: datetime.now(UTC)  # noqa: E731
@@ -233,6 +241,21 @@ class TestDeciding:
             await asyncio.to_thread(office.ada.reply, message.event, "approve")
             assert "paused" in await office.answered(office.ada, 4)
         assert await office.state() is MitigationState.PROPOSED
+
+    async def test_what_is_in_force_is_steered(self, office: Office) -> None:
+        await office.runbook.say_yes()
+        await office.runbook.worker.drain()
+        await office.runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+        async with office.bot():
+            message = await office.shown("🔁 Renew · ▶ Serve again by stages · ↩ Take back")
+            await asyncio.to_thread(office.ada.react, message.event, "🔁")
+            assert "It stays in force" in await office.answered(office.ada)
+            await asyncio.to_thread(office.ada.react, message.event, "↩️")
+            assert "Really undo it" in await office.answered(office.ada, 2)
+            await asyncio.to_thread(office.ada.reply, message.event, "revert it was the sale")
+            assert "It is being taken back" in await office.answered(office.ada, 3)
+        mitigation = await office.runbook.mitigation()
+        assert mitigation.reason == "it was the sale (through matrix)"
 
     async def test_commands_and_talk(self, office: Office) -> None:
         async with office.bot():

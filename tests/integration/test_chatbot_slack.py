@@ -13,7 +13,13 @@ from aiohttp.test_utils import unused_port
 from aftershock import aio
 from aftershock.v1.incident_pb2 import Incident
 from clients.chatbot.adapters.no_lineage import NoLineage
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import (
+    SdkDeciding,
+    SdkReading,
+    SdkSteering,
+    SdkSurfaces,
+    SdkWatching,
+)
 from clients.chatbot.adapters.slack_events import build_app
 from clients.chatbot.adapters.slack_room import SlackRoom, open_web_client
 from clients.chatbot.adapters.slack_transport import by_http, by_socket
@@ -63,7 +69,7 @@ class Office:
         """Run a bot until the end of the block."""
         web_client = open_web_client(BOT_TOKEN, f"{self.slack.url}/api/")
         deciding, reading = SdkDeciding(self.client), SdkReading(self.client)
-        decide, ask = Decide(deciding, reading), Ask(deciding, reading)
+        decide, ask = Decide(deciding, SdkSteering(self.client), reading), Ask(deciding, reading)
         show = Show(
             SlackRoom(web_client, "C1"), SdkSurfaces(self.client, holder), OnePlot(), NoLineage()
         )

@@ -14,7 +14,13 @@ from clients.chatbot.adapters.matrix_room import MatrixRoom
 from clients.chatbot.adapters.matrix_transport import by_sync
 from clients.chatbot.adapters.no_lineage import NoLineage
 from clients.chatbot.adapters.no_pictures import NoPictures
-from clients.chatbot.adapters.sdk_runbook import SdkDeciding, SdkReading, SdkSurfaces, SdkWatching
+from clients.chatbot.adapters.sdk_runbook import (
+    SdkDeciding,
+    SdkReading,
+    SdkSteering,
+    SdkSurfaces,
+    SdkWatching,
+)
 from clients.chatbot.adapters.slack_room import SlackRoom, open_web_client
 from clients.chatbot.ask import Ask
 from clients.chatbot.decide import Decide
@@ -44,7 +50,9 @@ async def two_bots(
     client: aio.Client, slack: FakeSlack, matrix: MatrixClient
 ) -> AsyncIterator[None]:
     deciding, reading = SdkDeciding(client), SdkReading(client)
-    events = MatrixEvents(matrix, Decide(deciding, reading), Ask(deciding, reading))
+    events = MatrixEvents(
+        matrix, Decide(deciding, SdkSteering(client), reading), Ask(deciding, reading)
+    )
     channel = SlackRoom(open_web_client(BOT_TOKEN, f"{slack.url}/api/"), "C1")
     running = (
         by_sync(matrix, events),

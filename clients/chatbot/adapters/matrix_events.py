@@ -1,6 +1,7 @@
 """What people do in Matrix -> decisions and commands -> answers."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,12 @@ from clients.chatbot.decide import Answer, Decide
 from clients.chatbot.ports import ChatRefused
 
 _log = logging.getLogger(__name__)
+_ASKED_FIRST: Mapping[Choice, str] = {
+    Choice.PAUSE: "Really stop all mitigations, of all models?",
+    Choice.RELEASE: "Really serve its features again, by stages?",
+    Choice.REVERT: "Really undo it at once, for all traffic?",
+}
+"""What a reaction alone does not do: a thumb slips."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class MatrixEvents:
             return (section((say("The message does not ask for that any more."),)),)
         if choice is Choice.REJECT and not said.words:
             return _asked("Why not?", "reject REASON")
-        if choice is Choice.PAUSE and said.is_reaction:
-            return _asked("Really stop all mitigations, of all models?", "pause REASON")
+        if said.is_reaction and choice in _ASKED_FIRST:
+            return _asked(_ASKED_FIRST[choice], f"{choice} REASON")
         try:
             target = Target.decode(value)
         except UnknownButton as error:

@@ -17,6 +17,9 @@ REACTIONS: Mapping[Choice, str] = {
     Choice.DETAILS: "🔍",
     Choice.SNOOZE: "💤",
     Choice.PAUSE: "⏸",
+    Choice.RENEW: "🔁",
+    Choice.RELEASE: "▶",
+    Choice.REVERT: "↩",
 }
 """Shown with the message."""
 _ALIKE = {"✅": Choice.APPROVE, "✔": Choice.APPROVE, "❌": Choice.REJECT, "✖": Choice.REJECT}

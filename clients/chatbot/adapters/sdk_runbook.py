@@ -103,8 +103,31 @@ class SdkDeciding:
         await _answer(self._client.acting_for(identity).resume(reason))
 
 
+class SdkSteering:
+    """What becomes of mitigations in force, in people's names: needs the role `delegate`."""
+
+    def __init__(self, client: aio.Client) -> None:
+        self._client = client
+
+    async def renew(self, identity: str, target: Target, reason: str) -> None:
+        """Begin its lease anew, or put in force again what is being released."""
+        await _answer(self._client.acting_for(identity).renew(_in_force(target), reason))
+
+    async def release(self, identity: str, target: Target, reason: str) -> None:
+        """Serve its features again by stages."""
+        await _answer(self._client.acting_for(identity).release(_in_force(target), reason))
+
+    async def revert(self, identity: str, target: Target, reason: str) -> None:
+        """Undo it."""
+        await _answer(self._client.acting_for(identity).revert(_in_force(target), reason))
+
+
+def _in_force(target: Target) -> Mitigation:
+    return Mitigation(name=target.mitigation, etag=target.seen)
+
+
 def _plan(target: Target) -> Mitigation:
-    return Mitigation(name=target.mitigation, plan_hash=target.plan_hash)
+    return Mitigation(name=target.mitigation, plan_hash=target.seen)
 
 
 async def _answer(call: Awaitable[T]) -> T:

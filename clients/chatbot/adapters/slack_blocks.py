@@ -23,7 +23,7 @@ _STYLES: Mapping[Style, dict[str, bool]] = {
     Style.STRONG: {"bold": True},
     Style.NAME: {"code": True},
 }
-_LOOKS = {Choice.APPROVE: "primary", Choice.PAUSE: "danger"}
+_LOOKS = {Choice.APPROVE: "primary", Choice.PAUSE: "danger", Choice.REVERT: "danger"}
 
 Json = dict[str, Any]
 

@@ -40,6 +40,9 @@ class Choice(StrEnum):
     DETAILS = "details"
     SNOOZE = "snooze"
     PAUSE = "pause"
+    RENEW = "renew"
+    RELEASE = "release"
+    REVERT = "revert"
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,15 @@ class Target:
     """`incidents/{incident}`"""
     mitigation: str = ""
     """`incidents/{incident}/mitigations/{mitigation}`; empty where none is meant."""
-    plan_hash: str = ""
-    """Of the plan that the message showed: no other one is approved by it."""
+    seen: str = ""
+    """What the message showed: the hash of a plan, or of what is in force the etag. Nothing else is
+    decided by it."""
 
     def encode(self) -> str:
         """Return the button's value, at most 150 letters, digits, dots and dashes."""
         incident = self.incident.removeprefix("incidents/")
         ordinal = self.mitigation.rpartition("/")[2]
-        return ".".join((_VERSION, incident, ordinal, self.plan_hash))
+        return ".".join((_VERSION, incident, ordinal, self.seen))
 
     @classmethod
     def decode(cls, value: str) -> Self:
@@ -36,9 +37,9 @@ class Target:
         version, *parts = value.split(".")
         if version != _VERSION or len(parts) != 3 or not parts[0]:
             raise UnknownButton("this button is of another version: use a newer message")
-        incident, ordinal, plan_hash = parts
+        incident, ordinal, seen = parts
         name = f"incidents/{incident}"
-        return cls(name, f"{name}/mitigations/{ordinal}" if ordinal else "", plan_hash)
+        return cls(name, f"{name}/mitigations/{ordinal}" if ordinal else "", seen)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from clients.chatbot.core.evidence import (
     suspects,
 )
 from clients.chatbot.core.progress import mood_of, progress
+from clients.chatbot.core.steering import steering
 from clients.chatbot.core.surroundings import NOTHING_AROUND, Surroundings, around
 from clients.chatbot.core.text import clean, quote, say
 
@@ -74,18 +75,18 @@ def _next(incident: Incident) -> Section:
 
 
 def buttons(incident: Incident, newest: Mitigation | None) -> tuple[Button, ...]:
-    """Return what can be decided now: nothing once a decision is taken."""
+    """Return what can be decided now: nothing while something is being done."""
+    about = Target(incident.name).encode()
+    if newest is not None and newest.state != MitigationState.MITIGATION_STATE_PROPOSED:
+        return steering(incident)
     if incident.state != IncidentState.INCIDENT_STATE_OPEN:
         return ()
-    about = Target(incident.name).encode()
     look = (
         Button(Choice.DETAILS, "Details", about),
         Button(Choice.SNOOZE, f"Snooze {SNOOZE_MINUTES} min", about),
     )
     if newest is None:
         return look
-    if newest.state != MitigationState.MITIGATION_STATE_PROPOSED:
-        return ()
     plan = Target(incident.name, newest.name, newest.plan_hash).encode()
     return (
         Button(Choice.APPROVE, "Approve", plan),

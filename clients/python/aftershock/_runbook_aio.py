@@ -68,12 +68,13 @@ class AioRunbookClient(AioCaller):
     async def renew(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
         """Extend the lease of a kill: itself, its name, or an incident that has one in force.
 
-        One that is being released is put in force again.
+        One that is being released is put in force again. A mitigation that has changed since it was
+        read is refused.
         """
         return await self._run(calls.renew(mitigation, reason))
 
     async def release(self, mitigation: Mitigation | str, reason: str) -> Mitigation:
-        """Serve an effective kill's features again by stages, named as in `renew`."""
+        """Serve an effective kill's features again by stages; named, and refused, as in `renew`."""
         return await self._run(calls.release(mitigation, reason))
 
     async def pause(self, reason: str) -> Pause:

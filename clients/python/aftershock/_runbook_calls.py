@@ -70,7 +70,7 @@ def revert(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
 def renew(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
     """Renew a kill, or the one in force where only an incident is given."""
     plan = yield from find_mitigation(mitigation, IN_FORCE)
-    request = runbook.RenewMitigationRequest(name=plan.name, reason=reason)
+    request = runbook.RenewMitigationRequest(name=plan.name, reason=reason, etag=plan.etag)
     answer = yield from ask(methods.RENEW_MITIGATION, request)
     return answer.mitigation
 
@@ -78,7 +78,7 @@ def renew(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
 def release(mitigation: Mitigation | str, reason: str) -> Flow[Mitigation]:
     """Release a kill by stages, or the effective one where only an incident is given."""
     plan = yield from find_mitigation(mitigation, EFFECTIVE)
-    request = runbook.ReleaseMitigationRequest(name=plan.name, reason=reason)
+    request = runbook.ReleaseMitigationRequest(name=plan.name, reason=reason, etag=plan.etag)
     answer = yield from ask(methods.RELEASE_MITIGATION, request)
     return answer.mitigation
 

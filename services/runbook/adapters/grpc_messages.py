@@ -55,7 +55,7 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         expire_time=time_message(mitigation.expire_time),
         apply_time=time_message(applied.time) if applied else None,
         verified_calibration=mitigation.verified_calibration or 0.0,
-        etag=str(len(mitigation.history)),
+        etag=mitigation.etag,
         reason=mitigation.reason,
         approvers=[approval.actor for approval in mitigation.approvals],
         required_approvals=mitigation.required_approvals,

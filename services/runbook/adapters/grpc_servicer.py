@@ -135,7 +135,7 @@ class RunbookServicer(RunbookServiceServicer):
         """Begin a lease anew."""
         incident_id, mitigation_id = _ids(request.name)
         mitigation = await self.renew(
-            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason))
+            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason), request.etag)
         )
         return pb.RenewMitigationResponse(mitigation=mitigation_message(mitigation))
 
@@ -145,7 +145,7 @@ class RunbookServicer(RunbookServiceServicer):
         """Record that a mitigation's features are to be served again by stages."""
         incident_id, mitigation_id = _ids(request.name)
         mitigation = await self.release(
-            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason))
+            incident_id, Wish(mitigation_id, _expert(), _reason(request.reason), request.etag)
         )
         return pb.ReleaseMitigationResponse(mitigation=mitigation_message(mitigation))
 

@@ -10,6 +10,7 @@ from services.runbook.domain.mitigation import (
     Mitigation,
     MitigationState,
     Transition,
+    etag_of,
 )
 
 
@@ -52,6 +53,8 @@ class Wish:
     """Its id within the incident."""
     expert: Expert
     reason: str
+    etag: str = ""
+    """Of the mitigation that the expert looked at; empty: they mean it whatever it is now."""
 
 
 def check_role(expert: Expert) -> None:
@@ -89,11 +92,22 @@ def check_answer(mitigation: Mitigation, answer: Answer, time: datetime) -> None
 
 
 def check_wish(mitigation: Mitigation, wish: Wish) -> None:
-    """Raise NotAnApprover unless the expert may decide on a mitigation in force."""
+    """Check that an expert may decide on a mitigation in force, and on what they saw of it.
+
+    Raises:
+        NotAnApprover: the expert lacks the role, or proposed it.
+        StalePlan: it has changed since they looked.
+    """
     check_role(wish.expert)
     if wish.expert.name == mitigation.proposer:
         raise NotAnApprover(
             f"{wish.expert.name} proposed {mitigation.name}: somebody else must decide"
+        )
+    if wish.etag not in {"", mitigation.etag}:
+        raise StalePlan(
+            f"{mitigation.name} has changed since it was looked at, and is {mitigation.state} now: "
+            "look at it again and decide on that",
+            field="etag",
         )
 
 
@@ -109,6 +123,13 @@ def repeats_approval(mitigation: Mitigation, answer: Answer) -> bool:
 def repeats_rejection(mitigation: Mitigation, answer: Answer) -> bool:
     """Whether this rejection was given before, by the same expert."""
     return _repeats(mitigation.passage(MitigationState.REJECTED), mitigation, answer)
+
+
+def repeats_wish(mitigation: Mitigation, wish: Wish) -> bool:
+    """Whether the same expert wished the same when it was as they saw it, and it was done."""
+    last = mitigation.history[-1]
+    same = (last.actor, last.reason) == (wish.expert.name, wish.reason)
+    return bool(wish.etag) and same and wish.etag == etag_of(mitigation.history[:-1])
 
 
 def repeats_recall(mitigation: Mitigation, recall: Recall) -> bool:

@@ -1,7 +1,7 @@
 """A reversible act and the state machine that it lives in."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -147,6 +147,11 @@ class Mitigation:
         return hashlib.sha256(shown.encode()).hexdigest()
 
     @property
+    def etag(self) -> str:
+        """Changes with every change of the mitigation."""
+        return etag_of(self.history)
+
+    @property
     def state(self) -> MitigationState:
         """Where the mitigation is."""
         return MitigationState(self.history[-1].after)
@@ -177,6 +182,11 @@ class Mitigation:
         """Return the latest transition from another state into `state`."""
         steps = (t for t in reversed(self.history) if t.after == state != t.before)
         return next(steps, None)
+
+
+def etag_of(history: Sequence[Transition]) -> str:
+    """Return the etag of a mitigation to which that happened."""
+    return str(len(history))
 
 
 def propose(

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aftershock/v1/runbook_service.proto\x12\raftershock.v1\x1a\x1c\x61\x66tershock/v1/incident.proto\x1a\x1b\x61\x66tershock/v1/surface.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x14ListIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x15ListIncidentsResponse\x12\x35\n\tincidents\x18\x01 \x03(\x0b\x32\x17.aftershock.v1.IncidentR\tincidents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n\x12GetIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\"J\n\x13GetIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"V\n\x15WatchIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\"M\n\x16WatchIncidentsResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xca\x01\n\x18\x41pproveMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"V\n\x19\x41pproveMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xcb\x01\n\x17RejectMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12\"\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RejectMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x97\x01\n\x17RevertMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RevertMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x96\x01\n\x16RenewMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"T\n\x17RenewMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x98\x01\n\x18ReleaseMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"V\n\x19ReleaseMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"}\n\x05Pause\x12\x16\n\x06paused\x18\x01 \x01(\x08R\x06paused\x12\x14\n\x05\x61\x63tor\x18\x02 \x01(\tR\x05\x61\x63tor\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\"=\n\x17PauseMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"F\n\x18PauseMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\">\n\x18ResumeMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"G\n\x19ResumeMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\x11\n\x0fGetPauseRequest\">\n\x10GetPauseResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\xc0\x01\n\x15SnoozeIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\x12J\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08<\xc8\x01\x01R\x08\x64uration\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"M\n\x16SnoozeIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xd8\x01\n\x13\x43laimSurfaceRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/surfaces/[A-Za-z0-9_.-]{1,128}$R\x04name\x12\"\n\x06holder\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x06holder\x12\x43\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x03\x08\xd8\x04\x32\x02\x08\x01\xc8\x01\x01R\x05lease\"H\n\x14\x43laimSurfaceResponse\x12\x30\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceR\x07surface\"j\n\x14RecordSurfaceRequest\x12\x38\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceB\x06\xbaH\x03\xc8\x01\x01R\x07surface\x12\x18\n\x07release\x18\x02 \x01(\x08R\x07release\"I\n\x15RecordSurfaceResponse\x12\x30\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceR\x07surface\"`\n\x12\x43heckPolicyRequest\x12%\n\tfile_name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x08\x66ileName\x12#\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x07\x63ontent\"k\n\x13\x43heckPolicyResponse\x12\x1a\n\x08problems\x18\x01 \x03(\tR\x08problems\x12\x38\n\x08policies\x18\x02 \x03(\x0b\x32\x1c.aftershock.v1.PolicySummaryR\x08policies\"i\n\rPolicySummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12\x12\n\x04mode\x18\x03 \x01(\tR\x04mode\x12\x16\n\x06\x61\x63tion\x18\x04 \x01(\tR\x06\x61\x63tion\"\xc2\x01\n\x13ReplayPolicyRequest\x12%\n\tfile_name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x08\x66ileName\x12#\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x07\x63ontent\x12=\n\x05model\x18\x03 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12 \n\x05limit\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x05limit\"U\n\x14ReplayPolicyResponse\x12=\n\tincidents\x18\x01 \x03(\x0b\x32\x1f.aftershock.v1.ReplayedIncidentR\tincidents\"\x84\x02\n\x10ReplayedIncident\x12\x1a\n\x08incident\x18\x01 \x01(\tR\x08incident\x12\x1b\n\twould_act\x18\x02 \x01(\x08R\x08wouldAct\x12\x16\n\x06policy\x18\x03 \x01(\tR\x06policy\x12\x14\n\x05would\x18\x04 \x01(\tR\x05would\x12\x1a\n\x08\x66\x65\x61tures\x18\x05 \x03(\tR\x08\x66\x65\x61tures\x12\x30\n\x07preview\x18\x06 \x01(\x0b\x32\x16.aftershock.v1.PreviewR\x07preview\x12;\n\x0bmitigations\x18\x07 \x03(\x0b\x32\x19.aftershock.v1.MitigationR\x0bmitigations\"\x14\n\x12VerifyAuditRequest\"\x9f\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12!\n\x0crecord_count\x18\x02 \x01(\x03R\x0brecordCount\x12!\n\x0c\x61nchor_count\x18\x03 \x01(\x03R\x0b\x61nchorCount\x12\x12\n\x04head\x18\x04 \x01(\tR\x04head\x12\x16\n\x06\x62reaks\x18\x05 \x03(\tR\x06\x62reaks2\xd2\x0c\n\x0eRunbookService\x12Z\n\rListIncidents\x12#.aftershock.v1.ListIncidentsRequest\x1a$.aftershock.v1.ListIncidentsResponse\x12T\n\x0bGetIncident\x12!.aftershock.v1.GetIncidentRequest\x1a\".aftershock.v1.GetIncidentResponse\x12_\n\x0eWatchIncidents\x12$.aftershock.v1.WatchIncidentsRequest\x1a%.aftershock.v1.WatchIncidentsResponse0\x01\x12\x66\n\x11\x41pproveMitigation\x12\'.aftershock.v1.ApproveMitigationRequest\x1a(.aftershock.v1.ApproveMitigationResponse\x12\x63\n\x10RejectMitigation\x12&.aftershock.v1.RejectMitigationRequest\x1a\'.aftershock.v1.RejectMitigationResponse\x12`\n\x0fRenewMitigation\x12%.aftershock.v1.RenewMitigationRequest\x1a&.aftershock.v1.RenewMitigationResponse\x12\x66\n\x11ReleaseMitigation\x12\'.aftershock.v1.ReleaseMitigationRequest\x1a(.aftershock.v1.ReleaseMitigationResponse\x12\x63\n\x10RevertMitigation\x12&.aftershock.v1.RevertMitigationRequest\x1a\'.aftershock.v1.RevertMitigationResponse\x12\x63\n\x10PauseMitigations\x12&.aftershock.v1.PauseMitigationsRequest\x1a\'.aftershock.v1.PauseMitigationsResponse\x12\x66\n\x11ResumeMitigations\x12\'.aftershock.v1.ResumeMitigationsRequest\x1a(.aftershock.v1.ResumeMitigationsResponse\x12K\n\x08GetPause\x12\x1e.aftershock.v1.GetPauseRequest\x1a\x1f.aftershock.v1.GetPauseResponse\x12]\n\x0eSnoozeIncident\x12$.aftershock.v1.SnoozeIncidentRequest\x1a%.aftershock.v1.SnoozeIncidentResponse\x12W\n\x0c\x43laimSurface\x12\".aftershock.v1.ClaimSurfaceRequest\x1a#.aftershock.v1.ClaimSurfaceResponse\x12Z\n\rRecordSurface\x12#.aftershock.v1.RecordSurfaceRequest\x1a$.aftershock.v1.RecordSurfaceResponse\x12T\n\x0b\x43heckPolicy\x12!.aftershock.v1.CheckPolicyRequest\x1a\".aftershock.v1.CheckPolicyResponse\x12W\n\x0cReplayPolicy\x12\".aftershock.v1.ReplayPolicyRequest\x1a#.aftershock.v1.ReplayPolicyResponse\x12T\n\x0bVerifyAudit\x12!.aftershock.v1.VerifyAuditRequest\x1a\".aftershock.v1.VerifyAuditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aftershock/v1/runbook_service.proto\x12\raftershock.v1\x1a\x1c\x61\x66tershock/v1/incident.proto\x1a\x1b\x61\x66tershock/v1/surface.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x01\n\x14ListIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"v\n\x15ListIncidentsResponse\x12\x35\n\tincidents\x18\x01 \x03(\x0b\x32\x17.aftershock.v1.IncidentR\tincidents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n\x12GetIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\"J\n\x13GetIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"V\n\x15WatchIncidentsRequest\x12=\n\x05model\x18\x01 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\"M\n\x16WatchIncidentsResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xca\x01\n\x18\x41pproveMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"V\n\x19\x41pproveMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xcb\x01\n\x17RejectMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\x32\n\tplan_hash\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x08planHash\x12\"\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RejectMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\x97\x01\n\x17RevertMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"U\n\x18RevertMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xb3\x01\n\x16RenewMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\x12\x1b\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"T\n\x17RenewMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"\xb5\x01\n\x18ReleaseMitigationRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$R\x04name\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\x12\x1b\n\x04\x65tag\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"V\n\x19ReleaseMitigationResponse\x12\x39\n\nmitigation\x18\x01 \x01(\x0b\x32\x19.aftershock.v1.MitigationR\nmitigation\"}\n\x05Pause\x12\x16\n\x06paused\x18\x01 \x01(\x08R\x06paused\x12\x14\n\x05\x61\x63tor\x18\x02 \x01(\tR\x05\x61\x63tor\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\"=\n\x17PauseMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"F\n\x18PauseMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\">\n\x18ResumeMitigationsRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x06reason\"G\n\x19ResumeMitigationsResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\x11\n\x0fGetPauseRequest\">\n\x10GetPauseResponse\x12*\n\x05pause\x18\x01 \x01(\x0b\x32\x14.aftershock.v1.PauseR\x05pause\"\xc0\x01\n\x15SnoozeIncidentRequest\x12\x39\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^incidents/[A-Za-z0-9-]{1,64}$R\x04name\x12J\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\xbaH\x10\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08<\xc8\x01\x01R\x08\x64uration\x12 \n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06reason\"M\n\x16SnoozeIncidentResponse\x12\x33\n\x08incident\x18\x01 \x01(\x0b\x32\x17.aftershock.v1.IncidentR\x08incident\"\xd8\x01\n\x13\x43laimSurfaceRequest\x12X\n\x04name\x18\x01 \x01(\tBD\xbaHAr?2=^incidents/[A-Za-z0-9-]{1,64}/surfaces/[A-Za-z0-9_.-]{1,128}$R\x04name\x12\"\n\x06holder\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x06holder\x12\x43\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x03\x08\xd8\x04\x32\x02\x08\x01\xc8\x01\x01R\x05lease\"H\n\x14\x43laimSurfaceResponse\x12\x30\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceR\x07surface\"j\n\x14RecordSurfaceRequest\x12\x38\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceB\x06\xbaH\x03\xc8\x01\x01R\x07surface\x12\x18\n\x07release\x18\x02 \x01(\x08R\x07release\"I\n\x15RecordSurfaceResponse\x12\x30\n\x07surface\x18\x01 \x01(\x0b\x32\x16.aftershock.v1.SurfaceR\x07surface\"`\n\x12\x43heckPolicyRequest\x12%\n\tfile_name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x08\x66ileName\x12#\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x07\x63ontent\"k\n\x13\x43heckPolicyResponse\x12\x1a\n\x08problems\x18\x01 \x03(\tR\x08problems\x12\x38\n\x08policies\x18\x02 \x03(\x0b\x32\x1c.aftershock.v1.PolicySummaryR\x08policies\"i\n\rPolicySummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\x12\x12\n\x04mode\x18\x03 \x01(\tR\x04mode\x12\x16\n\x06\x61\x63tion\x18\x04 \x01(\tR\x06\x61\x63tion\"\xc2\x01\n\x13ReplayPolicyRequest\x12%\n\tfile_name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02R\x08\x66ileName\x12#\n\x07\x63ontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x07\x63ontent\x12=\n\x05model\x18\x03 \x01(\tB\'\xbaH$r\"2 ^(models/[A-Za-z0-9_.-]{1,64})?$R\x05model\x12 \n\x05limit\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x05limit\"U\n\x14ReplayPolicyResponse\x12=\n\tincidents\x18\x01 \x03(\x0b\x32\x1f.aftershock.v1.ReplayedIncidentR\tincidents\"\x84\x02\n\x10ReplayedIncident\x12\x1a\n\x08incident\x18\x01 \x01(\tR\x08incident\x12\x1b\n\twould_act\x18\x02 \x01(\x08R\x08wouldAct\x12\x16\n\x06policy\x18\x03 \x01(\tR\x06policy\x12\x14\n\x05would\x18\x04 \x01(\tR\x05would\x12\x1a\n\x08\x66\x65\x61tures\x18\x05 \x03(\tR\x08\x66\x65\x61tures\x12\x30\n\x07preview\x18\x06 \x01(\x0b\x32\x16.aftershock.v1.PreviewR\x07preview\x12;\n\x0bmitigations\x18\x07 \x03(\x0b\x32\x19.aftershock.v1.MitigationR\x0bmitigations\"\x14\n\x12VerifyAuditRequest\"\x9f\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12!\n\x0crecord_count\x18\x02 \x01(\x03R\x0brecordCount\x12!\n\x0c\x61nchor_count\x18\x03 \x01(\x03R\x0b\x61nchorCount\x12\x12\n\x04head\x18\x04 \x01(\tR\x04head\x12\x16\n\x06\x62reaks\x18\x05 \x03(\tR\x06\x62reaks2\xd2\x0c\n\x0eRunbookService\x12Z\n\rListIncidents\x12#.aftershock.v1.ListIncidentsRequest\x1a$.aftershock.v1.ListIncidentsResponse\x12T\n\x0bGetIncident\x12!.aftershock.v1.GetIncidentRequest\x1a\".aftershock.v1.GetIncidentResponse\x12_\n\x0eWatchIncidents\x12$.aftershock.v1.WatchIncidentsRequest\x1a%.aftershock.v1.WatchIncidentsResponse0\x01\x12\x66\n\x11\x41pproveMitigation\x12\'.aftershock.v1.ApproveMitigationRequest\x1a(.aftershock.v1.ApproveMitigationResponse\x12\x63\n\x10RejectMitigation\x12&.aftershock.v1.RejectMitigationRequest\x1a\'.aftershock.v1.RejectMitigationResponse\x12`\n\x0fRenewMitigation\x12%.aftershock.v1.RenewMitigationRequest\x1a&.aftershock.v1.RenewMitigationResponse\x12\x66\n\x11ReleaseMitigation\x12\'.aftershock.v1.ReleaseMitigationRequest\x1a(.aftershock.v1.ReleaseMitigationResponse\x12\x63\n\x10RevertMitigation\x12&.aftershock.v1.RevertMitigationRequest\x1a\'.aftershock.v1.RevertMitigationResponse\x12\x63\n\x10PauseMitigations\x12&.aftershock.v1.PauseMitigationsRequest\x1a\'.aftershock.v1.PauseMitigationsResponse\x12\x66\n\x11ResumeMitigations\x12\'.aftershock.v1.ResumeMitigationsRequest\x1a(.aftershock.v1.ResumeMitigationsResponse\x12K\n\x08GetPause\x12\x1e.aftershock.v1.GetPauseRequest\x1a\x1f.aftershock.v1.GetPauseResponse\x12]\n\x0eSnoozeIncident\x12$.aftershock.v1.SnoozeIncidentRequest\x1a%.aftershock.v1.SnoozeIncidentResponse\x12W\n\x0c\x43laimSurface\x12\".aftershock.v1.ClaimSurfaceRequest\x1a#.aftershock.v1.ClaimSurfaceResponse\x12Z\n\rRecordSurface\x12#.aftershock.v1.RecordSurfaceRequest\x1a$.aftershock.v1.RecordSurfaceResponse\x12T\n\x0b\x43heckPolicy\x12!.aftershock.v1.CheckPolicyRequest\x1a\".aftershock.v1.CheckPolicyResponse\x12W\n\x0cReplayPolicy\x12\".aftershock.v1.ReplayPolicyRequest\x1a#.aftershock.v1.ReplayPolicyResponse\x12T\n\x0bVerifyAudit\x12!.aftershock.v1.VerifyAuditRequest\x1a\".aftershock.v1.VerifyAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,10 +63,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$'
   _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_RENEWMITIGATIONREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HAr?2=^incidents/[A-Za-z0-9-]{1,64}/mitigations/[A-Za-z0-9-]{1,64}$'
   _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_RELEASEMITIGATIONREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_PAUSEMITIGATIONSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_PAUSEMITIGATIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\200 '
   _globals['_RESUMEMITIGATIONSREQUEST'].fields_by_name['reason']._loaded_options = None
@@ -122,55 +126,55 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERTMITIGATIONRESPONSE']._serialized_start=1522
   _globals['_REVERTMITIGATIONRESPONSE']._serialized_end=1607
   _globals['_RENEWMITIGATIONREQUEST']._serialized_start=1610
-  _globals['_RENEWMITIGATIONREQUEST']._serialized_end=1760
-  _globals['_RENEWMITIGATIONRESPONSE']._serialized_start=1762
-  _globals['_RENEWMITIGATIONRESPONSE']._serialized_end=1846
-  _globals['_RELEASEMITIGATIONREQUEST']._serialized_start=1849
-  _globals['_RELEASEMITIGATIONREQUEST']._serialized_end=2001
-  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_start=2003
-  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_end=2089
-  _globals['_PAUSE']._serialized_start=2091
-  _globals['_PAUSE']._serialized_end=2216
-  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_start=2218
-  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_end=2279
-  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_start=2281
-  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_end=2351
-  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_start=2353
-  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_end=2415
-  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_start=2417
-  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_end=2488
-  _globals['_GETPAUSEREQUEST']._serialized_start=2490
-  _globals['_GETPAUSEREQUEST']._serialized_end=2507
-  _globals['_GETPAUSERESPONSE']._serialized_start=2509
-  _globals['_GETPAUSERESPONSE']._serialized_end=2571
-  _globals['_SNOOZEINCIDENTREQUEST']._serialized_start=2574
-  _globals['_SNOOZEINCIDENTREQUEST']._serialized_end=2766
-  _globals['_SNOOZEINCIDENTRESPONSE']._serialized_start=2768
-  _globals['_SNOOZEINCIDENTRESPONSE']._serialized_end=2845
-  _globals['_CLAIMSURFACEREQUEST']._serialized_start=2848
-  _globals['_CLAIMSURFACEREQUEST']._serialized_end=3064
-  _globals['_CLAIMSURFACERESPONSE']._serialized_start=3066
-  _globals['_CLAIMSURFACERESPONSE']._serialized_end=3138
-  _globals['_RECORDSURFACEREQUEST']._serialized_start=3140
-  _globals['_RECORDSURFACEREQUEST']._serialized_end=3246
-  _globals['_RECORDSURFACERESPONSE']._serialized_start=3248
-  _globals['_RECORDSURFACERESPONSE']._serialized_end=3321
-  _globals['_CHECKPOLICYREQUEST']._serialized_start=3323
-  _globals['_CHECKPOLICYREQUEST']._serialized_end=3419
-  _globals['_CHECKPOLICYRESPONSE']._serialized_start=3421
-  _globals['_CHECKPOLICYRESPONSE']._serialized_end=3528
-  _globals['_POLICYSUMMARY']._serialized_start=3530
-  _globals['_POLICYSUMMARY']._serialized_end=3635
-  _globals['_REPLAYPOLICYREQUEST']._serialized_start=3638
-  _globals['_REPLAYPOLICYREQUEST']._serialized_end=3832
-  _globals['_REPLAYPOLICYRESPONSE']._serialized_start=3834
-  _globals['_REPLAYPOLICYRESPONSE']._serialized_end=3919
-  _globals['_REPLAYEDINCIDENT']._serialized_start=3922
-  _globals['_REPLAYEDINCIDENT']._serialized_end=4182
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=4184
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=4204
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=4207
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=4366
-  _globals['_RUNBOOKSERVICE']._serialized_start=4369
-  _globals['_RUNBOOKSERVICE']._serialized_end=5987
+  _globals['_RENEWMITIGATIONREQUEST']._serialized_end=1789
+  _globals['_RENEWMITIGATIONRESPONSE']._serialized_start=1791
+  _globals['_RENEWMITIGATIONRESPONSE']._serialized_end=1875
+  _globals['_RELEASEMITIGATIONREQUEST']._serialized_start=1878
+  _globals['_RELEASEMITIGATIONREQUEST']._serialized_end=2059
+  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_start=2061
+  _globals['_RELEASEMITIGATIONRESPONSE']._serialized_end=2147
+  _globals['_PAUSE']._serialized_start=2149
+  _globals['_PAUSE']._serialized_end=2274
+  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_start=2276
+  _globals['_PAUSEMITIGATIONSREQUEST']._serialized_end=2337
+  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_start=2339
+  _globals['_PAUSEMITIGATIONSRESPONSE']._serialized_end=2409
+  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_start=2411
+  _globals['_RESUMEMITIGATIONSREQUEST']._serialized_end=2473
+  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_start=2475
+  _globals['_RESUMEMITIGATIONSRESPONSE']._serialized_end=2546
+  _globals['_GETPAUSEREQUEST']._serialized_start=2548
+  _globals['_GETPAUSEREQUEST']._serialized_end=2565
+  _globals['_GETPAUSERESPONSE']._serialized_start=2567
+  _globals['_GETPAUSERESPONSE']._serialized_end=2629
+  _globals['_SNOOZEINCIDENTREQUEST']._serialized_start=2632
+  _globals['_SNOOZEINCIDENTREQUEST']._serialized_end=2824
+  _globals['_SNOOZEINCIDENTRESPONSE']._serialized_start=2826
+  _globals['_SNOOZEINCIDENTRESPONSE']._serialized_end=2903
+  _globals['_CLAIMSURFACEREQUEST']._serialized_start=2906
+  _globals['_CLAIMSURFACEREQUEST']._serialized_end=3122
+  _globals['_CLAIMSURFACERESPONSE']._serialized_start=3124
+  _globals['_CLAIMSURFACERESPONSE']._serialized_end=3196
+  _globals['_RECORDSURFACEREQUEST']._serialized_start=3198
+  _globals['_RECORDSURFACEREQUEST']._serialized_end=3304
+  _globals['_RECORDSURFACERESPONSE']._serialized_start=3306
+  _globals['_RECORDSURFACERESPONSE']._serialized_end=3379
+  _globals['_CHECKPOLICYREQUEST']._serialized_start=3381
+  _globals['_CHECKPOLICYREQUEST']._serialized_end=3477
+  _globals['_CHECKPOLICYRESPONSE']._serialized_start=3479
+  _globals['_CHECKPOLICYRESPONSE']._serialized_end=3586
+  _globals['_POLICYSUMMARY']._serialized_start=3588
+  _globals['_POLICYSUMMARY']._serialized_end=3693
+  _globals['_REPLAYPOLICYREQUEST']._serialized_start=3696
+  _globals['_REPLAYPOLICYREQUEST']._serialized_end=3890
+  _globals['_REPLAYPOLICYRESPONSE']._serialized_start=3892
+  _globals['_REPLAYPOLICYRESPONSE']._serialized_end=3977
+  _globals['_REPLAYEDINCIDENT']._serialized_start=3980
+  _globals['_REPLAYEDINCIDENT']._serialized_end=4240
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=4242
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=4262
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=4265
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=4424
+  _globals['_RUNBOOKSERVICE']._serialized_start=4427
+  _globals['_RUNBOOKSERVICE']._serialized_end=6045
 # @@protoc_insertion_point(module_scope)

@@ -248,16 +248,22 @@ class RenewMitigationRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}/mitigations/{mitigation}"""
     reason: builtins.str
+    etag: builtins.str
+    """Of the mitigation that the caller looked at: refused if it has changed since. Empty: whatever it
+    is now.
+    """
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         reason: builtins.str = ...,
+        etag: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]) -> None: ...
 
 Global___RenewMitigationRequest: typing_extensions.TypeAlias = RenewMitigationRequest
 
@@ -284,16 +290,22 @@ class ReleaseMitigationRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}/mitigations/{mitigation}"""
     reason: builtins.str
+    etag: builtins.str
+    """Of the mitigation that the caller looked at: refused if it has changed since. Empty: whatever it
+    is now.
+    """
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         reason: builtins.str = ...,
+        etag: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]) -> None: ...
 
 Global___ReleaseMitigationRequest: typing_extensions.TypeAlias = ReleaseMitigationRequest
 

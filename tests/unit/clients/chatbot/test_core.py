@@ -76,7 +76,38 @@ class TestWhatIsSaid:
         card = card_of(incident(mitigation(FEATURES, state, approvers=["ada"])))
         assert card.mood is mood
         assert said in text_of(card)
-        assert choices(card) == []
+
+    @pytest.mark.parametrize("state", MitigationState.values())
+    @pytest.mark.parametrize(
+        "over", [IncidentState.INCIDENT_STATE_OPEN, IncidentState.INCIDENT_STATE_CLOSED]
+    )
+    def test_what_is_in_force_can_be_steered_also_after_its_incident(
+        self, state: MitigationState.ValueType, over: IncidentState.ValueType
+    ) -> None:
+        expected = {
+            _S.MITIGATION_STATE_APPLIED: ["revert"],
+            _S.MITIGATION_STATE_VERIFYING: ["revert"],
+            _S.MITIGATION_STATE_EFFECTIVE: ["renew", "release", "revert"],
+            _S.MITIGATION_STATE_RELEASING: ["renew", "revert"],
+            _S.MITIGATION_STATE_FAILED: ["revert"],
+        }
+        if state != _S.MITIGATION_STATE_PROPOSED:
+            card = card_of(incident(mitigation(FEATURES, state), state=over))
+            assert choices(card) == expected.get(state, [])
+
+    def test_what_does_not_lapse_is_neither_renewed_nor_released(self) -> None:
+        rollback = mitigation((), _S.MITIGATION_STATE_EFFECTIVE)
+        rollback.ClearField("lease_expire_time")
+        assert choices(card_of(incident(rollback))) == [Choice.REVERT]
+
+    def test_a_rejected_second_thought_leaves_the_first_in_hand(self) -> None:
+        first = mitigation(FEATURES, _S.MITIGATION_STATE_EFFECTIVE)
+        second = mitigation(FEATURES, _S.MITIGATION_STATE_REJECTED)
+        second.name = "incidents/INC-42/mitigations/2"
+        [renew, *_] = card_of(incident(first, second)).buttons
+        assert Target.decode(renew.value).mitigation == first.name
+        third = mitigation(FEATURES, _S.MITIGATION_STATE_APPLYING)
+        assert not card_of(incident(first, third)).buttons
 
     @pytest.mark.parametrize(
         ("models", "said"), [(0, "felt by 0 other models"), (1, "felt by 1 other model")]

@@ -80,7 +80,7 @@ def test_a_message_and_its_edit(worst: Incident) -> None:
     assert size(edit | {"formatted_body": ""}) + ENVELOPE_BYTES < EVENT_BYTES
     assert not LIVELY.search(headline_of(card))
     if card.buttons:
-        assert content["body"].endswith(("pause", "snooze"))
+        assert content["body"].endswith(("pause", "snooze", "revert"))
 
 
 @given(incidents())

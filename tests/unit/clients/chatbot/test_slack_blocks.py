@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aftershock.v1.incident_pb2 import Incident
+from aftershock.v1.incident_pb2 import Incident, MitigationState
 from clients.chatbot.adapters.slack_blocks import (
     MOST_CHARACTERS,
     answer_of,
@@ -91,12 +91,18 @@ def test_a_name_is_shown_as_it_is() -> None:
 
 
 def test_buttons_say_nothing_to_slack_but_ids() -> None:
-    blocks = message_of(card_of(incident(mitigation(FEATURES))))["blocks"]
-    buttons = {b["action_id"]: b for b in blocks[-1]["elements"]}
+    asked = incident(mitigation(FEATURES))
+    effective = mitigation(FEATURES, MitigationState.MITIGATION_STATE_EFFECTIVE)
+    both = (message_of(card_of(each))["blocks"] for each in (asked, incident(effective)))
+    buttons = {b["action_id"]: b for blocks in both for b in blocks[-1]["elements"]}
     assert set(buttons) == set(Choice)
     plan = Target("incidents/INC-42", "incidents/INC-42/mitigations/1", "ab" * 32)
     assert buttons["approve"]["value"] == plan.encode()
-    assert "confirm" in buttons["pause"]
+    assert {name for name, button in buttons.items() if "confirm" in button} == {
+        "pause",
+        "release",
+        "revert",
+    }
 
 
 def test_the_reason_is_asked_within_limits() -> None:

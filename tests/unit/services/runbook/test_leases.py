@@ -1,17 +1,19 @@
 """A kill ends: renewed by somebody, or served again by stages while calibration stays healthy."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.runbook.adapters.actuators.dry_run import DryRun
-from services.runbook.domain.approval import Expert
+from services.runbook.domain.approval import Expert, Wish
 from services.runbook.domain.errors import (
     ActuatorUnavailable,
     InvalidTransition,
     MitigationsPaused,
     NotAnApprover,
+    StalePlan,
 )
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import MitigationState
@@ -20,6 +22,7 @@ from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.expose import Expose
 from tests.unit.services.runbook.builders import (
     BROKEN,
+    EXPERT,
     HEALTHY,
     WALL_TIME,
     Runbook,
@@ -89,6 +92,17 @@ class TestLapse:
         runbook.clock.advance(hours=23)
         await runbook.worker.drain()
         assert (await runbook.mitigation()).state is RELEASING
+
+    async def test_the_same_wish_twice_counts_once(self, runbook: Runbook) -> None:
+        wish = Wish("1", EXPERT, "still broken", (await runbook.mitigation()).etag)
+        first = await runbook.renew("INC-1", wish)
+        runbook.clock.advance(hours=1)
+        assert await runbook.renew("INC-1", wish) == first
+        with pytest.raises(StalePlan, match="has changed since it was looked at"):
+            await runbook.release("INC-1", replace(wish, reason="mended upstream"))
+        wish = replace(wish, etag=first.etag)
+        assert (await runbook.release("INC-1", wish)).state is RELEASING
+        assert (await runbook.release("INC-1", wish)).state is RELEASING
 
     async def test_what_nobody_verified_and_nobody_renewed_is_taken_back(self) -> None:
         runbook = Runbook()
