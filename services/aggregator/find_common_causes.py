@@ -17,6 +17,11 @@ from services.aggregator.domain.lineage.nodes import NodeId, feature_node
 from services.aggregator.domain.lineage.observations import FeatureMove, Observations, Sighting
 from services.aggregator.domain.lineage.paths import LineagePath
 from services.aggregator.domain.lineage.reach import Bounds, Truncation
+from services.aggregator.domain.lineage.together import (
+    MovedTogether,
+    moved_together,
+    of_one_story,
+)
 from services.aggregator.domain.lineage.view import GraphView, numbers_of
 from services.aggregator.domain.shift import FeatureShift
 from services.aggregator.find import Find
@@ -78,7 +83,7 @@ class CommonCauses:
 class _Shifted:
     """What shifted, and what was seen at the time."""
 
-    nodes: Sequence[NodeId]
+    moved: MovedTogether
     time: datetime
     sightings: Sequence[Sighting]
 
@@ -112,13 +117,22 @@ class FindCommonCauses:
             NodeNotFound: nobody told of a node.
         """
         at = time or self.clock()
-        shifted = _Shifted(nodes, at, self.models.sightings(at - self.recent, at))
+        moved = MovedTogether(own=nodes, others=())
+        shifted = _Shifted(moved, at, self.models.sightings(at - self.recent, at))
         return await self._explain(shifted, lookback, bounds, limit)
 
     async def of_window(
-        self, window_name: str, lookback: timedelta, bounds: Bounds, limit: int
+        self,
+        window_name: str,
+        lookback: timedelta,
+        bounds: Bounds,
+        limit: int,
+        *,
+        with_others: bool = False,
     ) -> CommonCauses:
         """Return what best explains the features of a window that shifted, alone or in a group.
+
+        `with_others`: and what shifted in other models' windows of about that time.
 
         Raises:
             InvalidQuestion: no feature of it shifted beyond its noise, nor did any group.
@@ -150,7 +164,11 @@ class FindCommonCauses:
             features=tuple(shift.feature.name for shift in comparison.shifts),
             moves=[FeatureMove(shift.feature.name, relative(shift)) for shift in moved],
         )
-        return replace(await self.of_sighting(own, lookback, bounds, limit), groups=groups)
+        if not with_others:
+            return replace(await self.of_sighting(own, lookback, bounds, limit), groups=groups)
+        around = self.models.sightings(own.start - self.recent, own.start + self.recent)
+        shifted = _Shifted(moved_together(own, around), own.end, [own, *around])
+        return replace(await self._explain(shifted, lookback, bounds, limit), groups=groups)
 
     async def of_sighting(
         self, sighting: Sighting, lookback: timedelta, bounds: Bounds, limit: int
@@ -158,7 +176,8 @@ class FindCommonCauses:
         """Return what best explains the features that moved in a window."""
         others = self.models.sightings(sighting.start, sighting.end)
         nodes = [feature_node(move.feature) for move in sighting.moves]
-        shifted = _Shifted(nodes, sighting.end, [sighting, *others])
+        moved = MovedTogether(own=nodes, others=())
+        shifted = _Shifted(moved, sighting.end, [sighting, *others])
         return await self._explain(shifted, lookback, bounds, limit)
 
     async def _explain(
@@ -168,7 +187,8 @@ class FindCommonCauses:
 
         def answer(graph: LineageGraph) -> CommonCauses:
             view = graph.at(shifted.time)
-            numbers = numbers_of(view, shifted.nodes, "nodes.nodes")
+            nodes = of_one_story(view, shifted.moved, bounds)
+            numbers = numbers_of(view, nodes, "nodes.nodes")
             seen = Observations.of(shifted.sightings, graph.nodes)
             found = find_causes(view, numbers, seen, _kinds(graph, events), bounds)
             causes = [
@@ -177,7 +197,7 @@ class FindCommonCauses:
             ]
             is_cut = found.truncation.size or len(found.ranked) > limit
             truncation = replace(found.truncation, size=is_cut)
-            return CommonCauses(causes, found.coincidence, list(shifted.nodes), truncation)
+            return CommonCauses(causes, found.coincidence, nodes, truncation)
 
         return await self.lineage(answer)
 

@@ -30,7 +30,9 @@ def test_a_pipeline_that_broke_is_the_cause_of_all_that_shifted() -> None:
         "victims_true": 4,
         "warned_before_calibration": 3,
     }
-    first_told = output.partition("Timeline")[2].splitlines()[4]
+    group = output.partition("aftershock lineage group")[2].partition("aftershock timeline")[0]
+    assert all(name in group for name in ("all together", "days_active", "times the noise"))
+    first_told = output.partition("aftershock timeline")[2].splitlines()[4]
     assert "job:airflow:profile_features" in first_told
     assert "deploy" in first_told
 

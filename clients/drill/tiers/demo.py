@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +23,6 @@ from rich.console import Console
 
 import aftershock
 from aftershock._lineage_file import read_lineage_file
-from aftershock.v1.incident_pb2 import Incident
 from aftershock.v1.lineage_pb2 import Feeling
 from clients.drill.serving import ModelServer
 from clients.drill.tiers import telling
@@ -46,6 +43,16 @@ _DEPLOYED = {
     Fault.PIPELINE: ("job:airflow:profile_features", "profile_features 2.4.0"),
     Fault.MODEL: ("job:airflow:encode_users", "encoder 8"),
 }
+CALLED_ABOUT = "ads_ctr"
+_TIMELINE = (CALLED_ABOUT, "timeline", CALLED_ABOUT, "--around", "{incident}", "--limit", "10")
+_QUESTIONS = {
+    Fault.PIPELINE: (
+        (USER_TOWER, "lineage", "group", "job:airflow:profile_features", "--around", "{incident}"),
+        _TIMELINE,
+    ),
+    Fault.MODEL: (_TIMELINE,),
+}
+"""What is asked on the command line, about the incident of which model."""
 _SETTINGS = {
     "AFTERSHOCK_AGGREGATOR_CONTROL_SELECTION": "PREVIOUS_HOUR",
     "AFTERSHOCK_AGGREGATOR_SWEEP_SECONDS": "0.2",
@@ -109,7 +116,7 @@ class Demo:
             if model in watchers
         )
         self._say("[bold]Who was warned[/]", *telling.warnings(watchers, off))
-        self._ask(result, self.client.incidents())
+        self._ask(result)
         return result
 
     def _hour(self, hour: int, off: dict[str, float]) -> None:
@@ -131,17 +138,18 @@ class Demo:
         while time.monotonic() < deadline and not all(w.warnings for w in watchers.values()):
             time.sleep(_POLL_SECONDS)
 
-    def _ask(self, result: Result, incidents: Sequence[Incident]) -> None:
+    def _ask(self, result: Result) -> None:
+        """Ask as somebody who is called about one model downstream."""
         population = self.player.population
         end = population.time(HEALTHY_HOURS + BROKEN_HOURS)
-        shifted = _shifted(incidents)
-        if not shifted:
-            raise DemoFailed("nothing shifted")
-        seen = population.time(population.break_hour + 1)
-        found = self.client.common_causes(shifted, time=seen, lookback=_LOOKBACK)
+        incident = self.client.incident(_incident(self.client, CALLED_ABOUT))
+        window = incident.comparison.anomaly.name
+        found = self.client.common_causes(window, lookback=_LOOKBACK, with_others=True)
         names = [cause.node for cause in found.causes]
         result.root_rank = names.index(result.root) + 1 if result.root in names else None
-        self._say(f"[bold]Common causes[/] of {len(shifted)} nodes that shifted")
+        self._say(
+            f"[bold]Common causes[/] of {len(found.shifted)} nodes that shifted with {CALLED_ABOUT}"
+        )
         self._say(*telling.causes(found.causes))
         told = self.client.trace_propagation(
             names[0] if names else result.root,
@@ -162,23 +170,6 @@ class Demo:
     def _say(self, *lines: str) -> None:
         for line in lines:
             self.console.print(line, highlight=False)
-
-
-def _shifted(incidents: Sequence[Incident]) -> list[str]:
-    """Return the nodes that shifted: models that are off, and features that most of them see so.
-
-    What comes from upstream is seen by all models that a feature feeds; what one of them sees alone
-    is its own.
-    """
-    fed, seen = Counter[str](), Counter[str]()
-    models = []
-    for incident in incidents:
-        models.append(_MODEL + incident.model.removeprefix("models/"))
-        shifts = incident.comparison.shifts
-        fed.update(shift.feature for shift in shifts)
-        seen.update(shift.feature for shift in shifts if shift.significant)
-    features = (f"feature:{name}" for name in seen if 2 * seen[name] > fed[name])
-    return [*sorted(models), *sorted(features)]
 
 
 def prepare(platform_data: Path, population: Population) -> dict[Tier, Path]:
@@ -227,24 +218,35 @@ def run(fault: Fault, console: Console) -> Result:
         )
         watchers = {tier.name: Watcher(client(tier.name)) for tier in downstream()}
         result = Demo(player, anybody, console, fault).play(watchers)
-        console.print("[bold]Timeline[/] of ads_ctr around its incident", highlight=False)
-        console.print(_timeline(platform, token, anybody), highlight=False, markup=False)
+        for title, *command in _QUESTIONS[fault]:
+            told = [part.format(incident=_incident(anybody, title)) for part in command]
+            console.print(f"[bold]aftershock {' '.join(told)}[/]", highlight=False)
+            console.print(_asked(platform, token, *told), highlight=False, markup=False)
         return result
 
 
-def _timeline(platform: Platform, token: str, client: aftershock.Client) -> str:
-    """Return what `aftershock timeline` shows around the first incident of ads_ctr."""
-    incidents = client.incidents("ads_ctr")
-    around = ["--around", incidents[-1].name] if incidents else []
-    command = [sys.executable, "-m", "aftershock.cli", "timeline", "ads_ctr", "--limit", "10"]
+def _asked(platform: Platform, token: str, *command: str) -> str:
+    """Return what the command line answers."""
     shown = subprocess.run(
-        [*command, *around],
+        [sys.executable, "-m", "aftershock.cli", *command],
         env={**os.environ, **platform.environment(token), "COLUMNS": "160"},
         capture_output=True,
         text=True,
         check=False,
     )
     return shown.stdout + shown.stderr
+
+
+def _incident(client: aftershock.Client, model: str) -> str:
+    """Return the model's first incident.
+
+    Raises:
+        DemoFailed: it has none.
+    """
+    incidents = client.incidents(model)
+    if not incidents:
+        raise DemoFailed(f"{model} was not off")
+    return incidents[-1].name
 
 
 def main() -> None:

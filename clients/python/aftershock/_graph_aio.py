@@ -73,9 +73,11 @@ class AioGraphClient(AioCaller):
         depth: int = 6,
         lookback: timedelta | None = None,
         limit: int = 10,
+        with_others: bool = False,
     ) -> FindCommonCausesResponse:
         """Return what best explains several shifts. See aftershock.Client.common_causes."""
-        return await self._run(calls.common_causes(shifted, time, depth, lookback, limit))
+        flow = calls.common_causes(shifted, time, depth, lookback, limit, with_others=with_others)
+        return await self._run(flow)
 
     async def blast_radius(
         self, nodes: Iterable[str], *, within: str | None = None, depth: int = 6

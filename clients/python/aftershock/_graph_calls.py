@@ -80,9 +80,11 @@ def common_causes(
     depth: int,
     lookback: timedelta | None,
     limit: int,
+    *,
+    with_others: bool,
 ) -> Flow[FindCommonCausesResponse]:
     """Return what best explains the nodes that shifted, or the window in which they did."""
-    request = FindCommonCausesRequest(depth=depth, limit=limit)
+    request = FindCommonCausesRequest(depth=depth, limit=limit, with_others=with_others)
     if isinstance(shifted, str):
         request.window = shifted
     else:

@@ -104,6 +104,7 @@ class GraphClient(Caller):
         depth: int = 6,
         lookback: timedelta | None = None,
         limit: int = 10,
+        with_others: bool = False,
     ) -> FindCommonCausesResponse:
         """Return what best explains several shifts, the most likely first.
 
@@ -113,11 +114,14 @@ class GraphClient(Caller):
             depth: edges upstream.
             lookback: events so long before count; a day if left out.
             limit: most causes.
+            with_others: of a window: what other models' windows of about that time showed belongs
+                to what is explained.
 
         Raises:
             NotFound: nobody told of a node, or nothing is kept of the window.
         """
-        return self._run(calls.common_causes(shifted, time, depth, lookback, limit))
+        flow = calls.common_causes(shifted, time, depth, lookback, limit, with_others=with_others)
+        return self._run(flow)
 
     def blast_radius(
         self, nodes: Iterable[str], *, within: str | None = None, depth: int = 6

@@ -115,7 +115,9 @@ class GraphMethods(LineageServiceServicer):
         bounds = Bounds(request.depth or _DEPTH, _FAN_OUT)
         limit = request.limit or _CAUSES
         if request.HasField("window"):
-            found = await self.find_common_causes.of_window(request.window, lookback, bounds, limit)
+            found = await self.find_common_causes.of_window(
+                request.window, lookback, bounds, limit, with_others=request.with_others
+            )
         else:
             shifted = request.nodes
             found = await self.find_common_causes.of_nodes(

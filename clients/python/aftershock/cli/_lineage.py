@@ -17,6 +17,7 @@ Node = Annotated[
     str, typer.Argument(help="Such as feature:user_embedding, model:ads_ctr or job:airflow:encode.")
 ]
 Depth = Annotated[int, typer.Option(min=1, max=50, help="Edges to look.")]
+_MODEL = "model:"
 _FORMATS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
 
@@ -75,13 +76,19 @@ def causes(
         typer.Argument(help="An incident, such as INC-42; or the nodes that shifted together."),
     ],
     *,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Of an incident: look at its own window only.")
+    ] = False,
     depth: Depth = 6,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show what several shifted features have in common upstream, the most likely first."""
+    """Show what several shifted features have in common upstream, the most likely first.
+
+    Of an incident, what other models' windows of about that time showed is looked at as well.
+    """
     with waiting("asking the aggregator"):
-        found = _causes(client_of(context), shifted, depth, limit)
+        found = _causes(client_of(context), shifted, depth, limit, with_others=not alone)
     if as_json:
         show_json({"causes": found})
         return
@@ -91,7 +98,9 @@ def causes(
     else:
         show("Nothing upstream of them is known: see docs/operations/lineage.md.")
     show(*tables.group_lines(found), *tables.cuts(found.truncation))
-    show(f"{len(found.shifted)} shifted; by coincidence: {chance}.")
+    off = [name.removeprefix(_MODEL) for name in found.shifted if name.startswith(_MODEL)]
+    models = f", the models {', '.join(off)} among them" if off else ""
+    show(f"{len(found.shifted)} shifted{models}; by coincidence: {chance}.")
 
 
 @lineage_app.command("blast-radius")
@@ -122,7 +131,7 @@ def blast_radius(
 
 
 def _causes(
-    client: Client, shifted: Iterable[str], depth: int, limit: int
+    client: Client, shifted: Iterable[str], depth: int, limit: int, *, with_others: bool
 ) -> FindCommonCausesResponse:
     names = list(shifted)
     if any(":" in name for name in names):
@@ -132,7 +141,7 @@ def _causes(
     window = client.incident(names[0]).comparison.anomaly.name
     if not window:
         raise typer.BadParameter(f"{names[0]} has no window that was compared: name the nodes")
-    return client.common_causes(window, depth=depth, limit=limit)
+    return client.common_causes(window, depth=depth, limit=limit, with_others=with_others)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

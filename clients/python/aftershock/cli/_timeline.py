@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from aftershock._client import Client
+from aftershock._errors import Conflict, InvalidRequest, NotFound
 from aftershock._names import EVENTS, short
 from aftershock.cli import _words as words
 from aftershock.cli._app import AsJson, app, client_of
@@ -19,6 +20,8 @@ from aftershock.v1.lineage_service_pb2 import ListedEvent
 
 _HOUR = timedelta(hours=1)
 _MOST_SUSPECTS = 30
+_MOST_NODES = 900
+"""That one question names."""
 _MOST_EVENTS = 5_000
 
 
@@ -51,8 +54,8 @@ def timeline(
 ) -> None:
     """Show what happened to a model and upstream of it; near a break, the nearest upstream first.
 
-    Nearest counts from the features that broke with the incident, and from the model itself. Runs
-    that did not fail come last.
+    Nearest counts from what shifted with the incident, other models and their features among it, as
+    `lineage causes` has it. Runs that did not fail come last.
     """
     _check(kind or [])
     client = client_of(context)
@@ -100,14 +103,24 @@ def _stretch(
     window = incident.comparison.anomaly
     began = window.start_time if window.HasField("start_time") else incident.create_time
     break_time = began.ToDatetime(tzinfo=UTC)
-    nodes = [node, *(f"feature:{name}" for name in _suspects(incident))]
+    nodes = [node, *(name for name in _shifted(client, incident) if name != node)]
     return _Stretch(nodes, break_time - before, break_time + after, break_time)
 
 
-def _suspects(incident: Incident) -> list[str]:
-    """Return the features that shifted beyond their noise, the first that ranked."""
+def _shifted(client: Client, incident: Incident) -> list[str]:
+    """Return what shifted with the incident, or the features that ranked first in its own window.
+
+    Lineage may not know them, or the window be gone.
+    """
+    try:
+        window = incident.comparison.anomaly.name
+        if window:
+            found = client.common_causes(window, limit=1, with_others=True)
+            return list(found.shifted[:_MOST_NODES])
+    except (InvalidRequest, NotFound, Conflict):
+        pass
     shifts = [shift for shift in incident.comparison.shifts if shift.significant]
-    return [shift.feature for shift in shifts[:_MOST_SUSPECTS]]
+    return [f"feature:{shift.feature}" for shift in shifts[:_MOST_SUSPECTS]]
 
 
 def _nearest_first(events: Iterable[ListedEvent], break_time: datetime) -> list[ListedEvent]:

@@ -521,12 +521,18 @@ class FindCommonCausesRequest(google.protobuf.message.Message):
     DEPTH_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
     EVENT_LOOKBACK_FIELD_NUMBER: builtins.int
+    WITH_OTHERS_FIELD_NUMBER: builtins.int
     window: builtins.str
     """models/{model}/windows/{window}: the significant features of an anomalous window."""
     depth: builtins.int
     """Edges upstream; 0 means 6."""
     limit: builtins.int
     """Most causes to return; 0 means 10."""
+    with_others: builtins.bool
+    """Of a window: what other models' windows of about that time showed belongs to what is explained.
+    These are models that were off and features on which most of those that were off agree, as far
+    as something upstream of the window's features can be felt there.
+    """
     @property
     def nodes(self) -> Global___ShiftedNodes: ...
     @property
@@ -541,9 +547,10 @@ class FindCommonCausesRequest(google.protobuf.message.Message):
         depth: builtins.int = ...,
         limit: builtins.int = ...,
         event_lookback: google.protobuf.duration_pb2.Duration | None = ...,
+        with_others: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["event_lookback", b"event_lookback", "nodes", b"nodes", "shifted", b"shifted", "window", b"window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["depth", b"depth", "event_lookback", b"event_lookback", "limit", b"limit", "nodes", b"nodes", "shifted", b"shifted", "window", b"window"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["depth", b"depth", "event_lookback", b"event_lookback", "limit", b"limit", "nodes", b"nodes", "shifted", b"shifted", "window", b"window", "with_others", b"with_others"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["shifted", b"shifted"]) -> typing.Literal["nodes", "window"] | None: ...
 
 Global___FindCommonCausesRequest: typing_extensions.TypeAlias = FindCommonCausesRequest

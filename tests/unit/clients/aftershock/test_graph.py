@@ -211,7 +211,14 @@ def test_causes_are_found_of_an_incident_and_of_nodes(answers: Platform) -> None
     assert "run 7 failed" in shown
     assert "2 shifted; by coincidence: 1" in shown
     assert "its 3 features shifted together (p 0.001), alone unsuspicious: c" in shown
-    assert answers.lineage.requests[0].window == incident().comparison.anomaly.name
+    assert "the models" not in shown
+    asked = answers.lineage.requests[0]
+    assert (asked.window, asked.with_others) == (incident().comparison.anomaly.name, True)
+    run("lineage", "causes", name, "--alone")
+    assert not answers.lineage.requests[-1].with_others
+    answers.lineage.causes.shifted.extend(["model:ads_ctr", "model:feed_rank"])
+    shown = run("lineage", "causes", name).stdout
+    assert "4 shifted, the models ads_ctr, feed_rank among them; by coincidence" in shown
     assert run_json("lineage", "causes", "feature:a", "feature:b")["causes"]["causes"]
     assert list(answers.lineage.requests[-1].nodes.nodes) == ["feature:a", "feature:b"]
     run("lineage", "causes", "INC-1", "INC-2", code=2)

@@ -12,7 +12,11 @@ from aftershock import Client, aio
 from aftershock._names import EVENTS
 from aftershock.v1.error_reason_pb2 import ErrorReason
 from aftershock.v1.lineage_pb2 import EventKind, LineageEdge, TimelineEvent
-from aftershock.v1.lineage_service_pb2 import ListedEvent, RegisterLineageRequest
+from aftershock.v1.lineage_service_pb2 import (
+    FindCommonCausesResponse,
+    ListedEvent,
+    RegisterLineageRequest,
+)
 from services.chassis.errors import InvalidRequest
 from tests.unit.clients.aftershock.cli.running import cells, run, run_json
 from tests.unit.clients.aftershock.conftest import Platform
@@ -157,6 +161,8 @@ def test_the_timeline_around_an_incident_begins_with_the_nearest_upstream(
         listed("early", -20, 1),
         listed("model", -90, 0, "model:ads_ctr"),
     ]
+    shifted = ["model:ads_ctr", "feature:user_embedding[v3]"]
+    platform.lineage.causes = FindCommonCausesResponse(shifted=shifted)
     output = run("timeline", "ads_ctr", "--around", "INC-1").stdout
     order = [output.index(f"run {name} failed") for name in ("model", "early", "late", "far")]
     assert order == sorted(order)
@@ -169,8 +175,8 @@ def test_the_timeline_around_an_incident_begins_with_the_nearest_upstream(
         "run early failed",
     ]
     assert cells(output, "run model")[1] == "-1 h 30 min"
-    request = platform.lineage.requests[0]
-    assert list(request.nodes) == ["model:ads_ctr", "feature:user_embedding[v3]"]
+    request = platform.lineage.requests[1]
+    assert list(request.nodes) == shifted
     assert (request.depth, request.start_time, request.end_time) == (
         6,
         stamp(2026, 11, 19, 2),
@@ -179,6 +185,22 @@ def test_the_timeline_around_an_incident_begins_with_the_nearest_upstream(
     assert len(run_json("timeline", "ads_ctr", "--around", "INC-1", "--limit", "2")["events"]) == 2
     cut = run("timeline", "ads_ctr", "--around", "INC-1", "--limit", "3").stdout
     assert "1 more: raise --limit." in cut
+
+
+def test_nearest_is_nearest_to_what_shifted_in_other_models_too(platform: Platform) -> None:
+    together = ["model:ads_ctr", "feature:a", "model:feed_rank"]
+    platform.lineage.causes = FindCommonCausesResponse(shifted=together)
+    run("timeline", "ads_ctr", "--around", "INC-1")
+    causes, events = platform.lineage.requests
+    assert (causes.window, causes.with_others) == (incident().comparison.anomaly.name, True)
+    assert list(events.nodes) == together
+    refused = refusal(InvalidRequest([("window", "no feature shifted")]), {})
+    platform.lineage.errors = [refused]
+    run("timeline", "ads_ctr", "--around", "INC-1")
+    assert list(platform.lineage.requests[-1].nodes) == [
+        "model:ads_ctr",
+        "feature:user_embedding[v3]",
+    ]
 
 
 def test_runs_that_did_not_fail_come_last(platform: Platform) -> None:

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from aftershock._lineage_file import read_lineage_file
-from aftershock.v1.incident_pb2 import Incident
-from aftershock.v1.shift_pb2 import Comparison, FeatureShift
 from clients.drill.tiers import demo
 from clients.drill.tiers.models import TIERS, Tier, downstream
 from clients.drill.tiers.population import Fault, Population
@@ -72,16 +70,3 @@ def test_the_lineage_file_tells_what_the_models_take() -> None:
         assert fed == set(tier.schema.names())
         for feature in fed:
             assert any(target == f"feature:{feature}" for _, target in edges), feature
-
-
-def test_what_one_model_sees_alone_is_its_own() -> None:
-    def incident(model: str, **significant: bool) -> Incident:
-        shifts = [FeatureShift(feature=f, significant=s) for f, s in significant.items()]
-        return Incident(model=f"models/{model}", comparison=Comparison(shifts=shifts))
-
-    told = [
-        incident("a", shared=True, odd=True, own=True),
-        incident("b", shared=True, odd=False),
-        incident("c", shared=False, odd=False),
-    ]
-    assert demo._shifted(told) == ["model:a", "model:b", "model:c", "feature:own", "feature:shared"]
