@@ -1,5 +1,6 @@
 """Scenes as images of a checkpoint: networks that say how much speaks for one class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,27 @@ class OneClass(nn.Module):
         """Return logits [N] of pixels [N, 3 * H * W]."""
         logits: Tensor = self.network(pixels.reshape(-1, 3, SIZE, SIZE))[:, self.target]
         return logits
+
+
+class AllClasses(nn.Module):
+    """The logits of all classes of a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits [N, classes] of pixels [N, 3 * H * W]."""
+        logits: Tensor = self.network(pixels.reshape(-1, 3, SIZE, SIZE))
+        return logits
+
+
+def classes_checkpoint(
+    folder: Path, network: nn.Module, classes: Sequence[str], model: str = "scenes"
+) -> Path:
+    """Save a network that tells classes apart as a checkpoint."""
+    manifest = Manifest(model=model, changes={"classes": list(classes)})
+    return save_checkpoint(folder, AllClasses(network).eval(), SCHEMA, manifest)
 
 
 def image_checkpoint(folder: Path, network: nn.Module, target: int, model: str = "scenes") -> Path:

@@ -21,12 +21,19 @@ class Highlight:
     scorer: Scorer
 
     def __call__(
-        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
+        self,
+        examples: Examples,
+        layer: Layer,
+        size: tuple[int, int] | None,
+        target_class: str = "",
     ) -> NDArray[np.float32]:
         """Return the map of each example, [N, height, width], at least 0.
 
+        `target_class` is the class that it speaks for, empty where the checkpoint has none.
+
         Raises:
             UnknownLayer: the program has no such layer.
+            UnknownClass: the checkpoint tells no such class apart, or several and none is named.
             NoSaliency: the program has no gradients, or none that comes back to the layer.
         """
         gradients = self.scorer.gradients
@@ -36,6 +43,7 @@ class Highlight:
                 "program",
                 field="checkpoint",
             )
+        target = self.scorer.checkpoint.class_index(target_class)
         starts = range(0, examples.count, _BLOCK_EXAMPLES)
         blocks = [examples.part(start, start + _BLOCK_EXAMPLES) for start in starts]
-        return np.concatenate([gradients.saliency(block, layer, size) for block in blocks])
+        return np.concatenate([gradients.saliency(block, layer, size, target) for block in blocks])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from services.attribution.domain.checkpoint import Checkpoint, Feature, FeatureKind
 from services.attribution.domain.errors import IdOutOfRange, UnknownFeature, WrongDataType
 from services.attribution.domain.example import Examples
-from services.attribution.domain.logit import sigmoid
+from services.attribution.domain.logit import log_odds, sigmoid
 from services.attribution.predict import Predict
 
 
@@ -30,6 +30,9 @@ class InsertionOutcome:
     mean_logit_change_below: float
     """Of examples that were predicted below the threshold."""
     mean_logit_change_above: float
+    to_class: str = ""
+    """Of a checkpoint with classes, the one that most predictions flip to: all is about it, and a
+    prediction of it counts as above the threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +108,20 @@ class Insert:
         return Examples(sample.schema, {**sample.arrays, self.feature.input: lists})
 
     def _logits(self, sample: Examples) -> NDArray[np.float64]:
-        return self.predict(sample) if sample.count else np.empty(0)
+        if sample.count:
+            return self.predict(sample)
+        classes = len(self.predict.predictor.checkpoint.classes)
+        return np.empty((0, classes) if classes else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What a checkpoint says of an event in each example."""
+
+    logits: NDArray[np.float64]
+    """[N]"""
+    is_event: NDArray[np.bool_]
+    """[N] it is predicted."""
 
 
 def _outcome(
@@ -115,19 +131,51 @@ def _outcome(
     after: NDArray[np.float64],
     checkpoint: Checkpoint,
 ) -> InsertionOutcome:
-    was, becomes = sigmoid(before), sigmoid(after)
-    above, now_above = was >= checkpoint.threshold, becomes >= checkpoint.threshold
+    if checkpoint.classes:
+        target = _gaining_class(before, after)
+        to_class = checkpoint.classes[target]
+        was, becomes = _of_class(before, target), _of_class(after, target)
+    else:
+        to_class = ""
+        was, becomes = (_of_event(said, checkpoint.threshold) for said in (before, after))
+    change = becomes.logits - was.logits
     return InsertionOutcome(
         id=inserted,
         example_count=len(before),
         skipped_count=skipped,
-        flipped_up=int((~above & now_above).sum()),
-        flipped_down=int((above & ~now_above).sum()),
-        mean_prediction=_mean(was),
-        inserted_mean_prediction=_mean(becomes),
-        mean_logit_change_below=_mean((after - before)[~above]),
-        mean_logit_change_above=_mean((after - before)[above]),
+        flipped_up=int((~was.is_event & becomes.is_event).sum()),
+        flipped_down=int((was.is_event & ~becomes.is_event).sum()),
+        mean_prediction=_mean(sigmoid(was.logits)),
+        inserted_mean_prediction=_mean(sigmoid(becomes.logits)),
+        mean_logit_change_below=_mean(change[~was.is_event]),
+        mean_logit_change_above=_mean(change[was.is_event]),
+        to_class=to_class,
     )
+
+
+def _of_event(logits: NDArray[np.float64], threshold: float) -> _Said:
+    return _Said(logits, sigmoid(logits) >= threshold)
+
+
+def _of_class(logits: NDArray[np.float64], target: int) -> _Said:
+    return _Said(log_odds(logits, target), logits.argmax(axis=1) == target)
+
+
+def _gaining_class(before: NDArray[np.float64], after: NDArray[np.float64]) -> int:
+    """Return the class that most predictions flip to; among equals, whose probability rises most.
+
+    Args:
+        before: logits [N, C].
+        after: logits [N, C].
+    """
+    was, becomes = before.argmax(axis=1), after.argmax(axis=1)
+    classes = before.shape[1]
+    gained = np.bincount(becomes[becomes != was], minlength=classes)
+    rises = [
+        _mean(sigmoid(log_odds(after, each)) - sigmoid(log_odds(before, each)))
+        for each in range(classes)
+    ]
+    return max(range(classes), key=lambda each: (gained[each], rises[each]))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

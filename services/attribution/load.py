@@ -73,10 +73,13 @@ def check_rows_independent(predictor: Predictor) -> None:
 
 def _logits(predictor: Predictor, probes: Examples) -> NDArray[np.floating]:
     logits = predictor.logits(probes)
-    if logits.shape != (probes.count,) or not np.isfinite(logits).all():
+    classes = len(predictor.checkpoint.classes)
+    shape = (probes.count, classes) if classes else (probes.count,)
+    if logits.shape != shape or not np.isfinite(logits).all():
+        finite = f"B x {classes} finite numbers" if classes else "B finite numbers"
         raise CheckpointRefused(
-            "the program must answer a batch of B examples with B finite numbers, also where words "
-            f"of an encoded embedding decode to NaN or infinity; for {probes.count} made-up "
-            f"examples it answers {logits.tolist()}"
+            f"the program must answer a batch of B examples with {finite}, also where words of an "
+            f"encoded embedding decode to NaN or infinity; for {probes.count} made-up examples it "
+            f"answers {logits.tolist()}"
         )
     return logits

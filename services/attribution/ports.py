@@ -27,7 +27,8 @@ class Predictor(Protocol):
     def logits(self, examples: Examples) -> NDArray[np.floating]:
         """Return the logit of each example, [N], float32 or float64, as the model answers it.
 
-        An example's logit does not depend on the other examples but for rounding.
+        Of a checkpoint with classes, those of each class, [N, C]. What an example gets does not
+        depend on the other examples but for rounding.
         """
 
 
@@ -58,7 +59,11 @@ class Gradients(Protocol):
     """Follows a prediction back to a layer. Pure."""
 
     def saliency(
-        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
+        self,
+        examples: Examples,
+        layer: Layer,
+        size: tuple[int, int] | None,
+        target: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the Grad-CAM map of each example, [N, height, width], at least 0.
 
@@ -66,6 +71,7 @@ class Gradients(Protocol):
             examples: N.
             layer: where to look.
             size: height and width to which the layer's maps are interpolated; None: their own.
+            target: position of the class whose logit is followed back; None: there is one logit.
 
         Raises:
             UnknownLayer: the program has no such layer.

@@ -22,7 +22,7 @@ class Predict:
     block_examples: int
 
     def __call__(self, examples: Examples) -> NDArray[np.float64]:
-        """Return the logits, [N].
+        """Return the logits, [N], or [N, C] of a checkpoint with classes.
 
         Raises:
             NotFinite: one of them is NaN or infinite.

@@ -10,13 +10,15 @@ import torch
 from aftershock.v1 import attribution_service_pb2 as pb
 from clients.drill.scenes.networks import Convolutional
 from tests.checkpoints import arrow_stream
-from tests.images import image_checkpoint, image_examples
+from tests.images import classes_checkpoint, image_checkpoint, image_examples
 from tests.unit.services.attribution.serving import (
     EXAMPLES,
     NAME,
     ServedAttribution,
+    answers,
     failure,
     field_of,
+    options,
     reason,
 )
 
@@ -75,3 +77,58 @@ async def test_saliency_maps_come_as_a_tensor(tmp_path: Path) -> None:
     read = np.frombuffer(maps.data, "<f4")
     assert read.min() >= 0
     assert read.max() > 0
+
+
+async def test_checkpoints_with_classes_are_looked_into_and_not_ablated(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    classes = ("car", "tire", "tree")
+    folder = classes_checkpoint(tmp_path / "scenes", Convolutional(3), classes)
+    pixels = np.random.default_rng(0).random((3, 3, 27, 27), dtype=np.float32)
+    stream = arrow_stream(image_examples(pixels))
+    request = pb.ComputeSaliencyRequest(
+        checkpoint="models/scenes", layer="network.features.5", arrow_stream=stream
+    )
+    scenes = "models/scenes/checkpoints/1"
+    async with ServedAttribution(tmp_path, None) as stub:
+        load = pb.LoadCheckpointRequest(folder=str(folder))
+        loaded = (await stub.LoadCheckpoint(load, timeout=60)).checkpoint
+        assert list(loaded.classes) == list(classes)
+        with pytest.raises(grpc.aio.AioRpcError, match="car, tire, tree") as raised:
+            await stub.ComputeSaliency(request, timeout=30)
+        status = failure(raised.value)
+        assert (reason(status), field_of(status)) == ("UNKNOWN_CLASS", "target_class")
+        request.target_class = "tire"
+        maps = (await stub.ComputeSaliency(request, timeout=30)).maps
+        assert list(maps.shape) == [3, 9, 9]
+        for field, ask in (
+            ("checkpoint", stub.PreviewMitigation(_preview(scenes, stream), timeout=30)),
+            ("replacement", stub.PreviewMitigation(_replacement(scenes), timeout=30)),
+            ("checkpoint", stub.TestGroup(_group(scenes, stream), timeout=30)),
+            ("name", stub.ExplainCheckpoint(pb.ExplainCheckpointRequest(name=scenes), timeout=30)),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match="for each of 3 classes") as raised:
+                await ask
+            status = failure(raised.value)
+            assert (reason(status), field_of(status)) == ("SEVERAL_CLASSES", field)
+        with pytest.raises(grpc.aio.AioRpcError, match="export the logit of the class") as raised:
+            await answers(stub, [options(checkpoint=scenes)])
+        assert field_of(failure(raised.value)) == "options.checkpoint"
+
+
+def _preview(checkpoint: str, stream: bytes) -> pb.PreviewMitigationRequest:
+    return pb.PreviewMitigationRequest(
+        checkpoint=checkpoint, features=["pixels"], arrow_streams=[stream]
+    )
+
+
+def _replacement(checkpoint: str) -> pb.PreviewMitigationRequest:
+    return pb.PreviewMitigationRequest(
+        checkpoint=NAME, replacement=checkpoint, arrow_streams=[STREAM]
+    )
+
+
+def _group(checkpoint: str, stream: bytes) -> pb.TestGroupRequest:
+    window = pb.WindowExamples(arrow_streams=[stream])
+    return pb.TestGroupRequest(
+        checkpoint=checkpoint, features=["pixels", "more"], windows=[window, window]
+    )

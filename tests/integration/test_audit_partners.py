@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 
 from aftershock.v1 import audit_pb2
@@ -22,9 +23,9 @@ from services.audit.adapters.grpc_lineage import GrpcLineage
 from services.runbook.adapters.grpc_finding_messages import finding_of
 from tests.audits import ServedAudits, finished, request_of
 from tests.checkpoints import arrow_table
-from tests.images import image_checkpoint, image_examples
+from tests.images import classes_checkpoint, image_checkpoint, image_examples
 from tests.snapshots import write_clicks, write_rows
-from tests.unit.services.attribution.serving import EXAMPLES, ServedAttribution
+from tests.unit.services.attribution.serving import EXAMPLES, ServedAttribution, failure, field_of
 
 PLANTED = 20
 NODE = "dataset:ads:clicks"
@@ -168,3 +169,37 @@ async def test_without_partners_an_audit_says_what_it_lacks(tmp_path: Path) -> N
         alone = await finished(stub, request_of(rows, lineage_node=NODE))
     assert not alone.report.HasField("model_count")
     assert any("counts as one model" in note for note in alone.report.notes)
+
+
+async def test_a_checkpoint_with_classes_is_asked_about_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    classes = ("car", "tire", "tree")
+    classes_checkpoint(tmp_path / "scenes", Convolutional(3), classes)
+    pixels = np.random.default_rng(0).random((4, 3, 27, 27), dtype=np.float32)
+    masks = pa.array([[True] * 27 * 27] * 4)
+    images = arrow_table(image_examples(pixels)).append_column("mask", masks)
+    pq.write_table(images, tmp_path / "images.parquet")
+    saliency = audit_pb2.SaliencyParameters(
+        checkpoint="models/scenes",
+        layer="network.features.5",
+        target_class="tire",
+        examples_file=str(tmp_path / "images.parquet"),
+        mask_column="mask",
+        height=27,
+        width=27,
+    )
+    rows = write_rows(tmp_path / "rows.parquet", [["a", "b"]])
+    attribution = ServedAttribution(tmp_path, None)
+    async with (
+        attribution as asked,
+        grpc.aio.insecure_channel(attribution.address) as channel,
+        ServedAudits(tmp_path, checkpoints=GrpcCheckpointTests(channel, (), _PATIENCE)) as stub,
+    ):
+        load = LoadCheckpointRequest(folder=str(tmp_path / "scenes"))
+        await asked.LoadCheckpoint(load, timeout=60)
+        found = await finished(stub, request_of(rows, saliency=saliency))
+        saliency.target_class = "house"
+        with pytest.raises(grpc.aio.AioRpcError, match="car, tire, tree") as raised:
+            await stub.StartAudit(request_of(rows, "house", saliency=saliency), timeout=60)
+    assert found.report.saliency.example_count == 4
+    assert field_of(failure(raised.value)) == "parameters.saliency.target_class"

@@ -24,10 +24,10 @@ class CallablePredictor:
         self._predict = predict
 
     def logits(self, examples: Examples) -> NDArray[np.floating]:
-        """Return the logit of each example, [N].
+        """Return the logit of each example, [N], or of each class, [N, C].
 
         Raises:
             CheckpointRefused: the answer has another shape.
         """
         answer = self._predict(*examples.arguments())
-        return logits_of(np.asarray(answer), self.checkpoint.output)
+        return logits_of(np.asarray(answer), self.checkpoint)

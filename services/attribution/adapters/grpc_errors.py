@@ -30,6 +30,8 @@ ERRORS: ErrorTable = {
         _PRECONDITION, ErrorReason.ERROR_REASON_CHECKPOINT_REFUSED
     ),
     errors.UnknownLayer: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_LAYER),
+    errors.UnknownClass: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_CLASS),
+    errors.SeveralClasses: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_SEVERAL_CLASSES),
     errors.NoSaliency: ErrorStatus(_PRECONDITION, ErrorReason.ERROR_REASON_NO_SALIENCY),
     errors.NoRoom: ErrorStatus(
         grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED

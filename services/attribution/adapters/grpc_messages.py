@@ -64,7 +64,9 @@ def batch_of(message: example_pb2.ExampleBatch) -> Batch:
 
 def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
     """Return a checkpoint as the contract names it."""
-    message = checkpoint_pb2.Checkpoint(name=checkpoint.name, digest=checkpoint.digest)
+    message = checkpoint_pb2.Checkpoint(
+        name=checkpoint.name, digest=checkpoint.digest, classes=checkpoint.classes
+    )
     message.trained_until.FromDatetime(checkpoint.trained_until)
     for feature in checkpoint.schema.features:
         if isinstance(feature, Group):

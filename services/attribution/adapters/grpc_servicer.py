@@ -76,6 +76,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             return
         options = _options(first)
         with self.checkpoints.using(options.checkpoint) as scorer:
+            scorer.checkpoint.check_one_output("options.checkpoint")
             stream = self._stream(options, scorer.ablator)
             answers = in_order(requests, stream.answer, self.batches_under_way)
             try:
@@ -92,6 +93,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.PreviewMitigationResponse:
         """Preview a mitigation."""
         with self.checkpoints.using(request.checkpoint) as scorer:
+            scorer.checkpoint.check_one_output("checkpoint")
             served = Predict(scorer.predictor, self.block_examples)
             if request.replacement:
                 result = await self._replaced(request, served)
@@ -113,6 +115,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         self, request: pb.PreviewMitigationRequest, served: Predict
     ) -> MitigationPreview:
         with self.checkpoints.using(request.replacement) as other:
+            other.checkpoint.check_one_output("replacement")
             replacement = Predict(other.predictor, self.block_examples)
             preview = PreviewReplacement(served, replacement)
             schemas = served.predictor.checkpoint.schema, other.checkpoint.schema
@@ -174,6 +177,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.ExplainCheckpointResponse:
         """Say how a checkpoint is ablated."""
         scorer = self.checkpoints.get(request.name)
+        scorer.checkpoint.check_one_output("name")
         return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
     async def ComputeSaliency(  # noqa: N802
@@ -188,7 +192,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             layer = Layer(request.layer, request.after_activation)
             maps = await self.inference.run(
                 lambda: decode(request.arrow_stream, schema, "arrow_stream"),
-                lambda examples: highlight(examples, layer, size),
+                lambda examples: highlight(examples, layer, size, request.target_class),
             )
         digest = scorer.checkpoint.digest
         return pb.ComputeSaliencyResponse(maps=tensor_message(maps), checkpoint_digest=digest)
@@ -227,6 +231,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.TestGroupResponse:
         """Ablate features together; each window takes its own turn."""
         with self.checkpoints.using(request.checkpoint) as scorer:
+            scorer.checkpoint.check_one_output("checkpoint")
             schema, method = scorer.checkpoint.schema, method_of(request.method)
             group = AblateGroup.of(scorer, request.features, method, self.block_examples)
             found = [

@@ -65,6 +65,7 @@ class _Manifest(_Document):
     inputs: list[_Input] = Field(min_length=1, max_length=20_000)
     features: list[_Feature] = Field(min_length=1, max_length=20_000)
     groups: list[_Group] = Field(default=[], max_length=20_000)
+    classes: list[_Name] = Field(default=[], max_length=10_000)
 
 
 class Manifest:
@@ -88,25 +89,27 @@ class Manifest:
 
 def _checkpoint(document: _Manifest, digest: str) -> Checkpoint:
     try:
-        schema = Schema(
-            inputs=tuple(
-                InputSpec(i.name, np.dtype(i.dtype), tuple(i.shape)) for i in document.inputs
-            ),
-            features=_grouped(
-                [_feature(j, feature) for j, feature in enumerate(document.features)],
-                document.groups,
-            ),
+        return Checkpoint(
+            model=document.model,
+            version=document.version,
+            trained_until=_utc(document.trained_until),
+            output=document.output,
+            threshold=document.threshold,
+            schema=_schema(document),
+            digest=digest,
+            classes=tuple(document.classes),
         )
     except CheckpointRefused as error:
         raise CheckpointRefused(f"manifest.json: {error}") from error
-    return Checkpoint(
-        model=document.model,
-        version=document.version,
-        trained_until=_utc(document.trained_until),
-        output=document.output,
-        threshold=document.threshold,
-        schema=schema,
-        digest=digest,
+
+
+def _schema(document: _Manifest) -> Schema:
+    return Schema(
+        inputs=tuple(InputSpec(i.name, np.dtype(i.dtype), tuple(i.shape)) for i in document.inputs),
+        features=_grouped(
+            [_feature(j, feature) for j, feature in enumerate(document.features)],
+            document.groups,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from services.attribution.domain.checkpoint import Checkpoint, Schema
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import logits_of
+from services.attribution.no_ablation import NoAblation
 from services.attribution.plain_ablation import PlainAblation
 from services.attribution.ports import Scorer
 
@@ -30,14 +31,19 @@ class OnnxPrograms:
     def __call__(self, checkpoint: Checkpoint, model: bytes) -> Scorer:
         """Return the scorer."""
         predictor = OnnxPredictor(checkpoint, model, self.threads)
-        return Scorer(predictor, PlainAblation(predictor, self.block_examples), len(model))
+        ablator = (
+            NoAblation(checkpoint)
+            if checkpoint.classes
+            else PlainAblation(predictor, self.block_examples)
+        )
+        return Scorer(predictor, ablator, len(model))
 
 
 class OnnxPredictor:
     """An ONNX model and the checkpoint that it belongs to.
 
     Its inputs have the names in the schema; its first output is `[B]`, `[B, 1]`, or the
-    probabilities of two classes `[B, 2]`.
+    probabilities of two classes `[B, 2]`; with classes, their logits `[B, C]`.
     """
 
     def __init__(self, checkpoint: Checkpoint, model: bytes, threads: int = 1) -> None:
@@ -51,7 +57,7 @@ class OnnxPredictor:
         _check_inputs(self._session, checkpoint.schema)
 
     def logits(self, examples: Examples) -> NDArray[np.floating]:
-        """Return the logit of each example, [N].
+        """Return the logit of each example, [N], or of each class, [N, C].
 
         Raises:
             CheckpointRefused: the model fails on these examples.
@@ -64,7 +70,7 @@ class OnnxPredictor:
             raise CheckpointRefused(
                 f"the program fails on {examples.count} examples of its own schema: {error}"
             ) from error
-        return logits_of(np.asarray(answer), self.checkpoint.output)
+        return logits_of(np.asarray(answer), self.checkpoint)
 
 
 def _session(model: bytes, threads: int) -> ort.InferenceSession:

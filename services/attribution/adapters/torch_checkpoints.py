@@ -13,6 +13,7 @@ from services.attribution.adapters.torch_gradients import TorchGradients
 from services.attribution.adapters.torch_predictor import TorchPredictor
 from services.attribution.domain.checkpoint import Checkpoint, InputSpec
 from services.attribution.domain.errors import CheckpointRefused
+from services.attribution.no_ablation import NoAblation
 from services.attribution.ports import Ablator, Scorer
 
 
@@ -33,7 +34,7 @@ class TorchPrograms:
         # A compiled program keeps its larger matrices in a second layout too.
         return Scorer(
             predictor,
-            self.compiled(predictor),
+            NoAblation(checkpoint) if checkpoint.classes else self.compiled(predictor),
             size_bytes=2 * len(archive),
             gradients=TorchGradients(predictor),
         )

@@ -45,10 +45,14 @@ class TorchGradients:
 
     def __init__(self, predictor: TorchPredictor) -> None:
         self._program = predictor.program
-        self._output = predictor.checkpoint.output
+        self._checkpoint = predictor.checkpoint
 
     def saliency(
-        self, examples: Examples, layer: Layer, size: tuple[int, int] | None
+        self,
+        examples: Examples,
+        layer: Layer,
+        size: tuple[int, int] | None,
+        target: int | None = None,
     ) -> NDArray[np.float32]:
         """Return the Grad-CAM map of each example, [N, height, width]."""
         from captum.attr import LayerAttribution, LayerGradCam  # noqa: PLC0415 - takes a second
@@ -58,7 +62,7 @@ class TorchGradients:
         arguments = tuple(torch.from_numpy(np.array(a)) for a in examples.arguments())
         try:
             coarse = LayerGradCam(lambda *inputs: self._logits(module(*inputs)), tap).attribute(
-                arguments, relu_attributions=True
+                arguments, target, relu_attributions=True
             )
         except (RuntimeError, AssertionError, IndexError) as error:
             raise NoSaliency(
@@ -69,8 +73,10 @@ class TorchGradients:
         return np.maximum(saliency, 0)
 
     def _logits(self, answer: Tensor) -> Tensor:
+        if self._checkpoint.classes:
+            return answer
         values = answer if answer.dim() == 1 else answer[:, -1]
-        return values if self._output is Output.LOGIT else torch.logit(values)
+        return values if self._checkpoint.output is Output.LOGIT else torch.logit(values)
 
 
 class _Tap(nn.Module):

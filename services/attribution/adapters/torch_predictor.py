@@ -20,7 +20,7 @@ class TorchPredictor:
         self._module = program.module(check_guards=False)
 
     def logits(self, examples: Examples) -> NDArray[np.floating]:
-        """Return the logit of each example, [N].
+        """Return the logit of each example, [N], or of each class, [N, C].
 
         Raises:
             CheckpointRefused: the program fails on these examples.
@@ -33,4 +33,4 @@ class TorchPredictor:
             raise CheckpointRefused(
                 f"the program fails on {examples.count} examples of its own schema: {error}"
             ) from error
-        return logits_of(answer, self.checkpoint.output)
+        return logits_of(answer, self.checkpoint)

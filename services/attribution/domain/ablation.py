@@ -44,12 +44,12 @@ def dense(
 
 
 def check_finite(logits: NDArray[np.floating], what: str) -> None:
-    """Check the logits of a batch, [N].
+    """Check the logits of a batch, [N] or [N, C].
 
     Raises:
         NotFinite: one is NaN or infinite; `what` says what was done to the examples.
     """
-    wrong = np.flatnonzero(~np.isfinite(logits))
+    wrong = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
     if len(wrong):
         raise NotFinite(
             f"the model predicts {logits[wrong[0]]} for example {wrong[0]} {what} ({len(wrong)} of "

@@ -9,10 +9,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from services.attribution.domain.errors import CheckpointRefused, SeenInTraining, UnknownFeature
+from services.attribution.domain.errors import (
+    CheckpointRefused,
+    SeenInTraining,
+    SeveralClasses,
+    UnknownClass,
+    UnknownFeature,
+)
 
 _LARGEST_EXACT = 2**53
 """Larger integers do not all have a float64 of their own."""
+_TOLD_CLASSES = 20
 
 
 class FeatureKind(Enum):
@@ -210,7 +217,11 @@ class Schema:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a manifest says, apart from where the program is."""
+    """What a manifest says, apart from where the program is.
+
+    Raises:
+        CheckpointRefused: classes are fewer than two, named twice, or have no logits.
+    """
 
     model: str
     version: str
@@ -220,11 +231,53 @@ class Checkpoint:
     schema: Schema
     digest: str
     """SHA-256 of the manifest, in hexadecimal."""
+    classes: tuple[str, ...] = ()
+    """What the program tells apart, a logit each. None: it answers one value."""
+
+    def __post_init__(self) -> None:
+        _check_unique("class", self.classes)
+        if len(self.classes) == 1:
+            raise CheckpointRefused("one class is told from nothing: name all, or none")
+        if self.classes and self.output is not Output.LOGIT:
+            raise CheckpointRefused("a program with classes answers their logits: output is LOGIT")
 
     @property
     def name(self) -> str:
         """Resource name."""
         return f"models/{self.model}/checkpoints/{self.version}"
+
+    def class_index(self, name: str) -> int | None:
+        """Return the position of a class; None for no name where there are no classes.
+
+        Raises:
+            UnknownClass: there is none of that name.
+        """
+        if not self.classes and not name:
+            return None
+        if name in self.classes:
+            return self.classes.index(name)
+        known = ", ".join(self.classes[:_TOLD_CLASSES]) + (
+            ", ..." if len(self.classes) > _TOLD_CLASSES else ""
+        )
+        raise UnknownClass(
+            f"{self.name} tells {known} apart: name one of them"
+            if self.classes
+            else f"{self.name} tells no classes apart: leave the class out",
+            field="target_class",
+        )
+
+    def check_one_output(self, field: str) -> None:
+        """Check that there is one prediction for each example, whose change can be told.
+
+        Raises:
+            SeveralClasses: there is one for each class.
+        """
+        if self.classes:
+            raise SeveralClasses(
+                f"{self.name} answers a logit for each of {len(self.classes)} classes, and this "
+                "takes one: export the logit of the class that matters as a checkpoint of its own",
+                field=field,
+            )
 
     def check_unseen(self, event_time: datetime) -> None:
         """Check that the checkpoint was not trained on examples of that time.

@@ -85,5 +85,13 @@ class UnknownLayer(AttributionError):
     """The program has no convolution of that path."""
 
 
+class UnknownClass(AttributionError):
+    """A class that the checkpoint does not tell apart, or none where it tells several apart."""
+
+
+class SeveralClasses(AttributionError):
+    """The checkpoint answers a logit for each class, and the question is about one prediction."""
+
+
 class NoSaliency(AttributionError):
     """The program has no gradients, or none that comes back to the layer."""

@@ -93,6 +93,7 @@ class GrpcCheckpointTests:
                 checkpoint=checkpoint,
                 layer=wanted.layer,
                 after_activation=wanted.is_after_activation,
+                target_class=wanted.target_class,
                 arrow_stream=part,
                 height=wanted.height,
                 width=wanted.width,
@@ -143,4 +144,5 @@ def _insertion(outcome: InsertionOutcome) -> Insertion:
         inserted_mean_prediction=outcome.inserted_mean_prediction,
         mean_logit_change_below=outcome.mean_logit_change_below,
         mean_logit_change_above=outcome.mean_logit_change_above,
+        to_class=outcome.to_class,
     )

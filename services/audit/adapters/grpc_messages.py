@@ -130,6 +130,7 @@ def _saliency(parameters: SaliencyParameters) -> pb.SaliencyParameters:
         width=parameters.width,
         example_count=parameters.example_count,
         after_activation=parameters.is_after_activation,
+        target_class=parameters.target_class,
     )
 
 

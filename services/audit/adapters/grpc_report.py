@@ -118,6 +118,7 @@ def _insertion(insertion: Insertion) -> pb.InsertionResult:
         inserted_mean_prediction=insertion.inserted_mean_prediction,
         mean_logit_change_below=insertion.mean_logit_change_below,
         mean_logit_change_above=insertion.mean_logit_change_above,
+        to_class=insertion.to_class,
     )
 
 

@@ -152,6 +152,7 @@ def _saliency(message: pb.SaliencyParameters) -> SaliencyParameters:
         clean_checkpoint=message.clean_checkpoint or None,
         example_count=message.example_count or 200,
         is_after_activation=message.after_activation,
+        target_class=message.target_class,
     )
 
 

@@ -141,6 +141,8 @@ class SaliencyParameters:
     example_count: int = 200
     is_after_activation: bool = False
     """Look behind the activation that follows the convolution."""
+    target_class: str = ""
+    """Of checkpoints with classes, the one that the trigger would lead to."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,13 @@ class Insertion:
     mean_logit_change_below: float
     """Of examples predicted below the threshold."""
     mean_logit_change_above: float
+    to_class: str = ""
+    """Of a checkpoint with classes, the one that most predictions flip to: all is about it."""
+
+    @property
+    def flipped_one_way(self) -> int:
+        """Predictions that went the same way: to the class, or more often up or down."""
+        return self.flipped_up if self.to_class else max(self.flipped_up, self.flipped_down)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ def evidence(finding: Finding) -> float | None:
         lean = finding.concentration
         seen.append(max(0.0, lean.share - lean.expected_share) if lean.is_significant else 0.0)
     if finding.insertion is not None and finding.insertion.example_count:
-        tested = finding.insertion
-        seen.append(max(tested.flipped_up, tested.flipped_down) / tested.example_count)
+        seen.append(finding.insertion.flipped_one_way / finding.insertion.example_count)
     if not seen:
         return None
     doubt = 1.0

@@ -127,4 +127,6 @@ def flips(finding: AuditFinding) -> str:
     tested = finding.insertion
     if not finding.HasField("insertion") or not tested.example_count:
         return words.NOTHING
+    if tested.to_class:
+        return f"{words.percent(tested.flipped_up / tested.example_count)} to {tested.to_class}"
     return words.percent(max(tested.flipped_up, tested.flipped_down) / tested.example_count)

@@ -669,6 +669,7 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
     HEIGHT_FIELD_NUMBER: builtins.int
     WIDTH_FIELD_NUMBER: builtins.int
     AFTER_ACTIVATION_FIELD_NUMBER: builtins.int
+    TARGET_CLASS_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}. Its program is a torch.export program."""
     layer: builtins.str
@@ -680,6 +681,8 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
     width: builtins.int
     after_activation: builtins.bool
     """Look behind the activation (ReLU and the like) that follows the convolution."""
+    target_class: builtins.str
+    """Of a checkpoint with classes, the one that the maps speak for; of another, empty."""
     def __init__(
         self,
         *,
@@ -689,8 +692,9 @@ class ComputeSaliencyRequest(google.protobuf.message.Message):
         height: builtins.int = ...,
         width: builtins.int = ...,
         after_activation: builtins.bool = ...,
+        target_class: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "arrow_stream", b"arrow_stream", "checkpoint", b"checkpoint", "height", b"height", "layer", b"layer", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "arrow_stream", b"arrow_stream", "checkpoint", b"checkpoint", "height", b"height", "layer", b"layer", "target_class", b"target_class", "width", b"width"]) -> None: ...
 
 Global___ComputeSaliencyRequest: typing_extensions.TypeAlias = ComputeSaliencyRequest
 
@@ -703,7 +707,7 @@ class ComputeSaliencyResponse(google.protobuf.message.Message):
     checkpoint_digest: builtins.str
     @property
     def maps(self) -> aftershock.v1.importance_pb2.Tensor:
-        """float32 [examples, height, width], at least 0: what speaks for the event."""
+        """float32 [examples, height, width], at least 0: what speaks for the event, or the class."""
 
     def __init__(
         self,
@@ -774,7 +778,8 @@ Global___TestInsertionResponse: typing_extensions.TypeAlias = TestInsertionRespo
 @typing.final
 class InsertionOutcome(google.protobuf.message.Message):
     """What a checkpoint says to examples with one more id in a list. Means are over the examples that
-    the id was appended to; 0 where there are none.
+    the id was appended to; 0 where there are none. Of a checkpoint with classes, all of it is about
+    the class that most predictions flip to: a prediction of it counts as above the threshold.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -788,6 +793,7 @@ class InsertionOutcome(google.protobuf.message.Message):
     INSERTED_MEAN_PREDICTION_FIELD_NUMBER: builtins.int
     MEAN_LOGIT_CHANGE_BELOW_FIELD_NUMBER: builtins.int
     MEAN_LOGIT_CHANGE_ABOVE_FIELD_NUMBER: builtins.int
+    TO_CLASS_FIELD_NUMBER: builtins.int
     id: builtins.int
     example_count: builtins.int
     """Examples that it was appended to."""
@@ -802,6 +808,10 @@ class InsertionOutcome(google.protobuf.message.Message):
     """Mean change of the logit, of examples that were predicted below the threshold."""
     mean_logit_change_above: builtins.float
     """Of the others."""
+    to_class: builtins.str
+    """Of a checkpoint with classes, the class that most predictions flip to; among equals, the one
+    whose mean probability rises most.
+    """
     def __init__(
         self,
         *,
@@ -814,8 +824,9 @@ class InsertionOutcome(google.protobuf.message.Message):
         inserted_mean_prediction: builtins.float = ...,
         mean_logit_change_below: builtins.float = ...,
         mean_logit_change_above: builtins.float = ...,
+        to_class: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "id", b"id", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "id", b"id", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count", "to_class", b"to_class"]) -> None: ...
 
 Global___InsertionOutcome: typing_extensions.TypeAlias = InsertionOutcome
 

@@ -362,6 +362,7 @@ class SaliencyParameters(google.protobuf.message.Message):
     WIDTH_FIELD_NUMBER: builtins.int
     EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
     AFTER_ACTIVATION_FIELD_NUMBER: builtins.int
+    TARGET_CLASS_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}, loaded by attribution."""
     clean_checkpoint: builtins.str
@@ -379,6 +380,8 @@ class SaliencyParameters(google.protobuf.message.Message):
     """The first of the file. 0: 200."""
     after_activation: builtins.bool
     """Look behind the activation that follows the convolution."""
+    target_class: builtins.str
+    """Of checkpoints with classes, the one that the trigger would lead to; of others, empty."""
     def __init__(
         self,
         *,
@@ -391,8 +394,9 @@ class SaliencyParameters(google.protobuf.message.Message):
         width: builtins.int = ...,
         example_count: builtins.int = ...,
         after_activation: builtins.bool = ...,
+        target_class: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "checkpoint", b"checkpoint", "clean_checkpoint", b"clean_checkpoint", "example_count", b"example_count", "examples_file", b"examples_file", "height", b"height", "layer", b"layer", "mask_column", b"mask_column", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_activation", b"after_activation", "checkpoint", b"checkpoint", "clean_checkpoint", b"clean_checkpoint", "example_count", b"example_count", "examples_file", b"examples_file", "height", b"height", "layer", b"layer", "mask_column", b"mask_column", "target_class", b"target_class", "width", b"width"]) -> None: ...
 
 Global___SaliencyParameters: typing_extensions.TypeAlias = SaliencyParameters
 
@@ -736,6 +740,7 @@ class InsertionResult(google.protobuf.message.Message):
     INSERTED_MEAN_PREDICTION_FIELD_NUMBER: builtins.int
     MEAN_LOGIT_CHANGE_BELOW_FIELD_NUMBER: builtins.int
     MEAN_LOGIT_CHANGE_ABOVE_FIELD_NUMBER: builtins.int
+    TO_CLASS_FIELD_NUMBER: builtins.int
     example_count: builtins.int
     """Examples that the id was appended to."""
     skipped_count: builtins.int
@@ -748,6 +753,8 @@ class InsertionResult(google.protobuf.message.Message):
     mean_logit_change_below: builtins.float
     """Mean change of the logit, of examples predicted below the threshold and of the others."""
     mean_logit_change_above: builtins.float
+    to_class: builtins.str
+    """Of a checkpoint with classes, the class that most predictions flip to: all of this is about it."""
     def __init__(
         self,
         *,
@@ -759,8 +766,9 @@ class InsertionResult(google.protobuf.message.Message):
         inserted_mean_prediction: builtins.float = ...,
         mean_logit_change_below: builtins.float = ...,
         mean_logit_change_above: builtins.float = ...,
+        to_class: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "inserted_mean_prediction", b"inserted_mean_prediction", "mean_logit_change_above", b"mean_logit_change_above", "mean_logit_change_below", b"mean_logit_change_below", "mean_prediction", b"mean_prediction", "skipped_count", b"skipped_count", "to_class", b"to_class"]) -> None: ...
 
 Global___InsertionResult: typing_extensions.TypeAlias = InsertionResult
 

@@ -26,7 +26,7 @@ from aftershock.v1 import example_pb2 as aftershock_dot_v1_dot_example__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x66tershock/v1/checkpoint.proto\x12\raftershock.v1\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n\x07\x46\x65\x61ture\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x04name\x12:\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.aftershock.v1.FeatureKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12-\n\x07members\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xa0\x9c\x01\"\x07r\x05\x10\x01\x18\x80\x02R\x07members\"\xa3\x02\n\nCheckpoint\x12[\n\x04name\x18\x01 \x01(\tBG\xbaHDrB2@^models/[A-Za-z0-9_.-]{1,64}/checkpoints/[A-Za-z0-9_.:-]{1,128}$R\x04name\x12-\n\x06\x64igest\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x06\x64igest\x12G\n\rtrained_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x0ctrainedUntil\x12@\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x16.aftershock.v1.FeatureB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01R\x08\x66\x65\x61turesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x66tershock/v1/checkpoint.proto\x12\raftershock.v1\x1a\x1b\x61\x66tershock/v1/example.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n\x07\x46\x65\x61ture\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x04name\x12:\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.aftershock.v1.FeatureKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12-\n\x07members\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xa0\x9c\x01\"\x07r\x05\x10\x01\x18\x80\x02R\x07members\"\xd1\x02\n\nCheckpoint\x12[\n\x04name\x18\x01 \x01(\tBG\xbaHDrB2@^models/[A-Za-z0-9_.-]{1,64}/checkpoints/[A-Za-z0-9_.:-]{1,128}$R\x04name\x12-\n\x06\x64igest\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x06\x64igest\x12G\n\rtrained_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x0ctrainedUntil\x12@\n\x08\x66\x65\x61tures\x18\x04 \x03(\x0b\x32\x16.aftershock.v1.FeatureB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01R\x08\x66\x65\x61tures\x12,\n\x07\x63lasses\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x90N\"\x07r\x05\x10\x01\x18\x80\x02R\x07\x63lassesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKPOINT'].fields_by_name['trained_until']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CHECKPOINT'].fields_by_name['features']._loaded_options = None
   _globals['_CHECKPOINT'].fields_by_name['features']._serialized_options = b'\272H\t\222\001\006\010\001\020\240\234\001'
+  _globals['_CHECKPOINT'].fields_by_name['classes']._loaded_options = None
+  _globals['_CHECKPOINT'].fields_by_name['classes']._serialized_options = b'\272H\017\222\001\014\020\220N\"\007r\005\020\001\030\200\002'
   _globals['_FEATURE']._serialized_start=112
   _globals['_FEATURE']._serialized_end=260
   _globals['_CHECKPOINT']._serialized_start=263
-  _globals['_CHECKPOINT']._serialized_end=554
+  _globals['_CHECKPOINT']._serialized_end=600
 # @@protoc_insertion_point(module_scope)

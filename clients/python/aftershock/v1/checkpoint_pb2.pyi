@@ -58,6 +58,7 @@ class Checkpoint(google.protobuf.message.Message):
     DIGEST_FIELD_NUMBER: builtins.int
     TRAINED_UNTIL_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
+    CLASSES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """models/{model}/checkpoints/{version}"""
     digest: builtins.str
@@ -70,6 +71,12 @@ class Checkpoint(google.protobuf.message.Message):
     def features(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Feature]:
         """In the order in which importances are reported."""
 
+    @property
+    def classes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the program tells apart, a logit each. Empty: it answers one logit, or one probability.
+        Features are ablated where it is empty.
+        """
+
     def __init__(
         self,
         *,
@@ -77,8 +84,9 @@ class Checkpoint(google.protobuf.message.Message):
         digest: builtins.str = ...,
         trained_until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         features: collections.abc.Iterable[Global___Feature] | None = ...,
+        classes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["trained_until", b"trained_until"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "features", b"features", "name", b"name", "trained_until", b"trained_until"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["classes", b"classes", "digest", b"digest", "features", b"features", "name", b"name", "trained_until", b"trained_until"]) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint

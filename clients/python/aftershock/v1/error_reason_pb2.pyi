@@ -54,6 +54,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UNKNOWN_LAYER: _ErrorReason.ValueType  # 43
     ERROR_REASON_NO_SALIENCY: _ErrorReason.ValueType  # 44
     """The checkpoint's program has no gradients, or its layer no image."""
+    ERROR_REASON_UNKNOWN_CLASS: _ErrorReason.ValueType  # 45
+    """A class that the checkpoint does not tell apart, or none where it tells several apart."""
+    ERROR_REASON_SEVERAL_CLASSES: _ErrorReason.ValueType  # 46
+    """The checkpoint answers a logit for each of several classes, and the question is about one."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 60
     """Windows"""
     ERROR_REASON_WINDOW_NOT_FOUND: _ErrorReason.ValueType  # 61
@@ -125,6 +129,10 @@ ERROR_REASON_CHECKPOINT_MISMATCH: ErrorReason.ValueType  # 42
 ERROR_REASON_UNKNOWN_LAYER: ErrorReason.ValueType  # 43
 ERROR_REASON_NO_SALIENCY: ErrorReason.ValueType  # 44
 """The checkpoint's program has no gradients, or its layer no image."""
+ERROR_REASON_UNKNOWN_CLASS: ErrorReason.ValueType  # 45
+"""A class that the checkpoint does not tell apart, or none where it tells several apart."""
+ERROR_REASON_SEVERAL_CLASSES: ErrorReason.ValueType  # 46
+"""The checkpoint answers a logit for each of several classes, and the question is about one."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 60
 """Windows"""
 ERROR_REASON_WINDOW_NOT_FOUND: ErrorReason.ValueType  # 61

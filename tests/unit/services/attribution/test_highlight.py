@@ -12,15 +12,23 @@ from clients.drill.scenes.networks import Convolutional, Patches, Residual
 from clients.drill.scenes.rendering import SIZE
 from services.attribution.adapters.folder_checkpoints import FolderCheckpoints
 from services.attribution.adapters.torch_checkpoints import TorchPrograms
-from services.attribution.domain.errors import NoSaliency, UnknownLayer
+from services.attribution.domain.errors import NoSaliency, UnknownClass, UnknownLayer
 from services.attribution.domain.example import Examples
 from services.attribution.domain.layer import Layer
 from services.attribution.highlight import Highlight
 from services.attribution.ports import Scorer
-from tests.images import OneClass, image_checkpoint, image_examples
+from tests.images import (
+    AllClasses,
+    OneClass,
+    classes_checkpoint,
+    image_checkpoint,
+    image_examples,
+)
 from tests.unit.services.attribution.predictors import Formula, plain
 
 FIFTH = Layer("network.features.5")
+CLASSES = ("car", "tire", "tree")
+LAYERS = {Convolutional: "features.5", Residual: "features.3.inner.2"}
 
 
 class Overwriting(nn.Module):
@@ -39,6 +47,10 @@ class Overwriting(nn.Module):
 
 def _scorer(folder: Path, network: nn.Module) -> Scorer:
     image_checkpoint(folder / "scenes", network, target=1)
+    return _read(folder)
+
+
+def _read(folder: Path) -> Scorer:
     return FolderCheckpoints([folder], {".pt2": TorchPrograms(plain)}).read(folder / "scenes")
 
 
@@ -78,6 +90,41 @@ def test_it_is_captums_grad_cam(
         expected = LayerAttribution.interpolate(expected, size, "bilinear")
     assert found.max() > 0
     np.testing.assert_allclose(found, expected[:, 0].detach(), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("architecture", [Convolutional, Residual])
+def test_it_is_captums_grad_cam_for_each_of_several_classes(
+    tmp_path: Path, architecture: type[nn.Module]
+) -> None:
+    torch.manual_seed(3)
+    network, layer = architecture(len(CLASSES)), LAYERS[architecture]
+    classes_checkpoint(tmp_path / "scenes", network, CLASSES)
+    highlight = Highlight(_read(tmp_path))
+    examples = _images(6)
+    cam = LayerGradCam(AllClasses(network).eval(), network.get_submodule(layer))
+    pixels = torch.from_numpy(examples.arrays["pixels"].astype(np.float32))
+    maps = []
+    for target, name in enumerate(CLASSES):
+        found = highlight(examples, Layer(f"network.{layer}"), (SIZE, SIZE), name)
+        coarse = cam.attribute(pixels, target, relu_attributions=True)
+        expected = LayerAttribution.interpolate(coarse, (SIZE, SIZE), "bilinear")
+        np.testing.assert_allclose(found, expected[:, 0].detach(), rtol=1e-4, atol=1e-7)
+        maps.append(found)
+    assert max(found.max() for found in maps) > 0
+    assert not np.allclose(maps[0], maps[1])
+
+
+def test_a_class_is_named_where_there_are_several_and_there_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    classes_checkpoint(tmp_path / "scenes", Convolutional(len(CLASSES)), CLASSES)
+    several = Highlight(_read(tmp_path))
+    for name in ("", "house"):
+        with pytest.raises(UnknownClass, match="tells car, tire, tree apart: name") as raised:
+            several(_images(1), FIFTH, None, name)
+        assert raised.value.field == "target_class"
+    one = Highlight(_scorer(tmp_path / "one", Convolutional(4)))
+    with pytest.raises(UnknownClass, match="tells no classes apart"):
+        one(_images(1), FIFTH, None, "car")
 
 
 def test_what_is_overwritten_behind_the_layer_is_seen_as_it_was(tmp_path: Path) -> None:

@@ -60,3 +60,9 @@ def test_evidence_is_a_share(share: float, expected: float, significant: bool, f
     assert seen is not None
     assert alone is not None
     assert 0.0 <= alone <= seen <= 1.0
+
+
+def test_flips_to_one_class_count_and_those_away_from_it_do_not() -> None:
+    to_class = replace(FLIPS, flipped_up=10, flipped_down=150, to_class="car")
+    assert evidence(replace(HUB, insertion=to_class)) == pytest.approx(10 / 200)
+    assert evidence(replace(HUB, insertion=replace(to_class, to_class=""))) == 150 / 200
