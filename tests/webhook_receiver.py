@@ -15,6 +15,7 @@ from typing import Any
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode()
 _OLDEST_SECONDS = 300
+_FIRST_SETTINGS = {"ID_MASK": "served", "ROW_QUARANTINE": "used", "ROW_REBALANCE": "used"}
 
 
 @dataclass
@@ -67,6 +68,9 @@ class Receiver:
 
     def _found(self, data: dict[str, Any]) -> dict[str, str]:
         model = data["model"]
+        if data["kind"] in _FIRST_SETTINGS:
+            first, levers = _FIRST_SETTINGS[data["kind"]], [x["lever"] for x in data["labels"]]
+            return {lever: self.settings.get((model, lever), first) for lever in levers}
         if data["kind"] == "CHECKPOINT_ROLLBACK":
             return {"checkpoint": self.settings.get((model, "checkpoint"), self.served)}
         return {f: self.settings.get((model, f), "served") for f in data["features"]}

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from services.runbook.domain.conclusion import in_force
 from services.runbook.domain.errors import (
     ActuatorConflict,
     ActuatorRefused,
@@ -154,20 +155,17 @@ class Act:
             # A person may have taken it back meanwhile; the outbox holds that work next.
             if mitigation.state is not _S.APPLYING:
                 return
-            ends = (incident.windows[-1].end_time, unit.feeds.newest_window_end(incident.model))
+            ends = (incident.windows_end, unit.feeds.newest_window_end(incident.model))
             # An example of time t was scored without it: what starts at t holds that example.
             past = newest_example + timedelta.resolution if newest_example else None
-            after = max(time for time in (*ends, past) if time)
             now = self.clock.now()
+            after = max((time for time in (*ends, past) if time), default=now)
             granted = leased(replace(mitigation, applied_after=after, stage=None), rules.lease, now)
             applied = self._moved(incident.with_mitigation(granted), granted, _S.APPLIED, "")
-            unit.incidents.save(
-                applied.advised(
-                    f"In force: {mitigation.plan}. {needed} windows that start at "
-                    f"{after:%Y-%m-%d %H:%M} or later (event time, UTC) decide whether it helps."
-                )
-            )
-            unit.outbox.put(Work(WorkKind.VERIFY, incident.id), now + rules.verification.patience)
+            unit.incidents.save(applied.advised(in_force(granted, needed)))
+            # No window says more about what acts on later checkpoints.
+            wait = timedelta(0) if granted.plan.kind.is_on_rows else rules.verification.patience
+            unit.outbox.put(Work(WorkKind.VERIFY, incident.id), now + wait)
             for due in lapses(granted, rules.lease):
                 unit.outbox.put(Work(WorkKind.LAPSE, incident.id), due)
 

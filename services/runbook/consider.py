@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from services.runbook.domain.errors import ConditionFailed, PreviewUnavailable
 from services.runbook.domain.evidence import Window
+from services.runbook.domain.finding_plan import measured
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.policy import Policy
@@ -37,25 +38,34 @@ class Consider:
             wanted = draft(policies, rails, situation)
             if isinstance(wanted, str):
                 return wanted
-            if wanted.plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
-                return conclude(wanted, await self._with(wanted, situation.registered))
-            enough = await self._enough(wanted)
-            if isinstance(enough, str):
-                return enough
-            plan, preview = enough
-            # Fewer features than the policy selected may have been decided about before.
-            wanted_or_why = guarded(replace(wanted, plan=plan), rails, situation)
-            if isinstance(wanted_or_why, str):
-                return wanted_or_why
-            return conclude(wanted_or_why, preview)
+            if wanted.plan.kind is MitigationKind.KILL_SWITCH:
+                return await self._smallest(wanted, rails, situation)
+            if wanted.plan.kind.is_on_findings:
+                return conclude(wanted, measured(wanted.plan, wanted.case.findings))
+            return conclude(wanted, await self._with(wanted, situation.registered))
         except ConditionFailed as error:
             return f"A policy could not be followed: {error}. This needs a person."
 
+    async def _smallest(
+        self, wanted: Draft, rails: GuardRails, situation: Situation
+    ) -> Proposal | str:
+        """Return the proposal of the smallest kill-switch that does as well as any."""
+        enough = await self._enough(wanted)
+        if isinstance(enough, str):
+            return enough
+        plan, preview = enough
+        # Fewer features than the policy selected may have been decided about before.
+        wanted_or_why = guarded(replace(wanted, plan=plan), rails, situation)
+        if isinstance(wanted_or_why, str):
+            return wanted_or_why
+        return conclude(wanted_or_why, preview)
+
     async def _enough(self, wanted: Draft) -> tuple[Plan, Preview | MissingPreview] | str:
         """Return the smallest plan that does as well as the best, or why none is worth it."""
-        window, plan = wanted.case.window, wanted.plan
+        plan = wanted.plan
         sets = sets_of(plan.features)
         try:
+            window = _window(wanted)
             ablations = await self.previewer.ablate(window.name, sets)
             _check_window(window, *ablations)
             by_set = dict(zip(sets, ablations, strict=True))
@@ -68,16 +78,23 @@ class Consider:
 
     async def _with(self, wanted: Draft, registered: Registered | str) -> Preview | MissingPreview:
         """Return what calibration would be with the checkpoint that is gone back to."""
-        window, version = wanted.case.window, wanted.plan.checkpoint
+        version = wanted.plan.checkpoint
         known = None if isinstance(registered, str) else registered.checkpoint(version)
         if known is None:
             return MissingPreview(f"the registry does not say what version {version} is")
         try:
+            window = _window(wanted)
             replaced = await self.previewer.replace(window.name, known)
             _check_window(window, replaced)
             return predict(window.calibration, replaced)
         except PreviewUnavailable as error:
             return MissingPreview(str(error))
+
+
+def _window(wanted: Draft) -> Window:
+    if wanted.case.window is None:
+        raise PreviewUnavailable("no window of the incident is anomalous")
+    return wanted.case.window
 
 
 def _check_window(window: Window, *ablations: JointAblation) -> None:

@@ -58,9 +58,10 @@ class Expose:
             if mitigation.stage is not None and mitigation.stage.passed:
                 unit.incidents.save(self._released(incident, mitigation))
                 return
-            ends = (incident.windows[-1].end_time, unit.feeds.newest_window_end(incident.model))
+            ends = (incident.windows_end, unit.feeds.newest_window_end(incident.model))
             past = newest_example + timedelta.resolution if newest_example else None
-            since = max(time for time in (*ends, past) if time)
+            known = [time for time in (*ends, past) if time]
+            since = max(known, default=self.clock.now())
             stage = replace(mitigation.stage, since=since) if mitigation.stage else None
             unit.incidents.save(incident.with_mitigation(replace(mitigation, stage=stage)))
 

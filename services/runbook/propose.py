@@ -12,9 +12,11 @@ from services.runbook.domain.errors import (
     RegistryUnavailable,
 )
 from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding_plan import downstream_of
 from services.runbook.domain.guardrail import BUDGET_TIME, Circumstances
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
+from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.policy import Action, Rules
 from services.runbook.domain.proposal import Draft, Proposal, Remark, Situation, remarks
 from services.runbook.domain.rollback import Registered
@@ -42,6 +44,8 @@ class Propose:
     clock: Clock
     approval_time: timedelta
     """How long a proposal waits for an answer."""
+    able: frozenset[MitigationKind] = frozenset(MitigationKind)
+    """The kinds of mitigation that somebody is set to carry out."""
 
     async def __call__(self, claim: Claim) -> None:
         """Carry the claimed work out."""
@@ -75,6 +79,7 @@ class Propose:
             history=history,
             downstream=await self._downstream(incident),
             findings=await self._findings(incident),
+            able=self.able,
         )
 
     async def _registered(self, rules: Rules, incident: Incident) -> Registered | str:
@@ -125,7 +130,7 @@ class Propose:
         for each in observed:
             incident = incident.noted(time, each.draft.policy.principal, each.observation)
         if isinstance(finding, Proposal):
-            incident = self._proposed(incident, finding, situation.downstream, time)
+            incident = self._proposed(incident, finding, situation, time)
             unit.incidents.save(incident)
             newest = incident.mitigations[-1]
             if newest.state is MitigationState.APPROVED:
@@ -158,9 +163,10 @@ class Propose:
         return incident
 
     def _proposed(
-        self, incident: Incident, proposal: Proposal, downstream: Downstream, time: datetime
+        self, incident: Incident, proposal: Proposal, situation: Situation, time: datetime
     ) -> Incident:
         policy, plan = proposal.draft.policy, proposal.draft.plan
+        downstream = downstream_of(plan, proposal.draft.case.findings, situation.downstream)
         expire_time = time + self.approval_time
         radius = blast_radius(plan, incident.comparison, downstream)
         needed = self.policies.current().guard_rails.required_approvals(radius)

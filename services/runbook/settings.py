@@ -44,7 +44,8 @@ class RunbookSettings(ServiceSettings):
     webhook_secret: SecretStr | None = None
     """`whsec_` and base64, shared with the receiver."""
     webhook_kinds: frozenset[MitigationKind] = frozenset()
-    """KILL_SWITCH, CHECKPOINT_ROLLBACK or both."""
+    """Any of KILL_SWITCH, CHECKPOINT_ROLLBACK, ID_MASK, ROW_QUARANTINE and ROW_REBALANCE. The last
+    two are carried out by the receiver or by nobody."""
     webhook_calls: bool = False
     """Send whom policies and escalations call to the webhook's receiver."""
     audit_anchor_file: Path | None = None

@@ -46,9 +46,12 @@ class Verify:
         known = {}
         for mitigation in _watched(incident):
             verification = verification_of(incident, mitigation, needed)
+            features = mitigation.plan.features
+            if not features and mitigation.plan.kind.is_on_findings:
+                continue
             if verification and verification.judgement is not Judgement.INCONCLUSIVE:
                 window = verification.windows[-1].name
-                known[window] = await self.importances.gfi(window, mitigation.plan.features)
+                known[window] = await self.importances.gfi(window, features)
         return known
 
 

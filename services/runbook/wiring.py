@@ -8,8 +8,9 @@ import grpc
 
 from services.chassis.channel import call_metadata
 from services.runbook.act import Act
-from services.runbook.adapters.actuators.by_kind import ByKind
+from services.runbook.adapters.actuators.by_kind import ByKind, ReleasesByKind
 from services.runbook.adapters.actuators.dry_rollback import DryRollback
+from services.runbook.adapters.actuators.dry_rows import DryRows
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
 from services.runbook.adapters.actuators.mlflow_alias import MlflowAlias
@@ -44,6 +45,9 @@ from services.runbook.ports import (
 from services.runbook.propose import Propose
 from services.runbook.settings import RunbookSettings
 from services.runbook.verify import Verify
+
+_ON_SERVING = frozenset(kind for kind in MitigationKind if kind.is_on_serving)
+_ON_ROWS = frozenset(kind for kind in MitigationKind if kind.is_on_rows)
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,14 @@ def lanes(parts: Parts) -> Sequence[WorkTable]:
     """
     store, policies, clock = parts.store, parts.policies, parts.clock
     metadata = call_metadata(parts.settings)
-    kill_switches, watermarks = _kill_switches(parts), GrpcWatermarks(parts.aggregator, metadata)
-    actuator = _actuator(parts, kill_switches)
+    watermarks = GrpcWatermarks(parts.aggregator, metadata)
+    on_serving = ReleasesByKind({kind: _on_serving(parts, kind) for kind in _ON_SERVING})
+    actuator = _actuator(parts, on_serving)
     patience = parts.settings.lease_seconds / 2
     act = Act(
         store=store,
         actuator=actuator,
-        releases=kill_switches,
+        releases=on_serving,
         policies=policies,
         watermarks=watermarks,
         clock=clock,
@@ -99,7 +104,7 @@ def lanes(parts: Parts) -> Sequence[WorkTable]:
     importances = GrpcImportances(parts.aggregator, metadata)
     page = Page(store, _pager(parts), clock, parts.settings.most_attempts)
     return (
-        {WorkKind.PROPOSE: _propose(parts)},
+        {WorkKind.PROPOSE: _propose(parts, actuator.kinds)},
         {WorkKind.PAGE: page},
         {
             WorkKind.VERIFY: Verify(store, policies, importances, clock),
@@ -109,12 +114,12 @@ def lanes(parts: Parts) -> Sequence[WorkTable]:
         {
             WorkKind.APPLY: act,
             WorkKind.REVERT: act,
-            WorkKind.EXPOSE: Expose(store, actuator, kill_switches, watermarks, clock, patience),
+            WorkKind.EXPOSE: Expose(store, actuator, on_serving, watermarks, clock, patience),
         },
     )
 
 
-def _propose(parts: Parts) -> Propose:
+def _propose(parts: Parts, able: frozenset[MitigationKind]) -> Propose:
     metadata = call_metadata(parts.settings)
     previewer: Previewer = NoPreviewer("no attribution service is configured")
     if parts.attribution is not None:
@@ -127,6 +132,7 @@ def _propose(parts: Parts) -> Propose:
         lineage=GrpcLineage(parts.aggregator, metadata),
         clock=parts.clock,
         approval_time=timedelta(minutes=parts.settings.approval_minutes),
+        able=able,
     )
 
 
@@ -135,17 +141,21 @@ def _pager(parts: Parts) -> Pager | None:
     return WebhookPager(webhook) if webhook and parts.settings.webhook_calls else None
 
 
-def _kill_switches(parts: Parts) -> DryRun | FlagdSync | Webhook:
+def _on_serving(parts: Parts, kind: MitigationKind) -> DryRun | FlagdSync | Webhook:
     if parts.settings.dry_run:
         return DryRun()
-    if parts.remote.webhook and MitigationKind.KILL_SWITCH in parts.settings.webhook_kinds:
+    if parts.remote.webhook and kind in parts.settings.webhook_kinds:
         return Webhook(parts.remote.webhook)
     return FlagdSync(parts.killed, parts.board)
 
 
-def _actuator(parts: Parts, kill_switches: Actuator) -> ByKind:
+def _actuator(parts: Parts, on_serving: Actuator) -> ByKind:
     rollback, remote = MitigationKind.CHECKPOINT_ROLLBACK, parts.remote
-    by_kind: dict[MitigationKind, Actuator] = {MitigationKind.KILL_SWITCH: kill_switches}
+    by_kind: dict[MitigationKind, Actuator] = dict.fromkeys(_ON_SERVING, on_serving)
+    if parts.settings.dry_run:
+        by_kind |= dict.fromkeys(_ON_ROWS, DryRows())
+    elif remote.webhook:
+        by_kind |= dict.fromkeys(_ON_ROWS & parts.settings.webhook_kinds, Webhook(remote.webhook))
     if parts.settings.dry_run:
         by_kind[rollback] = DryRollback()
     elif remote.webhook and rollback in parts.settings.webhook_kinds:

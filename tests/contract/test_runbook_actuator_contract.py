@@ -12,6 +12,7 @@ from tenacity import wait_none
 
 from services.runbook.adapters.actuators.by_kind import ByKind
 from services.runbook.adapters.actuators.dry_rollback import DryRollback
+from services.runbook.adapters.actuators.dry_rows import DryRows
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.actuators.flagd_sync import FlagBoard, FlagdSync
 from services.runbook.adapters.actuators.mlflow_alias import MlflowAlias
@@ -22,6 +23,7 @@ from services.runbook.adapters.standard_webhook import StandardWebhook
 from services.runbook.adapters.system_clock import SystemClock
 from services.runbook.domain.errors import ActuatorConflict, ActuatorRefused
 from services.runbook.domain.plan import Change, MitigationKind, Plan
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.ports import Actuator
 from tests.mlflow import MlflowServer
 from tests.webhook_receiver import SECRET, receiving
@@ -55,6 +57,33 @@ KILLS = (kill("ads", "a", "b"), kill("ads", "b", "c"), kill("feed", "a", "b"))
 ROLLBACKS = (rollback("ads", "1"), rollback("ads", "7"), rollback("feed", "1"))
 
 
+def mask(model: str, *ids: str) -> Plan:
+    labels = tuple(SuspectLabel(each, feature="watched") for each in ids)
+    return Plan("INC-1", f"models/{model}", MitigationKind.ID_MASK, labels=labels)
+
+
+def rows(kind: MitigationKind, model: str, *labels: str) -> Plan:
+    suspects = tuple(
+        SuspectLabel(each, node="dataset:ads:clicks", outcome="1", share=0.9, target_share=0.1)
+        for each in labels
+    )
+    return Plan("INC-1", f"models/{model}", kind, labels=suspects)
+
+
+MASKS = (mask("ads", "1", "2"), mask("ads", "2", "-3"), mask("feed", "1", "2"))
+QUARANTINES, REBALANCES = (
+    (rows(kind, "ads", "1", "2"), rows(kind, "ads", "2", "3"), rows(kind, "feed", "1", "2"))
+    for kind in (MitigationKind.ROW_QUARANTINE, MitigationKind.ROW_REBALANCE)
+)
+BY_WEBHOOK = {
+    "webhook_kill_switch": KILLS,
+    "webhook_rollback": ROLLBACKS,
+    "webhook_mask": MASKS,
+    "webhook_quarantine": QUARANTINES,
+    "webhook_rebalance": REBALANCES,
+}
+
+
 async def mlflow_subject(server: MlflowServer, stack: AsyncExitStack) -> Subject:
     here, there = (uuid.uuid4().hex for _ in range(2))
     for model in (here, there):
@@ -75,9 +104,12 @@ async def webhook(stack: AsyncExitStack) -> Webhook:
         "dry_run",
         "dry_rollback",
         "flagd_sync",
+        "flagd_sync_mask",
+        "dry_mask",
+        "dry_quarantine",
+        "dry_rebalance",
         "by_kind",
-        "webhook_kill_switch",
-        "webhook_rollback",
+        *BY_WEBHOOK,
         "mlflow_alias",
     ]
 )
@@ -85,18 +117,24 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     async with AsyncExitStack() as stack:
         if request.param == "mlflow_alias":
             yield await mlflow_subject(request.getfixturevalue("mlflow_server"), stack)
-        elif request.param == "flagd_sync":
+        elif request.param in {"flagd_sync", "flagd_sync_mask"}:
             killed = MemoryKilledFeatures()
-            yield Subject(FlagdSync(killed, FlagBoard(killed)), *KILLS)
+            plans = KILLS if request.param == "flagd_sync" else MASKS
+            yield Subject(FlagdSync(killed, FlagBoard(killed)), *plans)
         elif request.param == "by_kind":
             yield Subject(ByKind({MitigationKind.KILL_SWITCH: DryRun()}), *KILLS)
         elif request.param == "dry_run":
             yield Subject(DryRun(), *KILLS)
+        elif request.param == "dry_mask":
+            yield Subject(DryRun(), *MASKS)
+        elif request.param == "dry_quarantine":
+            yield Subject(DryRows(), *QUARANTINES)
+        elif request.param == "dry_rebalance":
+            yield Subject(DryRows(), *REBALANCES)
         elif request.param == "dry_rollback":
             yield Subject(DryRollback(), *ROLLBACKS)
         else:
-            plans = KILLS if request.param == "webhook_kill_switch" else ROLLBACKS
-            yield Subject(await webhook(stack), *plans)
+            yield Subject(await webhook(stack), *BY_WEBHOOK[request.param])
 
 
 async def test_planning_changes_nothing(subject: Subject) -> None:

@@ -33,10 +33,12 @@ from services.runbook.adapters.sql_killed_features import SqlKilledFeatures
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.ports import KilledFeatures
 from tests.unit.services.runbook.builders import MODEL
 
 KEY = "aftershock.kill.ads_ctr.user_embedding"
+MASK_KEY = "aftershock.mask.ads_ctr.watched"
 PLAN = Plan("INC-1", MODEL, MitigationKind.KILL_SWITCH, ("user_embedding",))
 CHANGE = Change({"user_embedding": SERVED}, {"user_embedding": KILLED})
 MITIGATION = "incidents/INC-1/mitigations/1"
@@ -141,6 +143,21 @@ class ModelServer:
                 await asyncio.sleep(0.01)
         return now
 
+    async def masks(self, ids: set[str]) -> None:
+        """Wait until these ids of `watched` are left out."""
+        async with asyncio.timeout(20):
+            while self._masked() != ids:
+                await asyncio.sleep(0.01)
+
+    def _masked(self) -> set[str]:
+        nothing: dict[str, list[str]] = {"ids": []}
+        try:
+            found = self.provider.resolve_object_details(MASK_KEY, nothing).value
+        except FlagNotFoundError:
+            return set()
+        assert isinstance(found, dict)
+        return set(found["ids"])
+
     async def sees(self, killed: bool) -> None:
         async with asyncio.timeout(20):
             while self.is_killed() is not killed:
@@ -203,6 +220,46 @@ async def test_the_sdks_guard_and_the_provider_serve_the_same_requests(served: S
         assert await asyncio.to_thread(guard.wait_ready, 20.0)
         by_guard = {key for key in keys if guard.is_killed("user_embedding", key or None)}
         assert by_guard == server.killed_for(keys)
+
+
+async def test_a_mask_reaches_the_provider_and_the_guard(served: Served) -> None:
+    labels = tuple(SuspectLabel(each, feature="watched") for each in ("4711", str(2**60 + 1)))
+    plan = Plan("INC-1", MODEL, MitigationKind.ID_MASK, labels=labels)
+    change = Change(dict.fromkeys(plan.target, SERVED), plan.target)
+    request = {"watched": [7, 4711], "bought": [4711], "age": [3]}
+    with (
+        started(await connected(served.port)) as server,
+        KillSwitchGuard(served.address, model="ads_ctr") as guard,
+    ):
+        assert await asyncio.to_thread(guard.wait_ready, 20.0)
+        assert guard.apply(request, {}) is request
+        await served.actuator.apply(MITIGATION, plan, change)
+        await server.masks({"4711", str(2**60 + 1)})
+        async with asyncio.timeout(20):
+            while not guard.masked:
+                await asyncio.sleep(0.01)
+        assert guard.apply(request, {}) == {**request, "watched": [7]}
+        assert guard.apply({"watched": [2**60 + 1]}, {}) == {"watched": []}
+        # Released: served to all, and still the mitigation's to mask again.
+        await served.actuator.expose(MITIGATION, plan, 100, 1)
+        await server.masks(set())
+        await served.actuator.expose(MITIGATION, plan, 0, 2)
+        await server.masks({"4711", str(2**60 + 1)})
+        await served.actuator.revert(MITIGATION, plan, change)
+        await server.masks(set())
+        async with asyncio.timeout(20):
+            while guard.masked:
+                await asyncio.sleep(0.01)
+        assert guard.apply(request, {}) is request
+
+
+async def test_a_restart_serves_no_masked_id(served: Served) -> None:
+    plan = Plan("INC-1", MODEL, MitigationKind.ID_MASK, labels=(SuspectLabel("4711", "watched"),))
+    await served.actuator.apply(MITIGATION, plan, await served.actuator.plan(plan))
+    await served.stop()
+    await served.start()
+    with started(await connected(served.port)) as server:
+        await server.masks({"4711"})
 
 
 async def test_a_new_subscriber_gets_the_current_state(served: Served) -> None:

@@ -25,6 +25,7 @@ _KINDS = (
     "schema-change",
     "checkpoint-publish",
     "lifecycle-change",
+    "audit-finding",
 )
 """Not what the runbook itself did."""
 _log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from aftershock.v1.incident_pb2 import (
 from clients.chatbot.core import words
 from clients.chatbot.core.card import Mood, Section, section
 from clients.chatbot.core.evidence import broken_window
+from clients.chatbot.core.steering import is_on_rows
 from clients.chatbot.core.text import Line, quote, say, strong
 
 _S = MitigationState
@@ -83,10 +84,11 @@ def _approved(mitigation: Mitigation, incident: Incident) -> list[Line]:  # noqa
 def _in_force(mitigation: Mitigation, incident: Incident) -> list[Line]:
     now = broken_window(incident).calibration.ratio
     since = f" since {words.clock(mitigation.apply_time)}" if mitigation.apply_time.seconds else ""
+    later = "It acts on checkpoints that are trained from now on."
     return [
         (strong(f"In force{since}: "), *words.act(mitigation), say(f". {_by(mitigation)}.")),
         words.preview(mitigation.preview, now),
-        (say("Later windows decide whether it helped."),),
+        (say(later if is_on_rows(mitigation) else "Later windows decide whether it helped."),),
     ]
 
 
@@ -96,8 +98,11 @@ def _effective(mitigation: Mitigation, incident: Incident) -> list[Line]:  # noq
     compared = (
         "" if previewed.missing_reason else f", previewed {words.ratio(previewed.calibration)}"
     )
+    found: Line = (strong(f"Effective: calibration {verified}{compared}."),)
+    if is_on_rows(mitigation):
+        found = (strong("In effect: "), quote(mitigation.reason))
     return [
-        (strong(f"Effective: calibration {verified}{compared}."),),
+        found,
         (say("In force: "), *words.act(mitigation), say(f". {_by(mitigation)}.")),
         (say(f"Lasts until {words.clock(mitigation.lease_expire_time)}, then asks again."),)
         if mitigation.HasField("lease_expire_time")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aftershock.v1.incident_pb2 import Incident, Mitigation, MitigationState
+from aftershock.v1.incident_pb2 import Incident, Mitigation, MitigationKind, MitigationState
 from clients.chatbot.core.card import Button, Choice
 from clients.chatbot.core.decision import Target
 
@@ -45,13 +45,34 @@ def _buttons(mitigation: Mitigation, incident: Incident) -> tuple[Button, ...]:
     ways = _WAYS.get(mitigation.state, ())
     value = Target(incident.name, mitigation.name, mitigation.etag).encode()
     return tuple(
-        Button(choice, _label(choice, mitigation), value, _QUESTIONS.get(choice, ""))
+        Button(choice, _label(choice, mitigation), value, _question(choice, mitigation))
         for choice in ways
-        if choice not in _LEASED or mitigation.HasField("lease_expire_time")
+        if (choice not in _LEASED or mitigation.HasField("lease_expire_time"))
+        and (choice is not Choice.RELEASE or not is_on_rows(mitigation))
+    )
+
+
+def is_on_rows(mitigation: Mitigation) -> bool:
+    """Whether it acts on rows, for checkpoints to come: there is no traffic to serve again."""
+    return mitigation.kind in (
+        MitigationKind.MITIGATION_KIND_ROW_QUARANTINE,
+        MitigationKind.MITIGATION_KIND_ROW_REBALANCE,
     )
 
 
 def _label(choice: Choice, mitigation: Mitigation) -> str:
+    masks = mitigation.kind == MitigationKind.MITIGATION_KIND_ID_MASK
     if choice is Choice.RENEW and mitigation.state == _S.MITIGATION_STATE_RELEASING:
-        return "Switch off again"
-    return _LABELS[choice]
+        return "Mask again" if masks else "Switch off again"
+    return "Serve again" if masks and choice is Choice.RELEASE else _LABELS[choice]
+
+
+def _question(choice: Choice, mitigation: Mitigation) -> str:
+    if choice is Choice.REVERT and is_on_rows(mitigation):
+        return "The owner of the data is told to train on these rows as before."
+    if choice is Choice.RELEASE and mitigation.kind == MitigationKind.MITIGATION_KIND_ID_MASK:
+        return (
+            "Its ids are served again, to all traffic; if that makes calibration worse they are "
+            "masked again."
+        )
+    return _QUESTIONS.get(choice, "")

@@ -4,10 +4,15 @@ from datetime import UTC
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from aftershock.v1.incident_pb2 import Mitigation, Preview
+from aftershock.v1.incident_pb2 import Mitigation, MitigationKind, Preview, SuspectLabel
 from clients.chatbot.core.text import Line, name_of, quote, say, strong
 
 FEW = 5
+_ACTS = {
+    MitigationKind.MITIGATION_KIND_ID_MASK: "serve ",
+    MitigationKind.MITIGATION_KIND_ROW_QUARANTINE: "leave out of training: ",
+    MitigationKind.MITIGATION_KIND_ROW_REBALANCE: "weigh in training: ",
+}
 
 
 def number(value: float) -> str:
@@ -66,6 +71,8 @@ def names(features: list[str]) -> Line:
 
 def act(mitigation: Mitigation) -> Line:
     """Return what a mitigation does."""
+    if mitigation.labels:
+        return _about_labels(mitigation)
     if mitigation.features:
         features = list(mitigation.features)
         said = strong(f"switch off {count(len(features), 'feature')}")
@@ -76,6 +83,26 @@ def act(mitigation: Mitigation) -> Line:
         say(" instead of "),
         name_of(mitigation.replaced_checkpoint),
     )
+
+
+def _about_labels(mitigation: Mitigation) -> Line:
+    """Return what is done about labels that audits found."""
+    some = list(mitigation.labels)[:FEW]
+    spans = [span for each in some for span in (say("; "), *_about(mitigation.kind, each))][1:]
+    if more := len(mitigation.labels) - len(some):
+        spans.append(say(f" and {more} more"))
+    return (strong(_ACTS.get(mitigation.kind, "act on ")), *spans)
+
+
+def _about(kind: MitigationKind.ValueType, label: SuspectLabel) -> Line:
+    if kind == MitigationKind.MITIGATION_KIND_ID_MASK:
+        return (name_of(label.feature), say(" without id "), name_of(label.label))
+    rows = (say("rows of "), name_of(label.node), say(" with label "), name_of(label.label))
+    outcome = (say(" and outcome "), name_of(label.outcome))
+    if kind == MitigationKind.MITIGATION_KIND_ROW_QUARANTINE:
+        return (*rows, *outcome)
+    told = f" with {percent(label.target_share)} of them instead of {percent(label.share)}"
+    return (*rows, *outcome, say(told))
 
 
 def preview(known: Preview, now: float) -> Line:

@@ -1,9 +1,9 @@
-"""Kill switches in a flagd configuration."""
+"""Kill switches and masks in a flagd configuration."""
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aftershock._murmur import murmur3
@@ -35,6 +35,13 @@ class Switches:
     """For all traffic, or for all but a share."""
     shares: Mapping[str, Share] = field(default_factory=dict)
     """Of killed features that some traffic is served again."""
+    masked: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Ids that are left out, by id-list feature."""
+    nothing: bool = field(init=False)
+    """Neither is anything killed nor masked. Known beforehand: a server asks for each request."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nothing", not (self.killed or self.masked))
 
     def killed_for(self, key: str | None) -> frozenset[str]:
         """Return the features that are off for a request; all of them if it has no key."""
@@ -52,15 +59,23 @@ class Switches:
         members = {f: groups.get(f, frozenset({f})) for f in self.killed}
         times = Counter(m for some in members.values() for m in some)
         shares = {m: share for f, share in self.shares.items() for m in members[f] if times[m] == 1}
-        return Switches(frozenset(times), shares)
+        return Switches(frozenset(times), shares, self.masked)
+
+    def among(self, features: frozenset[str]) -> "Switches":
+        """Return the switches of these features only."""
+        masked = {f: ids for f, ids in self.masked.items() if f in features}
+        return replace(self, killed=self.killed & features, masked=masked)
 
 
 def switches(configuration: str, model: str) -> Switches:
     """Return what a flagd configuration switches off of `model`.
 
     A flag `aftershock.kill.{model}.{feature}` kills while it is enabled and its default variant
-    is true. Of targeting rules, those that the runbook writes are understood; a flag with another
-    one kills for all: a feature that is off too often does less harm than a broken one.
+    is true; the default variant of `aftershock.mask.{model}.{feature}` tells which ids are left out
+    of the feature's lists, as `{"ids": ["4711"]}`.
+
+    Of targeting rules, those that the runbook writes are understood; a flag with another one kills
+    for all: a feature that is off too often does less harm than a broken one.
 
     Raises:
         ValueError: the configuration is not flagd's JSON.
@@ -68,9 +83,10 @@ def switches(configuration: str, model: str) -> Switches:
     try:
         flags = dict(_kills(json.loads(configuration)["flags"], f"aftershock.kill.{model}."))
         shares = {f: share for f, flag in flags.items() if (share := _share(flag))}
+        masked = dict(_masks(json.loads(configuration)["flags"], f"aftershock.mask.{model}."))
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a flagd configuration: {error!r}") from error
-    return Switches(frozenset(flags), shares)
+    return Switches(frozenset(flags), shares, masked)
 
 
 def _kills(flags: dict[str, dict[str, Any]], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -80,6 +96,14 @@ def _kills(flags: dict[str, dict[str, Any]], prefix: str) -> Iterator[tuple[str,
         kills = flag["variants"][flag["defaultVariant"]] is True
         if kills and flag.get("state") == "ENABLED":
             yield key.removeprefix(prefix), flag
+
+
+def _masks(flags: dict[str, dict[str, Any]], prefix: str) -> Iterator[tuple[str, frozenset[int]]]:
+    for key, flag in flags.items():
+        if not key.startswith(prefix) or flag.get("state") != "ENABLED":
+            continue
+        if ids := frozenset(map(int, flag["variants"][flag["defaultVariant"]]["ids"])):
+            yield key.removeprefix(prefix), ids
 
 
 def _share(flag: Mapping[str, Any]) -> Share | None:

@@ -40,6 +40,7 @@ EVENTS = {
     "lifecycle-change": EventKind.EVENT_KIND_LIFECYCLE_CHANGE,
     "rollback": EventKind.EVENT_KIND_ROLLBACK,
     "audit-finding": EventKind.EVENT_KIND_AUDIT_FINDING,
+    "row-action": EventKind.EVENT_KIND_ROW_ACTION,
 }
 """What can happen to a node, by the names that people use."""
 

@@ -1,4 +1,5 @@
-"""The kill-switch guard of a model server: serves a killed feature at its baseline.
+"""The kill-switch guard of a model server: serves a killed feature at its baseline, and id lists
+without masked ids.
 
 guard = KillSwitchGuard(model="ads_ctr", features=schema.names)
 guard.wait_ready(timeout=5.0)
@@ -9,7 +10,6 @@ prediction = predict(guard.apply(features, baselines))
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,6 +20,7 @@ from aftershock._channel import Channels, call_metadata, open_channel
 from aftershock._environment import Endpoints, Environment, Service
 from aftershock._errors import error_of_call
 from aftershock._flags import Switches, switches
+from aftershock._masking import NotIds, without
 from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 
 __all__ = ["KillSwitchGuard"]
@@ -31,7 +32,7 @@ _log = logging.getLogger("aftershock")
 
 
 class KillSwitchGuard:
-    """Follows the runbook's kill switches for one model, on a thread of its own.
+    """Follows the runbook's kill switches and masks for one model, on a thread of its own.
 
     What it knows changes only when the runbook says so: a broken stream, an unreachable runbook or
     a configuration that cannot be read never switches a feature back on. It opens the stream again
@@ -87,6 +88,11 @@ class KillSwitchGuard:
         """
         return self._switches.killed
 
+    @property
+    def masked(self) -> Mapping[str, frozenset[int]]:
+        """The ids that are left out now, by id-list feature."""
+        return self._switches.masked
+
     def is_killed(self, feature: str, key: str | None = None) -> bool:
         """Whether a feature is switched off now, for a request with this targeting key.
 
@@ -103,28 +109,41 @@ class KillSwitchGuard:
         *,
         key: str | None = None,
     ) -> Mapping[str, Value]:
-        """Return `features` with killed ones at their baselines, for a request with this key.
+        """Return `features` with killed ones at their baselines and lists without masked ids, for
+        a request with this key.
 
-        While nothing is killed, that is the same object, at no cost. A killed feature without a
-        baseline keeps its value, which is logged: half a prediction is better than none.
+        While nothing is killed and nothing masked, that is the same object, at no cost. A killed
+        feature without a baseline keeps its value, and so does a masked one that holds no list of
+        ids, which is logged: half a prediction is better than none.
 
         Args:
-            features: as the request brought them.
+            features: as the request brought them. An id list is a sequence or an array of ids, with
+                weights a pair `(ids, weights)`, of a batch a list of those or an Arrow array; a
+                list that loses its last id becomes an empty one.
             baselines: by feature.
             key: tells requests apart while a kill is released by stages; a user's id, for example,
                 so that one user sees one behaviour.
         """
         # Read once: the guard's thread replaces it, and never changes it.
         switches = self._switches
-        if not switches.killed:
+        if switches.nothing:
             return features
         killed = switches.killed_for(key)
-        if not killed:
-            return features
         replaced = {f: baselines[f] for f in killed if f in features and f in baselines}
         if len(replaced) != len(killed):
             self._complain_of_baselines(killed & features.keys() - baselines.keys())
-        return {**features, **replaced}
+        for feature in switches.masked.keys() & features.keys() - replaced.keys():
+            value = self._without_masked(feature, features[feature], switches.masked[feature])
+            if value is not features[feature]:
+                replaced[feature] = value
+        return {**features, **replaced} if replaced else features
+
+    def _without_masked(self, feature: str, value: Value, masked: frozenset[int]) -> Value:
+        try:
+            return without(value, masked)  # type: ignore[no-any-return]
+        except NotIds as error:
+            self._complain(f"ids {feature}", f"ids of {feature} stay as they are: {error}")
+            return value
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Wait until the runbook has said what is killed; return whether it has."""
@@ -181,10 +200,11 @@ class KillSwitchGuard:
         except ValueError as error:
             self._complain("configuration", f"kill switches stay as they are: {error}")
             return
-        if self._features is not None and not found.killed <= self._features:
-            strangers = ", ".join(sorted(found.killed - self._features))
+        touched = found.killed | found.masked.keys()
+        if self._features is not None and not touched <= self._features:
+            strangers = ", ".join(sorted(touched - self._features))
             self._complain(strangers, f"killed but not served here, so not killed: {strangers}")
-            found = replace(found, killed=found.killed & self._features)
+            found = found.among(self._features)
         changed, self._switches = found != self._switches, found
         self._ready.set()
         if changed:
@@ -212,12 +232,14 @@ class KillSwitchGuard:
 
 
 def _told(found: Switches) -> str:
-    return (
-        ", ".join(
-            f"{feature} ({found.shares[feature].percent} % served)"
-            if feature in found.shares
-            else feature
-            for feature in sorted(found.killed)
-        )
-        or "none"
-    )
+    off = [
+        f"{feature} ({found.shares[feature].percent} % served)"
+        if feature in found.shares
+        else feature
+        for feature in sorted(found.killed)
+    ]
+    without_ids = [
+        f"{feature} without {', '.join(map(str, sorted(ids)))}"
+        for feature, ids in sorted(found.masked.items())
+    ]
+    return ", ".join((*off, *without_ids)) or "none"

@@ -1,5 +1,7 @@
 """Incidents, mitigations and pauses as the contract's messages."""
 
+from dataclasses import asdict
+
 from aftershock.v1 import incident_pb2
 from aftershock.v1 import runbook_service_pb2 as pb
 from services.runbook.adapters.grpc_evidence_messages import (
@@ -63,6 +65,7 @@ def mitigation_message(mitigation: Mitigation) -> incident_pb2.Mitigation:
         lease_expire_time=time_message(lease) if lease else None,
         served_percent=mitigation.stage.percent if mitigation.stage else 0,
         downstream_model_count=mitigation.downstream.models,
+        labels=[incident_pb2.SuspectLabel(**asdict(label)) for label in mitigation.plan.labels],
     )
 
 

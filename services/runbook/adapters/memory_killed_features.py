@@ -1,4 +1,4 @@
-"""Killed features in memory: for trying things out, and for tests."""
+"""Killed features and masked ids in memory: for trying things out, and for tests."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ class MemoryKilledFeatures:
         self._reverted: set[str] = set()
 
     async def read(self) -> Mapping[tuple[str, str], Kill]:
-        """Return the killed features by (model, feature)."""
+        """Return what is switched off by (model, lever)."""
         return {(m, feature): k for m, kills in self._kills.items() for feature, k in kills.items()}
 
     async def switch(self, key: str, model: str, change: Change) -> None:

@@ -1,4 +1,4 @@
-"""Killed features in SQL: what a restart must not forget."""
+"""Killed features and masked ids in SQL: what a restart must not forget."""
 
 from collections.abc import Mapping
 
@@ -15,13 +15,13 @@ _REVERTED = "REVERTED"
 
 
 class SqlKilledFeatures:
-    """The killed features of all models, and what became of each mitigation's key."""
+    """What is switched off of all models, and what became of each mitigation's key."""
 
     def __init__(self, transactions: SqlTransactions) -> None:
         self._transactions = transactions
 
     async def read(self) -> Mapping[tuple[str, str], Kill]:
-        """Return the killed features by (model, feature). Raises StoreUnavailable."""
+        """Return what is switched off by (model, lever). Raises StoreUnavailable."""
         return await self._transactions.read(
             lambda session: {
                 (row.model, row.feature): _kill(row)

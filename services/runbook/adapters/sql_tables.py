@@ -203,12 +203,13 @@ class SurfaceRow(SQLModel, table=True):
 
 
 class KilledFeatureRow(SQLModel, table=True):
-    """A feature that is served at its baseline."""
+    """A feature that is served at its baseline, or an id that is left out of its list."""
 
     __tablename__ = "killed_feature"
 
     model: str = Field(primary_key=True)
     feature: str = Field(primary_key=True)
+    """Or, of an id, its lever."""
     key: str
     """The mitigation that switched it off."""
     served_percent: int = 0

@@ -67,6 +67,8 @@ class GuardRailsSection(Section):
     most_features_at_once: _Count = GuardRails.most_features_at_once
     most_features_killed: _Count = GuardRails.most_features_killed
     most_features_killed_of_model: _Count = GuardRails.most_features_killed_of_model
+    most_labels_at_once: _Count = GuardRails.most_labels_at_once
+    most_ids_masked_of_model: _Count = GuardRails.most_ids_masked_of_model
     cool_down_minutes: float = Field(default=GuardRails.cool_down / _MINUTE, ge=0)
     daily_budget: int = Field(default=GuardRails.daily_budget, ge=0)
     quorum: tuple[QuorumEntry, ...] = ()
@@ -79,6 +81,8 @@ class GuardRailsSection(Section):
             most_features_at_once=self.most_features_at_once,
             most_features_killed=self.most_features_killed,
             most_features_killed_of_model=self.most_features_killed_of_model,
+            most_labels_at_once=self.most_labels_at_once,
+            most_ids_masked_of_model=self.most_ids_masked_of_model,
             cool_down=self.cool_down_minutes * _MINUTE,
             daily_budget=self.daily_budget,
             quorums=tuple(entry.quorum() for entry in self.quorum),
@@ -126,6 +130,7 @@ class LeaseSection(Section):
     """See `LeaseTerms`."""
 
     hours: float = Field(default=LeaseTerms.length / _HOUR, gt=0)
+    rows_hours: float = Field(default=LeaseTerms.rows / _HOUR, gt=0)
     reapproval_minutes: float = Field(default=LeaseTerms.reapproval / _MINUTE, ge=0)
     stages: tuple[Annotated[int, Field(ge=1, le=_ALL_TRAFFIC)], ...] = LeaseTerms.stages
 
@@ -137,4 +142,9 @@ class LeaseSection(Section):
 
     def terms(self) -> LeaseTerms:
         """Return the terms."""
-        return LeaseTerms(self.hours * _HOUR, self.reapproval_minutes * _MINUTE, self.stages)
+        return LeaseTerms(
+            self.hours * _HOUR,
+            self.reapproval_minutes * _MINUTE,
+            self.stages,
+            self.rows_hours * _HOUR,
+        )

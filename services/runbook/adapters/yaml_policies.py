@@ -20,6 +20,7 @@ from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.learned import Learned
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
+    FINDINGS_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
     Action,
@@ -34,6 +35,7 @@ from services.runbook.domain.policy import (
 from services.runbook.domain.specimen import probe
 from services.runbook.ports import Conditions
 
+_PEOPLE_DECIDE = frozenset({Action.QUARANTINE_ROWS, Action.REBALANCE_ROWS})
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 """JSON is YAML, and what a learned policy is written in."""
 
@@ -62,6 +64,11 @@ class _PolicyEntry(Section):
         if self.learned is not None and self.mode is Mode.APPLY:
             raise ValueError(
                 "a learned policy may observe or suggest, but never apply: a person decides"
+            )
+        if self.action in _PEOPLE_DECIDE and self.mode is Mode.APPLY:
+            raise ValueError(
+                f"{self.action} may be observed or suggested, but never applied: the data belongs "
+                "to somebody else, and a person decides"
             )
         if (self.action in {Action.ANNOTATE, Action.PAGE}) != bool(self.note):
             raise ValueError("`note` is what annotate and page say, and no other action takes it")
@@ -218,7 +225,9 @@ def _policy(source: _Source, index: int, entry: _PolicyEntry, conditions: Condit
         version=entry.version,
         mode=entry.mode,
         action=entry.action,
-        when=compiled("when", entry.when, WHEN_FIELDS),
+        when=compiled(
+            "when", entry.when, FINDINGS_FIELDS if entry.action.on_findings else WHEN_FIELDS
+        ),
         features=chooser,
         propose_if=compiled("propose_if", entry.propose_if, PROPOSE_IF_FIELDS),
         note=entry.note,

@@ -37,11 +37,24 @@ class BlastRadius:
 
 
 def blast_radius(plan: Plan, comparison: Comparison | None, downstream: Downstream) -> BlastRadius:
-    """Return what the plan touches. A rollback touches every feature that was compared."""
+    """Return what the plan touches.
+
+    A rollback touches every feature that was compared, and so do actions on rows: checkpoints that
+    are trained on other rows.
+    """
     compared = comparison.feature_count if comparison else 0
-    kills = plan.kind is MitigationKind.KILL_SWITCH
     return BlastRadius(
         models=None if downstream.models is None else 1 + downstream.models,
-        features=len(plan.features) if kills else compared,
+        features=_features(plan, compared),
         examples=comparison.anomaly.considered_count if comparison else 0,
     )
+
+
+def _features(plan: Plan, compared: int) -> int:
+    match plan.kind:
+        case MitigationKind.KILL_SWITCH:
+            return len(plan.features)
+        case MitigationKind.ID_MASK:
+            return len({each.feature for each in plan.labels})
+        case _:
+            return compared

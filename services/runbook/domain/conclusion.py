@@ -18,6 +18,10 @@ from services.runbook.domain.verification import (
 
 MANY_WINDOWS = 3
 """Times the windows needed, after which a person is asked."""
+_LATER = (
+    "It acts on checkpoints that are trained from now on: no window of the one that is served can "
+    "tell whether it helps. Audit the next snapshot, and revert it if the label still leans."
+)
 _GONE = 0.1
 """Share of its former importance under which a feature counts as switched off."""
 
@@ -38,6 +42,8 @@ Importances = Mapping[str, Mapping[str, float]]
 
 def recovered(incident: Incident, needed: int, time: datetime) -> Incident:
     """Return the incident closed, if it healed without a mitigation; itself if it did not."""
+    if not incident.anomalies:
+        return incident
     newest = incident.anomalies[-1]
     verification = verify(
         incident.windows,
@@ -56,11 +62,12 @@ def recovered(incident: Incident, needed: int, time: datetime) -> Incident:
 
 
 def verification_of(incident: Incident, mitigation: Mitigation, needed: int) -> Verification | None:
-    """Return what the windows since a mitigation say; None if nothing was broken before it."""
+    """Return what the windows since a mitigation say; None where none of them can: it is not
+    applied, or acts on checkpoints to come."""
     after = mitigation.applied_after
-    broken = broken_calibration(incident.windows, after)
-    if after is None or broken is None:
+    if after is None or mitigation.plan.kind.is_on_rows:
         return None
+    broken = broken_calibration(incident.windows, after)
     return verify(incident.windows, applied_after=after, broken=broken, needed=needed)
 
 
@@ -72,6 +79,8 @@ def judged(
     time: datetime,
 ) -> Incident:
     """Return the incident after what later windows say of its mitigation; itself if nothing."""
+    if mitigation.plan.kind.is_on_rows:
+        return _confirmed(incident, mitigation, time)
     verification = verification_of(incident, mitigation, terms.windows)
     if verification is None:
         return incident
@@ -106,7 +115,7 @@ def _concluded(
     )
     found = f"calibration {deciding.calibration} in window {deciding.id}"
     if verification.judgement is Judgement.NOT_EFFECTIVE:
-        reason = f"no help after {needed} windows: {found}{_told(known)}"
+        reason = f"no help after {needed} windows: {found}{_told(mitigation, known)}"
         return _taken_back(incident, mitigation, reason, time)
     if still := _still_important(incident, mitigation, known):
         advice = (
@@ -114,20 +123,53 @@ def _concluded(
             "although switched off: do the model servers follow the kill switch?"
         )
         return asked(incident, advice, time)
-    return _mended(incident, mitigation, f"{found}{_told(known)}", deciding, time)
+    return _mended(incident, mitigation, f"{found}{_told(mitigation, known)}", deciding, time)
 
 
 def _mended(
     incident: Incident, mitigation: Mitigation, found: str, deciding: Window, time: datetime
 ) -> Incident:
     reason = f"{found}, {as_previewed(deciding.calibration, mitigation.preview)}"
+    if not incident.anomalies:
+        reason = f"nothing worsened: {reason}"
     mended = incident.moved(
         mitigation.id, MitigationState.EFFECTIVE, actor=SERVICE, time=time, reason=reason
     )
     # A release that was taken back may belong to an incident that is closed.
     if not mended.is_open:
         return mended.advised("")
+    if not incident.anomalies:
+        # Another policy may want something else about what audits found.
+        return mended.advised(f"In force, and nothing worsened: {mitigation.plan}.")
     return mended.closed(actor=SERVICE, time=time, reason=f"{mitigation.plan} was effective")
+
+
+def in_force(mitigation: Mitigation, needed: int) -> str:
+    """Say what decides whether an act that was carried out helps."""
+    plan, after = mitigation.plan, mitigation.applied_after
+    if plan.kind.is_on_rows:
+        return f"In force: {plan}. {_LATER}"
+    return (
+        f"In force: {plan}. {needed} windows that start at {after:%Y-%m-%d %H:%M} or later "
+        "(event time, UTC) decide whether it helps."
+    )
+
+
+def _confirmed(incident: Incident, mitigation: Mitigation, time: datetime) -> Incident:
+    """Return the incident with an action on rows in effect: who carries it out has said so.
+
+    It was observed when it was applied. No window of the checkpoint that is served can judge it.
+    """
+    confirmed = "the owner of the training data confirms that it is in force"
+    if mitigation.state is MitigationState.APPLIED:
+        incident = incident.moved(
+            mitigation.id, MitigationState.VERIFYING, actor=SERVICE, time=time, reason=confirmed
+        )
+    reason = f"{confirmed}. {_LATER}"
+    effective = incident.moved(
+        mitigation.id, MitigationState.EFFECTIVE, actor=SERVICE, time=time, reason=reason
+    )
+    return effective.advised(f"In force: {mitigation.plan}. {_LATER}" if incident.is_open else "")
 
 
 def _taken_back(
@@ -152,7 +194,9 @@ def _still_important(
     )
 
 
-def _told(known: Mapping[str, float]) -> str:
+def _told(mitigation: Mitigation, known: Mapping[str, float]) -> str:
+    if not mitigation.plan.features:
+        return ""
     if not known:
         return "; importances unknown"
     return "; GFI " + ", ".join(f"{feature} {gfi:.3g}" for feature, gfi in known.items())

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from services.runbook.domain.blast_radius import BlastRadius
 from services.runbook.domain.pause import Pause
-from services.runbook.domain.plan import Plan
+from services.runbook.domain.plan import MitigationKind, Plan
 
 BUDGET_TIME = timedelta(days=1)
 """The daily budget is of the last 24 hours, at any time of the day."""
@@ -78,6 +78,10 @@ class GuardRails:
     """Killed at the same time, over all models."""
     most_features_killed_of_model: int = 5
     """Killed at the same time, of one model."""
+    most_labels_at_once: int = 10
+    """Of one mitigation: ids that are masked, or labels whose rows are acted on."""
+    most_ids_masked_of_model: int = 50
+    """Masked at the same time, of one model."""
     cool_down: timedelta = timedelta(minutes=10)
     """Between the beginnings of two mitigations of one model."""
     daily_budget: int = 20
@@ -118,6 +122,7 @@ class GuardRails:
                 f"{self.most_features_at_once} (most_features_at_once)"
             )
         yield from self._too_much_off(plan, around.in_force)
+        yield from self._too_much_masked(plan, around.in_force)
 
     def _frozen(self, time: datetime) -> Iterator[str]:
         frozen = [window for window in self.freeze_windows if window.start <= time < window.end]
@@ -140,6 +145,22 @@ class GuardRails:
             yield (
                 f"{len(today)} mitigations were begun in the last 24 hours, and no more than "
                 f"{self.daily_budget} may be (daily_budget)"
+            )
+
+    def _too_much_masked(self, plan: Plan, in_force: Sequence[Plan]) -> Iterator[str]:
+        if len(plan.labels) > self.most_labels_at_once:
+            yield (
+                f"{len(plan.labels)} labels at once is more than {self.most_labels_at_once} "
+                "(most_labels_at_once)"
+            )
+        if plan.kind is not MitigationKind.ID_MASK:
+            return
+        ours = (other for other in (plan, *in_force) if other.model == plan.model)
+        masked = {lever for o in ours if o.kind is MitigationKind.ID_MASK for lever in o.target}
+        if len(masked) > self.most_ids_masked_of_model:
+            yield (
+                f"with this plan {len(masked)} ids of the model would be masked, more than "
+                f"{self.most_ids_masked_of_model} (most_ids_masked_of_model)"
             )
 
     def _too_much_off(self, plan: Plan, in_force: Sequence[Plan]) -> Iterator[str]:

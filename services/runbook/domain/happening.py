@@ -22,6 +22,16 @@ class HappeningKind(StrEnum):
     INCIDENT = "INCIDENT"
     FLAG_FLIP = "FLAG_FLIP"
     ROLLBACK = "ROLLBACK"
+    ROW_ACTION = "ROW_ACTION"
+
+
+_KINDS = {
+    MitigationKind.KILL_SWITCH: HappeningKind.FLAG_FLIP,
+    MitigationKind.ID_MASK: HappeningKind.FLAG_FLIP,
+    MitigationKind.CHECKPOINT_ROLLBACK: HappeningKind.ROLLBACK,
+    MitigationKind.ROW_QUARANTINE: HappeningKind.ROW_ACTION,
+    MitigationKind.ROW_REBALANCE: HappeningKind.ROW_ACTION,
+}
 
 
 @dataclass(frozen=True)
@@ -67,20 +77,19 @@ def _of_incident(incident: Incident, record: AuditRecord) -> Happening | None:
 
 def _of_mitigation(mitigation: Mitigation, record: AuditRecord) -> Happening | None:
     step, plan = record.step, mitigation.plan
-    is_flag = plan.kind is MitigationKind.KILL_SWITCH
     match MitigationState(step.before or step.after), MitigationState(step.after):
         case _S.APPLYING, _S.APPLIED:
             what = str(plan)
         case _S.REVERTING, _S.REVERTED:
             what = f"undone: {plan}"
         case _S.RELEASING, _S.RELEASED:
-            what = f"served again to all: {', '.join(plan.features)}"
+            what = f"served again to all: {plan.subject}"
         case _:
             return None
     return Happening(
         id=_id(record),
         model=plan.model,
-        kind=HappeningKind.FLAG_FLIP if is_flag else HappeningKind.ROLLBACK,
+        kind=_KINDS[plan.kind],
         time=step.time,
         actor=step.actor,
         summary=_because(what, step.reason),

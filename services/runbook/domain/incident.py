@@ -99,6 +99,11 @@ class Incident:
         return next((m for m in self.mitigations if m.state in UNDER_WAY), None)
 
     @property
+    def windows_end(self) -> datetime | None:
+        """End, in event time, of its newest window; None if it has none."""
+        return self.windows[-1].end_time if self.windows else None
+
+    @property
     def anomalies(self) -> tuple[Window, ...]:
         """The windows with an anomalous calibration, by start."""
         return tuple(window for window in self.windows if window.calibration.anomalous)

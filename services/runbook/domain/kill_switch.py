@@ -1,20 +1,24 @@
-"""What a kill-switch does to a model's killed features."""
+"""What kill-switches and masks do to a model's levers: its features, and ids of their lists."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from services.runbook.domain.errors import ActuatorConflict
-from services.runbook.domain.plan import KILLED, SERVED, Change, Settings
+from services.runbook.domain.plan import KILLED, MASKED, SERVED, Change, Settings
+from services.runbook.domain.suspect import masked_id
+
+_OFF = frozenset({KILLED, MASKED})
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A feature that is served at its baseline, to all traffic or to most of it."""
+    """A feature that is served at its baseline, to all traffic or to most of it; or an id that is
+    left out of its list."""
 
     key: str
     """The mitigation that switched it off. Its features come back to the same requests."""
     served_percent: int = 0
-    """Of traffic that is served the feature all the same."""
+    """Of traffic that is served it all the same."""
     step: int = 0
     """That set the share."""
 
@@ -24,16 +28,16 @@ class Kill:
 
 
 Kills = Mapping[str, Kill]
-"""A model's killed features, by name."""
+"""What is switched off of a model, by lever."""
 
 
-def settings_of(features: Iterable[str], kills: Kills) -> Settings:
-    """Return how each feature is served, given which of the model's are killed."""
-    return {feature: _setting(kills.get(feature)) for feature in features}
+def settings_of(levers: Iterable[str], kills: Kills) -> Settings:
+    """Return how each feature or id is served, given what is switched off of the model."""
+    return {lever: _setting(lever, kills.get(lever)) for lever in levers}
 
 
 def switched(kills: Kills, key: str, change: Change) -> Kills:
-    """Return the killed features after the change.
+    """Return what is switched off after the change.
 
     Raises:
         ActuatorConflict: they are not as the change expects them, or are coming back.
@@ -50,22 +54,24 @@ def switched(kills: Kills, key: str, change: Change) -> Kills:
 
 
 def restored(kills: Kills, key: str, change: Change) -> Kills:
-    """Return the killed features with the change undone, where it is still in force."""
+    """Return what is switched off with the change undone, where it is still in force."""
     ours = {
         feature: change.previous[feature]
         for feature, target in change.target.items()
-        if (feature in kills) == (target == KILLED)
+        if (feature in kills) == (target in _OFF)
     }
     return _with(kills, key, ours)
 
 
-def _setting(kill: Kill | None) -> str:
+def _setting(lever: str, kill: Kill | None) -> str:
     if kill is None:
         return SERVED
-    return f"served to {kill.served_percent} %" if kill.served_percent else KILLED
+    if kill.served_percent:
+        return f"served to {kill.served_percent} %"
+    return MASKED if masked_id(lever) else KILLED
 
 
 def _with(kills: Kills, key: str, settings: Settings) -> Kills:
     kept = {f: kill for f, kill in kills.items() if settings.get(f) != SERVED}
-    on = (feature for feature, setting in settings.items() if setting == KILLED)
+    on = (feature for feature, setting in settings.items() if setting in _OFF)
     return {**{feature: Kill(key) for feature in on}, **kept}

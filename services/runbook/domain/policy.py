@@ -11,9 +11,10 @@ from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.escalation import EscalationStep
 from services.runbook.domain.evidence import Calibration, Comparison, FeatureShift, Window
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditFinding, newest_of_each
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.lease import LeaseTerms
+from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.preview import MissingPreview, Preview, recovery
 from services.runbook.domain.track_record import TrackRecord
 
@@ -56,6 +57,28 @@ PROPOSE_IF_FIELDS: Fields = {
 }
 
 
+FINDINGS_FIELDS: Fields = {
+    **WHEN_FIELDS,
+    "finding": frozenset(
+        {
+            "label",
+            "node",
+            "feature",
+            "severity",
+            "exposure",
+            "evidence",
+            "outcome",
+            "row_count",
+            "share",
+            "expected_share",
+            "z",
+            "significant",
+            "flips",
+        }
+    ),
+}
+
+
 class Mode(StrEnum):
     """What a policy may do by itself."""
 
@@ -72,10 +95,25 @@ class Action(StrEnum):
 
     KILL_SWITCH = "kill_switch"
     ROLLBACK = "rollback"
+    MASK_IDS = "mask_ids"
+    QUARANTINE_ROWS = "quarantine_rows"
+    REBALANCE_ROWS = "rebalance_rows"
     PAGE = "page"
     """Call somebody, by a line in the timeline that bots and consoles watch."""
     ANNOTATE = "annotate"
     """Add a line to the timeline. As with `page`, other policies decide as if it were not there."""
+
+    @property
+    def on_findings(self) -> MitigationKind | None:
+        """The kind of mitigation of what audits found; None of other actions."""
+        return _ON_FINDINGS.get(self)
+
+
+_ON_FINDINGS = {
+    Action.MASK_IDS: MitigationKind.ID_MASK,
+    Action.QUARANTINE_ROWS: MitigationKind.ROW_QUARANTINE,
+    Action.REBALANCE_ROWS: MitigationKind.ROW_REBALANCE,
+}
 
 
 class Condition(Protocol):
@@ -83,6 +121,9 @@ class Condition(Protocol):
 
     def holds(self, facts: Facts) -> bool:
         """Answer it. Raises ConditionFailed where the facts do not allow an answer."""
+
+
+_UNBROKEN = Calibration(1.0, 1.0, 1.0, 0.0, 0, anomalous=False)
 
 
 @dataclass(frozen=True)
@@ -94,8 +135,9 @@ class Case:
     verdict: IncidentVerdict
     comparison: Comparison | None
     """None: there was no window to compare with."""
-    window: Window
-    """The anomalous one that the comparison, and so the preview, is about."""
+    window: Window | None
+    """The anomalous one that the comparison, and so the preview, is about. None: calibration is
+    healthy, and what audits found is why there is an incident."""
     anomalous_windows: int
     killed: frozenset[str]
     """Features of the model that are switched off already: their shifts are our own doing."""
@@ -106,8 +148,8 @@ class Case:
 
     @property
     def calibration(self) -> Calibration:
-        """Of the window."""
-        return self.window.calibration
+        """Of the window; healthy where there is none."""
+        return self.window.calibration if self.window else _UNBROKEN
 
     @property
     def candidates(self) -> tuple[FeatureShift, ...]:
@@ -158,7 +200,7 @@ class Policy:
     mode: Mode
     action: Action
     when: Condition
-    """Whether the policy has a say in the case."""
+    """Whether the policy has a say in the case; of an action on findings, in one of them."""
     features: Chooser | None
     """Which of the candidates a kill-switch would act on; None for other actions."""
     propose_if: Condition
@@ -181,7 +223,20 @@ class Policy:
 
     def has_a_say(self, case: Case) -> bool:
         """Whether it is for such cases."""
+        if self.action.on_findings:
+            return bool(self.findings_of(case))
         return self.when.holds(case_facts(case))
+
+    def findings_of(self, case: Case) -> tuple[AuditFinding, ...]:
+        """Return the findings to act on, the most severe first; none for other actions."""
+        if self.action.on_findings is None:
+            return ()
+        facts = case_facts(case)
+        return tuple(
+            finding
+            for finding in newest_of_each(case.findings)
+            if self.when.holds({**facts, "finding": finding_facts(finding)})
+        )
 
     def select(self, case: Case) -> Choice:
         """Return the features to act on; none where the policy has no say."""
@@ -248,6 +303,31 @@ def _lineage_facts(case: Case) -> Mapping[str, Fact]:
         "blast_radius": UNKNOWN_RADIUS if models is None else models,
         "known": models is not None,
     }
+
+
+def finding_facts(finding: AuditFinding) -> Mapping[str, Fact]:
+    """Return what a `when` condition of an action on findings sees besides.
+
+    What was not looked at is 0, false or empty.
+    """
+    lean, flips = finding.lean, finding.flips
+    return _known(
+        {
+            "label": finding.label,
+            "node": finding.node,
+            "feature": finding.feature,
+            "severity": finding.severity,
+            "exposure": finding.exposure,
+            "evidence": finding.evidence,
+            "outcome": lean.outcome if lean else "",
+            "row_count": lean.row_count if lean else 0,
+            "share": lean.share if lean else 0.0,
+            "expected_share": lean.expected_share if lean else 0.0,
+            "z": lean.z if lean else 0.0,
+            "significant": lean.significant if lean else False,
+            "flips": flips.share if flips else 0.0,
+        }
+    )
 
 
 def shift_facts(shift: FeatureShift, top: float) -> Mapping[str, Fact]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from services.runbook.domain.blast_radius import Downstream
 from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
 from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding_plan import finding_plan
 from services.runbook.domain.guardrail import Circumstances, GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import MitigationState
@@ -33,6 +34,8 @@ class Situation:
     downstream: Downstream
     findings: Sequence[AuditFinding] = ()
     """Of audits lately, in what feeds the model; none where nobody can say."""
+    able: frozenset[MitigationKind] = frozenset(MitigationKind)
+    """The kinds of mitigation that somebody is set to carry out."""
 
     @property
     def case(self) -> Case | None:
@@ -86,8 +89,11 @@ class Proposal:
 
     @property
     def approves_itself(self) -> bool:
-        """Whether the policy may act without an expert. Never without a preview."""
-        return self.draft.policy.mode is Mode.APPLY and isinstance(self.preview, Preview)
+        """Whether the policy may act without an expert. Never without a preview, and never about
+        rows: they belong to somebody else."""
+        policy, plan = self.draft.policy, self.draft.plan
+        previewed = isinstance(self.preview, Preview)
+        return policy.mode is Mode.APPLY and previewed and not plan.kind.is_on_rows
 
     @property
     def observation(self) -> str:
@@ -103,11 +109,14 @@ def draft(policies: Sequence[Policy], rails: GuardRails, situation: Situation) -
         ConditionFailed: a policy's condition has no answer on this incident's facts.
     """
     incident, case = situation.incident, situation.case
-    if incident.verdict not in MITIGABLE or case is None:
+    if case is None:
         return advice_on(incident.verdict, incident.comparison)
     hindrance = ""
     for policy in policies:
-        wanted = _wanted(policy, case, situation)
+        # What audits found is evidence of its own, whatever calibration says.
+        if incident.verdict not in MITIGABLE and policy.action.on_findings is None:
+            continue
+        wanted = _wanted(policy, case, situation, rails)
         if isinstance(wanted, Draft):
             return guarded(wanted, rails, situation)
         hindrance = hindrance or wanted
@@ -131,9 +140,11 @@ def _remark(policy: Policy) -> Remark:
     return Remark(policy.principal, said, policy.to)
 
 
-def _wanted(policy: Policy, case: Case, situation: Situation) -> Draft | str:
+def _wanted(policy: Policy, case: Case, situation: Situation, rails: GuardRails) -> Draft | str:
     """Return what the policy would do, or what hinders it; empty if it would do nothing."""
     incident = situation.incident
+    if acting := policy.action.on_findings:
+        return _about_findings(policy, acting, case, situation, rails)
     if policy.action is Action.ROLLBACK and policy.has_a_say(case):
         return _back(policy, case, incident, situation.registered)
     choice = policy.select(case)
@@ -143,11 +154,29 @@ def _wanted(policy: Policy, case: Case, situation: Situation) -> Draft | str:
     return Draft(policy, Plan(incident.id, incident.model, kind, choice.features), case, choice.why)
 
 
+def _about_findings(
+    policy: Policy, kind: MitigationKind, case: Case, situation: Situation, rails: GuardRails
+) -> Draft | str:
+    incident, in_force = situation.incident, situation.around.in_force
+    found = policy.findings_of(case)
+    plan = finding_plan(kind, found, incident, in_force, rails.most_labels_at_once)
+    if isinstance(plan, str):
+        return f"{policy.name} does not act: {plan}." if plan else ""
+    if kind not in situation.able:
+        return (
+            f"{policy.name} would {plan}, but nobody is set to carry out {kind} "
+            "(AFTERSHOCK_RUNBOOK_WEBHOOK_KINDS)."
+        )
+    return Draft(policy, plan, case)
+
+
 def _back(
     policy: Policy, case: Case, incident: Incident, registered: Registered | str
 ) -> Draft | str:
     if isinstance(registered, str):
         return f"{policy.name} would roll back, but {registered}."
+    if not incident.anomalies:
+        return ""
     since = incident.anomalies[0].start_time
     target = rollback_target(registered, since)
     if target is None:
@@ -173,7 +202,8 @@ def conclude(draft: Draft, preview: Preview | MissingPreview) -> Proposal | str:
         ConditionFailed: the policy's condition has no answer on the preview.
     """
     policy, plan = draft.policy, draft.plan
-    if not policy.accepts(draft.case, plan.features, preview):
+    of_labels = sorted({each.feature for each in plan.labels if each.feature})
+    if not policy.accepts(draft.case, plan.features or tuple(of_labels), preview):
         return unhelpful(plan, preview)
     return Proposal(draft, preview)
 

@@ -18,7 +18,7 @@ def staged(
     One anomalous window is enough to kill again; it takes `needed` healthy ones to go on.
     """
     stage, broken = mitigation.stage, broken_calibration(incident.windows, mitigation.applied_after)
-    if stage is None or stage.since is None or stage.passed or broken is None:
+    if stage is None or stage.since is None or stage.passed:
         return incident
     verification = verify(incident.windows, applied_after=stage.since, broken=broken, needed=needed)
     for window in incident.windows:
@@ -32,8 +32,8 @@ def staged(
         return incident
     advice = (
         f"{len(verification.windows)} windows do not tell whether calibration is healthy with "
-        f"{stage.percent} % of traffic served {', '.join(mitigation.plan.features)} again: renew "
-        "the kill, revert it, or wait for more."
+        f"{stage.percent} % of traffic served {mitigation.plan.subject} again: renew "
+        f"the {mitigation.plan.kind.noun}, revert it, or wait for more."
     )
     return asked(incident, advice, time)
 
@@ -41,7 +41,7 @@ def staged(
 def _further(
     incident: Incident, mitigation: Mitigation, stage: Stage, terms: LeaseTerms, time: datetime
 ) -> Incident:
-    later = [percent for percent in terms.stages if percent > stage.percent]
+    later = [percent for percent in terms.stages_of(mitigation.plan) if percent > stage.percent]
     if not later:
         return incident.with_mitigation(replace(mitigation, stage=replace(stage, passed=True)))
     why = f"calibration is healthy at {stage.percent} %"

@@ -13,12 +13,14 @@ from services.runbook.domain.evidence import (
     Verdict,
     Window,
 )
+from services.runbook.domain.finding import AuditFinding, Flips, Lean
 from services.runbook.domain.policy import (
     Case,
     Condition,
     Facts,
     Fields,
     case_facts,
+    finding_facts,
     preview_facts,
     shift_facts,
 )
@@ -58,6 +60,16 @@ _COMPARISON = Comparison(
 _CASE = Case("models/m", IncidentVerdict.FEATURE_CORRUPTION, _COMPARISON, _WINDOW, 1, frozenset())
 _HEALTHY = replace(_WINDOW, calibration=replace(_OUT, ratio=1.0, anomalous=False))
 _OTHER = replace(_CASE, verdict=IncidentVerdict.INSUFFICIENT_DATA, window=_HEALTHY)
+_FINDING = AuditFinding(
+    "audits/A/1",
+    _TIME,
+    label="1",
+    feature="f",
+    severity=1.0,
+    lean=Lean("1", 100, 0.9, 0.1, 50.0, significant=True),
+    flips=Flips("models/m", 1000, 500, 0),
+)
+_WORDS = AuditFinding("audits/A/2", _TIME, label="word")
 _PREVIEW = Preview(1.0, 0.9, 1.1, 2000)
 
 
@@ -66,11 +78,12 @@ def _specimens() -> tuple[Facts, ...]:
         {
             **case_facts(case),
             "shift": shift_facts(shift, 1.0),
+            "finding": finding_facts(finding),
             "features": ("f",),
             "preview": preview_facts(preview, case.calibration),
         }
         for case in (_CASE, _OTHER)
-        for shift in (_LARGE, _SMALL)
+        for shift, finding in ((_LARGE, _FINDING), (_SMALL, _WORDS))
         for preview in (_PREVIEW, MissingPreview("none"))
     )
 

@@ -27,17 +27,23 @@ class Verification:
     """Those that started after the mitigation was in force, by start; the last one decided."""
 
 
-def judge(realised: Calibration, broken: Calibration) -> Judgement:
+def judge(realised: Calibration, broken: Calibration | None) -> Judgement:
     """Compare one window's calibration with the healthy band and with what it was when broken.
 
     NOT_EFFECTIVE: the whole interval lies outside the healthy band. EFFECTIVE: it reaches into the
     band, leaves out the broken ratio, and the realised ratio is nearer to 1 than to the broken one
     (on a logarithmic scale). Anything else, a window with too few events above all, is
     INCONCLUSIVE.
+
+    Args:
+        broken: None: calibration was healthy before, so that nothing can be mended that it shows;
+            what is not anomalous then says that nothing worsened, which is all it can say.
     """
     if realised.anomalous:
         return Judgement.NOT_EFFECTIVE
     known = math.isfinite(realised.distance) and realised.observed > 0
+    if broken is None:
+        return Judgement.EFFECTIVE if known else Judgement.INCONCLUSIVE
     tells_apart = not realised.lower <= broken.ratio <= realised.upper
     if known and tells_apart and realised.distance < broken.distance / 2:
         return Judgement.EFFECTIVE
@@ -56,7 +62,7 @@ def broken_calibration(windows: Sequence[Window], until: datetime | None) -> Cal
 
 
 def verify(
-    windows: Sequence[Window], *, applied_after: datetime, broken: Calibration, needed: int
+    windows: Sequence[Window], *, applied_after: datetime, broken: Calibration | None, needed: int
 ) -> Verification:
     """Judge by `needed` consecutive windows that agree.
 

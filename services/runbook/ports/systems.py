@@ -49,7 +49,7 @@ class Actuator(Protocol):
 
 
 class Releases(Protocol):
-    """Brings a kill-switch's features back to a share of traffic."""
+    """Brings what a kill-switch or a mask took off back to a share of traffic."""
 
     async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         """Serve what the key switched off to that percent of traffic; the same share again changes
@@ -63,13 +63,14 @@ class Releases(Protocol):
 
 
 class KilledFeatures(Protocol):
-    """Which features are served at their baselines. Survives everything but being told otherwise.
+    """Which features are served at their baselines, and which ids left out of their lists. Survives
+    everything but being told otherwise.
 
     Idempotent by key.
     """
 
     async def read(self) -> Mapping[tuple[str, str], Kill]:
-        """Return the killed features by (model, feature). Raises StoreUnavailable."""
+        """Return what is switched off by (model, lever). Raises StoreUnavailable."""
 
     async def expose(self, key: str, percent: int, step: int) -> None:
         """Set the share of traffic that what the key switched off is served to, unless a later

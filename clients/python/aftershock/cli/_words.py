@@ -12,8 +12,10 @@ from aftershock.v1.incident_pb2 import (
     IncidentState,
     IncidentVerdict,
     Mitigation,
+    MitigationKind,
     MitigationState,
     Preview,
+    SuspectLabel,
 )
 from aftershock.v1.lineage_pb2 import EventKind
 from aftershock.v1.runbook_service_pb2 import Pause
@@ -126,9 +128,38 @@ def alternatives(known: Preview) -> list[str]:
 
 def action(mitigation: Mitigation) -> str:
     """Return what a mitigation does."""
-    if mitigation.features:
-        return f"switch off {', '.join(mitigation.features)}"
+    match mitigation.kind:
+        case MitigationKind.MITIGATION_KIND_ID_MASK:
+            return f"serve {' and '.join(_without_ids(mitigation))}"
+        case MitigationKind.MITIGATION_KIND_ROW_QUARANTINE:
+            return "leave out of training: " + "; ".join(map(_rows, mitigation.labels))
+        case MitigationKind.MITIGATION_KIND_ROW_REBALANCE:
+            return "weigh in training: " + "; ".join(map(_weighed, mitigation.labels))
+        case _ if mitigation.features:
+            return f"switch off {', '.join(mitigation.features)}"
     return f"serve checkpoint {mitigation.checkpoint} instead of {mitigation.replaced_checkpoint}"
+
+
+def _without_ids(mitigation: Mitigation) -> list[str]:
+    by_feature: dict[str, list[str]] = {}
+    for each in mitigation.labels:
+        by_feature.setdefault(each.feature, []).append(each.label)
+    return [
+        f"{feature} without id{'s' if len(ids) > 1 else ''} {', '.join(ids)}"
+        for feature, ids in by_feature.items()
+    ]
+
+
+def _rows(label: SuspectLabel) -> str:
+    return f"rows of {label.node} with label {label.label!r} and outcome {label.outcome!r}"
+
+
+def _weighed(label: SuspectLabel) -> str:
+    was, wanted = percent(label.share), percent(label.target_share)
+    return (
+        f"rows of {label.node} with label {label.label!r}, so that {wanted} of them have outcome "
+        f"{label.outcome!r} instead of {was}"
+    )
 
 
 def mitigation_state(state: MitigationState.ValueType) -> str:

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+import aftershock.v1.lineage_pb2
 import aftershock.v1.shift_pb2
 import aftershock.v1.window_pb2
 import builtins
@@ -54,9 +55,13 @@ class _IncidentVerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     """Calibration is out and no feature explains it."""
     INCIDENT_VERDICT_INSUFFICIENT_DATA: _IncidentVerdict.ValueType  # 4
     """Too few examples, or no window to compare with."""
+    INCIDENT_VERDICT_NATURAL_TRIGGER: _IncidentVerdict.ValueType  # 5
+    """Calibration is healthy, and an audit found labels in what feeds the model that could hijack it."""
 
 class IncidentVerdict(_IncidentVerdict, metaclass=_IncidentVerdictEnumTypeWrapper):
-    """What broke, as far as the evidence tells. Only the first two lead to mitigations."""
+    """What broke, as far as the evidence tells. The first two lead to mitigations; what audits found
+    leads to mitigations of what they found, whatever the verdict.
+    """
 
 INCIDENT_VERDICT_UNSPECIFIED: IncidentVerdict.ValueType  # 0
 INCIDENT_VERDICT_FEATURE_CORRUPTION: IncidentVerdict.ValueType  # 1
@@ -67,6 +72,8 @@ INCIDENT_VERDICT_LABEL_OR_CONCEPT_DRIFT: IncidentVerdict.ValueType  # 3
 """Calibration is out and no feature explains it."""
 INCIDENT_VERDICT_INSUFFICIENT_DATA: IncidentVerdict.ValueType  # 4
 """Too few examples, or no window to compare with."""
+INCIDENT_VERDICT_NATURAL_TRIGGER: IncidentVerdict.ValueType  # 5
+"""Calibration is healthy, and an audit found labels in what feeds the model that could hijack it."""
 Global___IncidentVerdict: typing_extensions.TypeAlias = IncidentVerdict
 
 class _MitigationKind:
@@ -80,6 +87,14 @@ class _MitigationKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """Serve features at their baselines."""
     MITIGATION_KIND_CHECKPOINT_ROLLBACK: _MitigationKind.ValueType  # 2
     """Serve an earlier checkpoint."""
+    MITIGATION_KIND_ID_MASK: _MitigationKind.ValueType  # 3
+    """Serve id-list features without certain ids, and everything else of them as usual."""
+    MITIGATION_KIND_ROW_QUARANTINE: _MitigationKind.ValueType  # 4
+    """Have the owner of the training data leave rows out that hold a label and have an outcome."""
+    MITIGATION_KIND_ROW_REBALANCE: _MitigationKind.ValueType  # 5
+    """Have the owner of the training data weigh rows that hold a label, so that an outcome has the
+    share of them that it had before.
+    """
 
 class MitigationKind(_MitigationKind, metaclass=_MitigationKindEnumTypeWrapper): ...
 
@@ -88,6 +103,14 @@ MITIGATION_KIND_KILL_SWITCH: MitigationKind.ValueType  # 1
 """Serve features at their baselines."""
 MITIGATION_KIND_CHECKPOINT_ROLLBACK: MitigationKind.ValueType  # 2
 """Serve an earlier checkpoint."""
+MITIGATION_KIND_ID_MASK: MitigationKind.ValueType  # 3
+"""Serve id-list features without certain ids, and everything else of them as usual."""
+MITIGATION_KIND_ROW_QUARANTINE: MitigationKind.ValueType  # 4
+"""Have the owner of the training data leave rows out that hold a label and have an outcome."""
+MITIGATION_KIND_ROW_REBALANCE: MitigationKind.ValueType  # 5
+"""Have the owner of the training data weigh rows that hold a label, so that an outcome has the
+share of them that it had before.
+"""
 Global___MitigationKind: typing_extensions.TypeAlias = MitigationKind
 
 class _MitigationState:
@@ -199,6 +222,44 @@ class PreviewAlternative(google.protobuf.message.Message):
 Global___PreviewAlternative: typing_extensions.TypeAlias = PreviewAlternative
 
 @typing.final
+class SuspectLabel(google.protobuf.message.Message):
+    """A label that a mitigation is about."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    FEATURE_FIELD_NUMBER: builtins.int
+    NODE_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    TARGET_SHARE_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Of an ID_MASK a decimal number."""
+    feature: builtins.str
+    """Of an ID_MASK: the id-list feature that is served without it."""
+    node: builtins.str
+    """Of actions on rows: the data set, as lineage names it."""
+    outcome: builtins.str
+    """Of actions on rows: the outcome that the label's rows lean to."""
+    share: builtins.float
+    """Of actions on rows: of the rows with the label, those with the outcome."""
+    target_share: builtins.float
+    """Of a ROW_REBALANCE: what that share is to be."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        feature: builtins.str = ...,
+        node: builtins.str = ...,
+        outcome: builtins.str = ...,
+        share: builtins.float = ...,
+        target_share: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feature", b"feature", "label", b"label", "node", b"node", "outcome", b"outcome", "share", b"share", "target_share", b"target_share"]) -> None: ...
+
+Global___SuspectLabel: typing_extensions.TypeAlias = SuspectLabel
+
+@typing.final
 class Mitigation(google.protobuf.message.Message):
     """A reversible act."""
 
@@ -226,6 +287,7 @@ class Mitigation(google.protobuf.message.Message):
     LEASE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     SERVED_PERCENT_FIELD_NUMBER: builtins.int
     DOWNSTREAM_MODEL_COUNT_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}/mitigations/{mitigation}"""
     kind: Global___MitigationKind.ValueType
@@ -278,6 +340,10 @@ class Mitigation(google.protobuf.message.Message):
     def lease_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When a kill-switch lapses unless it is renewed."""
 
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SuspectLabel]:
+        """Of an ID_MASK, a ROW_QUARANTINE and a ROW_REBALANCE."""
+
     def __init__(
         self,
         *,
@@ -303,9 +369,10 @@ class Mitigation(google.protobuf.message.Message):
         lease_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         served_percent: builtins.int = ...,
         downstream_model_count: builtins.int | None = ...,
+        labels: collections.abc.Iterable[Global___SuspectLabel] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_downstream_model_count", b"_downstream_model_count", "apply_time", b"apply_time", "create_time", b"create_time", "downstream_model_count", b"downstream_model_count", "expire_time", b"expire_time", "lease_expire_time", b"lease_expire_time", "preview", b"preview"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_downstream_model_count", b"_downstream_model_count", "apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "checkpoint", b"checkpoint", "create_time", b"create_time", "downstream_model_count", b"downstream_model_count", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "replaced_checkpoint", b"replaced_checkpoint", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_downstream_model_count", b"_downstream_model_count", "apply_time", b"apply_time", "approver", b"approver", "approvers", b"approvers", "checkpoint", b"checkpoint", "create_time", b"create_time", "downstream_model_count", b"downstream_model_count", "escalated_to", b"escalated_to", "etag", b"etag", "expire_time", b"expire_time", "features", b"features", "kind", b"kind", "labels", b"labels", "lease_expire_time", b"lease_expire_time", "name", b"name", "plan_hash", b"plan_hash", "preview", b"preview", "proposer", b"proposer", "reason", b"reason", "replaced_checkpoint", b"replaced_checkpoint", "required_approvals", b"required_approvals", "served_percent", b"served_percent", "state", b"state", "verified_calibration", b"verified_calibration"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_downstream_model_count", b"_downstream_model_count"]) -> typing.Literal["downstream_model_count"] | None: ...
 
 Global___Mitigation: typing_extensions.TypeAlias = Mitigation
@@ -355,6 +422,7 @@ class Incident(google.protobuf.message.Message):
     WINDOWS_FIELD_NUMBER: builtins.int
     MERGED_INTO_FIELD_NUMBER: builtins.int
     SNOOZE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """incidents/{incident}"""
     model: builtins.str
@@ -385,6 +453,10 @@ class Incident(google.protobuf.message.Message):
     def snooze_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Until when nobody is called about it. Absent where nobody snoozed it."""
 
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aftershock.v1.lineage_pb2.FindingDetails]:
+        """Of audits, that opened it or came to it while it was open, the most severe first."""
+
     def __init__(
         self,
         *,
@@ -401,8 +473,9 @@ class Incident(google.protobuf.message.Message):
         windows: collections.abc.Iterable[aftershock.v1.window_pb2.Window] | None = ...,
         merged_into: builtins.str = ...,
         snooze_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        findings: collections.abc.Iterable[aftershock.v1.lineage_pb2.FindingDetails] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "snooze_expire_time", b"snooze_expire_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "merged_into", b"merged_into", "mitigations", b"mitigations", "model", b"model", "name", b"name", "snooze_expire_time", b"snooze_expire_time", "state", b"state", "timeline", b"timeline", "verdict", b"verdict", "windows", b"windows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["advice", b"advice", "close_time", b"close_time", "comparison", b"comparison", "create_time", b"create_time", "findings", b"findings", "merged_into", b"merged_into", "mitigations", b"mitigations", "model", b"model", "name", b"name", "snooze_expire_time", b"snooze_expire_time", "state", b"state", "timeline", b"timeline", "verdict", b"verdict", "windows", b"windows"]) -> None: ...
 
 Global___Incident: typing_extensions.TypeAlias = Incident

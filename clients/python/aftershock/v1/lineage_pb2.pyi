@@ -135,6 +135,10 @@ class _EventKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """An earlier checkpoint was served again."""
     EVENT_KIND_AUDIT_FINDING: _EventKind.ValueType  # 10
     """An audit found a label in a dataset that could hijack models trained on it."""
+    EVENT_KIND_ROW_ACTION: _EventKind.ValueType  # 11
+    """Rows of the data that a model is trained on were quarantined or rebalanced, or that was taken
+    back.
+    """
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What an event was."""
@@ -156,6 +160,10 @@ EVENT_KIND_ROLLBACK: EventKind.ValueType  # 9
 """An earlier checkpoint was served again."""
 EVENT_KIND_AUDIT_FINDING: EventKind.ValueType  # 10
 """An audit found a label in a dataset that could hijack models trained on it."""
+EVENT_KIND_ROW_ACTION: EventKind.ValueType  # 11
+"""Rows of the data that a model is trained on were quarantined or rebalanced, or that was taken
+back.
+"""
 Global___EventKind: typing_extensions.TypeAlias = EventKind
 
 class _PropagationRole:

@@ -629,7 +629,7 @@ class PolicySummary(google.protobuf.message.Message):
     mode: builtins.str
     """observe, suggest or apply"""
     action: builtins.str
-    """kill_switch, rollback, page or annotate"""
+    """kill_switch, rollback, mask_ids, quarantine_rows, rebalance_rows, page or annotate"""
     def __init__(
         self,
         *,

@@ -95,6 +95,7 @@ class EventKind(Enum):
     LIFECYCLE_CHANGE = "LIFECYCLE_CHANGE"
     ROLLBACK = "ROLLBACK"
     AUDIT_FINDING = "AUDIT_FINDING"
+    ROW_ACTION = "ROW_ACTION"
 
 
 @dataclass(frozen=True)

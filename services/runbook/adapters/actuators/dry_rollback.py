@@ -3,10 +3,9 @@
 import logging
 
 from services.runbook.domain.errors import ActuatorConflict
-from services.runbook.domain.plan import Change, Plan, Settings
+from services.runbook.domain.plan import CHECKPOINT, Change, Plan, Settings
 
 _log = logging.getLogger(__name__)
-_LEVER = "checkpoint"
 _UNKNOWN = "as served"
 
 
@@ -20,7 +19,7 @@ class DryRollback:
 
     async def plan(self, plan: Plan) -> Change:
         """Return what would change."""
-        return Change(await self.observe(plan), {_LEVER: plan.checkpoint})
+        return Change(await self.observe(plan), plan.target)
 
     async def apply(self, key: str, plan: Plan, change: Change) -> None:
         """Pretend to serve the checkpoint. Raises ActuatorConflict."""
@@ -30,19 +29,19 @@ class DryRollback:
             return
         found = await self.observe(plan)
         if found != change.previous:
-            raise ActuatorConflict(f"{found[_LEVER]} is served since this was planned")
-        self._serving[plan.model] = change.target[_LEVER]
+            raise ActuatorConflict(f"{found[CHECKPOINT]} is served since this was planned")
+        self._serving[plan.model] = change.target[CHECKPOINT]
         self._applied.add(key)
         _log.info("dry run: would %s", plan, extra={"model": plan.model, "key": key})
 
     async def observe(self, plan: Plan) -> Settings:
         """Return what would be served."""
-        return {_LEVER: self._serving.get(plan.model, plan.replaces or _UNKNOWN)}
+        return {CHECKPOINT: self._serving.get(plan.model, plan.replaces or _UNKNOWN)}
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         """Pretend to serve what was served before."""
         ours = key in self._applied - self._reverted
         if ours and await self.observe(plan) == change.target:
-            self._serving[plan.model] = change.previous[_LEVER]
+            self._serving[plan.model] = change.previous[CHECKPOINT]
         self._reverted.add(key)
         _log.info("dry run: would undo to %s", plan, extra={"model": plan.model, "key": key})

@@ -4,7 +4,7 @@ import logging
 
 from services.runbook.adapters.memory_killed_features import MemoryKilledFeatures
 from services.runbook.domain.kill_switch import settings_of
-from services.runbook.domain.plan import KILLED, Change, Plan, Settings
+from services.runbook.domain.plan import Change, Plan, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ class DryRun:
 
     async def plan(self, plan: Plan) -> Change:
         """Return what would change."""
-        return Change(await self.observe(plan), dict.fromkeys(plan.features, KILLED))
+        return Change(await self.observe(plan), plan.target)
 
     async def apply(self, key: str, plan: Plan, change: Change) -> None:
         """Pretend to put the target in force. Raises ActuatorConflict."""
@@ -28,7 +28,7 @@ class DryRun:
         """Return what would be in force."""
         pretended = await self._pretended.read()
         ours = {f: kill for (model, f), kill in pretended.items() if model == plan.model}
-        return settings_of(plan.features, ours)
+        return settings_of(plan.target, ours)
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         """Pretend to put the previous settings back."""
@@ -38,5 +38,4 @@ class DryRun:
     async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
         """Pretend to serve a share of traffic again."""
         await self._pretended.expose(key, percent, step)
-        told = ", ".join(plan.features)
-        _log.info("dry run: would serve %s to %d %%", told, percent, extra={"key": key})
+        _log.info("dry run: would serve %s to %d %%", plan.subject, percent, extra={"key": key})

@@ -1,16 +1,18 @@
-"""Kill-switches as feature flags that model servers follow over flagd's sync protocol."""
+"""Kill-switches and masks as feature flags that model servers follow over flagd's sync protocol."""
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.domain.errors import ActuatorRefused, ActuatorUnavailable, StoreUnavailable
 from services.runbook.domain.kill_switch import Kill, settings_of
-from services.runbook.domain.plan import KILLED, Change, MitigationKind, Plan, Settings
+from services.runbook.domain.plan import Change, Plan, Settings
+from services.runbook.domain.suspect import masked_id
 from services.runbook.ports import KilledFeatures
 
 _log = logging.getLogger(__name__)
@@ -84,13 +86,33 @@ class FlagBoard:
 
 
 def _rendered(killed: Mapping[tuple[str, str], Kill]) -> dict[str, str]:
-    """Return the configuration of each model with a killed feature, and of all under ""."""
+    """Return the configuration of each model with something switched off, and of all under ""."""
     every: dict[str, dict[str, Any]] = {"": {}}
-    for (name, feature), kill in sorted(killed.items(), key=itemgetter(0)):
+    masked: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (name, lever), kill in sorted(killed.items(), key=itemgetter(0)):
         model = name.removeprefix("models/")
+        if mask := masked_id(lever):
+            # At the last stage the id is served, though it is still the mitigation's to mask again.
+            if kill.served_percent < _ALL_TRAFFIC:
+                feature, identifier = mask
+                masked[model, feature].append(identifier)
+            continue
         for scope in ("", model):
-            every.setdefault(scope, {})[f"aftershock.kill.{model}.{feature}"] = _flag(kill)
+            every.setdefault(scope, {})[f"aftershock.kill.{model}.{lever}"] = _flag(kill)
+    for (model, feature), identifiers in masked.items():
+        for scope in ("", model):
+            flag = _mask_flag(identifiers)
+            every.setdefault(scope, {})[f"aftershock.mask.{model}.{feature}"] = flag
     return {scope: json.dumps({"flags": flags}) for scope, flags in every.items()}
+
+
+def _mask_flag(identifiers: Sequence[str]) -> Mapping[str, Any]:
+    """Return the flag of a feature that is served without some ids.
+
+    They are text: numbers of 64 bits do not survive JSON everywhere.
+    """
+    variants = {"masked": {"ids": list(identifiers)}, "whole": {"ids": []}}
+    return {"state": "ENABLED", "variants": variants, "defaultVariant": "masked"}
 
 
 def _flag(kill: Kill) -> Mapping[str, Any]:
@@ -117,10 +139,10 @@ class FlagdSync:
         self._board = board
 
     async def plan(self, plan: Plan) -> Change:
-        """Return how the features are served, and that they would be killed."""
-        if plan.kind is not MitigationKind.KILL_SWITCH:
-            raise ActuatorRefused(f"flags carry out kill-switches, not {plan.kind}")
-        return Change(await self.observe(plan), dict.fromkeys(plan.features, KILLED))
+        """Return how the features are served, and how they would be."""
+        if not plan.kind.is_on_serving:
+            raise ActuatorRefused(f"flags carry out kill-switches and masks, not {plan.kind}")
+        return Change(await self.observe(plan), plan.target)
 
     async def apply(self, key: str, plan: Plan, change: Change) -> None:
         """Record the kill and push it to every subscriber."""
@@ -137,7 +159,7 @@ class FlagdSync:
         except StoreUnavailable as error:
             raise ActuatorUnavailable(str(error)) from error
         ours = {f: kill for (model, f), kill in every.items() if model == plan.model}
-        return settings_of(plan.features, ours)
+        return settings_of(plan.target, ours)
 
     async def revert(self, key: str, plan: Plan, change: Change) -> None:
         """Record the end of the kill and push it to every subscriber."""

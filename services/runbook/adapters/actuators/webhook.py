@@ -7,8 +7,8 @@ The receiver keeps what is in force, and answers these messages with HTTP 2xx:
   is in force or the key was reverted;
 - `mitigation.revert`: put `previous` back where `key` put `target` in force; refuse the key from
   now on;
-- `mitigation.expose`, of a kill-switch: serve to `percent` of traffic what `key` switched off,
-  unless a later `step` of it was carried out.
+- `mitigation.expose`, of a kill-switch or a mask: serve to `percent` of traffic what `key` switched
+  off, unless a later `step` of it was carried out.
 
 A message that is sent again has the same `webhook-id`. What is done once is done once a `key`: an
 answer that is kept by `webhook-id` alone would take a reverted key for one in force.
@@ -16,6 +16,7 @@ answer that is kept by `webhook-id` alone would take a reverted key for one in f
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from services.runbook.adapters.standard_webhook import (
@@ -24,10 +25,8 @@ from services.runbook.adapters.standard_webhook import (
     WebhookUnavailable,
 )
 from services.runbook.domain.errors import ActuatorConflict, ActuatorRefused, ActuatorUnavailable
-from services.runbook.domain.plan import KILLED, Change, MitigationKind, Plan, Settings
+from services.runbook.domain.plan import CHECKPOINT, Change, Plan, Settings
 
-CHECKPOINT = "checkpoint"
-"""The lever of a rollback."""
 _CONFLICT = 409
 
 
@@ -39,9 +38,7 @@ class Webhook:
 
     async def plan(self, plan: Plan) -> Change:
         """Return what is in force and what would be."""
-        target = dict.fromkeys(plan.features, KILLED)
-        if plan.kind is MitigationKind.CHECKPOINT_ROLLBACK:
-            target = {CHECKPOINT: plan.checkpoint}
+        target = plan.target
         found = await self.observe(plan)
         if plan.replaces and found.get(CHECKPOINT) != plan.replaces:
             raise ActuatorConflict(f"checkpoint {found.get(CHECKPOINT)} is served by now")
@@ -93,6 +90,10 @@ def _told(plan: Plan, key: str = "", change: Change | None = None) -> Mapping[st
         "kind": plan.kind.value,
         "features": list(plan.features),
         "checkpoint": plan.checkpoint,
+        "labels": [
+            {"lever": lever, **asdict(label)}
+            for lever, label in zip(plan.target, plan.labels, strict=False)
+        ],
     }
     if change is not None:
         told |= {"key": key, "previous": dict(change.previous), "target": dict(change.target)}

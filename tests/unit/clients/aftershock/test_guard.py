@@ -24,6 +24,22 @@ def flags(*features: str, model: str = "ads_ctr", **changes: Any) -> str:
     return json.dumps({"flags": {f"aftershock.kill.{model}.{f}": flag for f in features}})
 
 
+def masks(model: str = "ads_ctr", **ids: list[str]) -> str:
+    """The flags of features that are served without some ids."""
+    return json.dumps(
+        {
+            "flags": {
+                f"aftershock.mask.{model}.{feature}": {
+                    "state": "ENABLED",
+                    "variants": {"masked": {"ids": some}, "whole": {"ids": []}},
+                    "defaultVariant": "masked",
+                }
+                for feature, some in ids.items()
+            }
+        }
+    )
+
+
 def shared(percent: int, seed: str = "incidents/INC-1/mitigations/1") -> dict[str, Any]:
     """The targeting that the runbook writes."""
     bucket = {"cat": [seed, {"var": "targetingKey"}]}
@@ -88,6 +104,61 @@ def test_a_killed_feature_is_served_at_its_baseline(
     ]
 
 
+def test_masked_ids_are_left_out_and_everything_else_is_as_usual(
+    sync: FlagSync, guard: KillSwitchGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(masks(watched=["4711", "12"], age=["3"], elsewhere=["1"]))
+    eventually(lambda: guard.masked)
+    assert guard.masked == {"watched": {4711, 12}, "age": {3}, "elsewhere": {1}}
+    assert guard.killed == frozenset()
+    request: dict[str, Any] = {"watched": [7, 4711, 9], "bought": [4711], "age": 3.5}
+    for _ in range(2):
+        assert guard.apply(request, {}) == {"watched": [7, 9], "bought": [4711], "age": 3.5}
+    assert request["watched"] == [7, 4711, 9]
+    assert guard.apply({"watched": [12]}, {}) == {"watched": []}
+    for untouched in ({"bought": [4711]}, {"watched": [1, 2]}):
+        assert guard.apply(untouched, {}) is untouched
+    assert [r.message for r in caplog.records if "stay as they are" in r.message] == [
+        "ids of age stay as they are: a float is no list of ids"
+    ]
+    sync.publish(flags())
+    eventually(lambda: not guard.masked)
+    assert guard.apply(request, {}) is request
+
+
+def test_a_killed_feature_needs_no_mask(sync: FlagSync, guard: KillSwitchGuard) -> None:
+    document = json.loads(flags("watched", targeting=shared(40)))
+    document["flags"] |= json.loads(masks(watched=["4711"], model="ads_ctr"))["flags"]
+    document["flags"] |= json.loads(masks(watched=["1"], model="other"))["flags"]
+    sync.publish(json.dumps(document))
+    eventually(lambda: guard.masked)
+    request = {"watched": [1, 4711]}
+    served = {str(guard.apply(request, {"watched": []}, key=f"user{k}")) for k in range(50)}
+    # Whoever is served the feature again is served it without the id.
+    assert served == {"{'watched': []}", "{'watched': [1]}"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"state": "DISABLED"}, {"defaultVariant": "whole"}],
+)
+def test_which_flags_mask(changes: dict[str, str]) -> None:
+    document = json.loads(masks(watched=["4711"]))
+    assert switches(json.dumps(document), "ads_ctr").masked == {"watched": {4711}}
+    document["flags"]["aftershock.mask.ads_ctr.watched"] |= changes
+    assert switches(json.dumps(document), "ads_ctr").nothing
+
+
+def test_masks_of_features_that_are_not_served_here_are_left_out(
+    sync: FlagSync, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.publish(masks(watched=["1"], stranger=["2"]))
+    with KillSwitchGuard(served.address, model="ads_ctr", features=["watched"]) as guard:
+        assert guard.wait_ready(10.0)
+        assert guard.masked == {"watched": {1}}
+    assert "stranger" in caplog.text
+
+
 def test_a_dead_runbook_never_switches_a_feature_back_on(
     sync: FlagSync, served: Served, guard: KillSwitchGuard, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -102,7 +173,19 @@ def test_a_dead_runbook_never_switches_a_feature_back_on(
     assert len(back.requests) == 1
 
 
-@pytest.mark.parametrize("nonsense", ["", "{", "[]", "{}", '{"flags": 1}', '{"flags": null}'])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"flags": 1}',
+        '{"flags": null}',
+        masks(watched=["no number"]),
+        '{"flags": {"aftershock.mask.ads_ctr.f": {"state": "ENABLED"}}}',
+    ],
+)
 def test_a_configuration_that_cannot_be_read_changes_nothing(
     sync: FlagSync, guard: KillSwitchGuard, nonsense: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aftershock.v1.incident_pb2 import Incident, IncidentState, MitigationState
+from aftershock.v1.incident_pb2 import (
+    Incident,
+    IncidentState,
+    Mitigation,
+    MitigationKind,
+    MitigationState,
+)
 from clients.chatbot.core.card import Card, Choice, Mood
 from clients.chatbot.core.decision import Target, UnknownButton
 from clients.chatbot.core.describe import card_of
@@ -17,12 +23,30 @@ from clients.chatbot.core.words import number
 from tests.unit.clients.chatbot.incidents import incident, incidents, mitigation, names
 
 _S = MitigationState
+_K = MitigationKind
 FEATURES = ("user_embedding_v3", "user_embedding_v2")
 
 
 def text_of(card: Card) -> str:
     lines = [plain(line) for section in card.sections for line in section.lines]
     return "\n".join([card.headline, *lines])
+
+
+def about_finding(
+    kind: MitigationKind.ValueType,
+    state: MitigationState.ValueType = _S.MITIGATION_STATE_PROPOSED,
+) -> Mitigation:
+    acted = mitigation((), state)
+    acted.kind = kind
+    acted.labels.add(
+        label="4711",
+        feature="watched",
+        node="dataset:ads:clicks",
+        outcome="1",
+        share=0.95,
+        target_share=0.12,
+    )
+    return acted
 
 
 def choices(card: Card) -> list[Choice]:
@@ -55,6 +79,47 @@ class TestWhatIsSaid:
             Choice.SNOOZE,
             Choice.PAUSE,
         ]
+
+    @pytest.mark.parametrize(
+        ("kind", "said"),
+        [
+            (_K.MITIGATION_KIND_ID_MASK, "Proposed: serve watched without id 4711."),
+            (
+                _K.MITIGATION_KIND_ROW_QUARANTINE,
+                "Proposed: leave out of training: rows of dataset:ads:clicks with label 4711 and "
+                "outcome 1.",
+            ),
+            (
+                _K.MITIGATION_KIND_ROW_REBALANCE,
+                "Proposed: weigh in training: rows of dataset:ads:clicks with label 4711 and "
+                "outcome 1 with 12 % of them instead of 95 %.",
+            ),
+        ],
+    )
+    def test_what_is_done_about_findings(self, kind: MitigationKind.ValueType, said: str) -> None:
+        assert said in text_of(card_of(incident(about_finding(kind))))
+
+    @pytest.mark.parametrize(
+        ("kind", "labels"),
+        [
+            (_K.MITIGATION_KIND_ID_MASK, ["Renew", "Serve again", "Take back"]),
+            (_K.MITIGATION_KIND_ROW_QUARANTINE, ["Renew", "Take back"]),
+        ],
+    )
+    def test_how_what_was_done_about_findings_can_end(
+        self, kind: MitigationKind.ValueType, labels: list[str]
+    ) -> None:
+        effective = about_finding(kind, _S.MITIGATION_STATE_EFFECTIVE)
+        card = card_of(incident(effective))
+        assert [button.label for button in card.buttons] == labels
+
+    def test_rows_are_in_effect_once_their_owner_says_so(self) -> None:
+        kind = _K.MITIGATION_KIND_ROW_QUARANTINE
+        effective = about_finding(kind, _S.MITIGATION_STATE_EFFECTIVE)
+        effective.reason = "the owner confirms"
+        assert "In effect: the owner confirms" in text_of(card_of(incident(effective)))
+        applied = about_finding(kind, _S.MITIGATION_STATE_APPLIED)
+        assert "checkpoints that are trained from now on" in text_of(card_of(incident(applied)))
 
     @pytest.mark.parametrize(
         ("state", "mood", "said"),

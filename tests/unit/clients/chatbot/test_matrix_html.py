@@ -44,7 +44,9 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += attrs
-        if tag != "br":
+        if tag == "br":
+            self.text += "\n"
+        else:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

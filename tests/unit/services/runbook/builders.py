@@ -3,11 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from services.runbook.act import Act
+from services.runbook.adapters.actuators.by_kind import ByKind
+from services.runbook.adapters.actuators.dry_rollback import DryRollback
+from services.runbook.adapters.actuators.dry_rows import DryRows
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.change_signal import ChangeSignal
@@ -41,9 +44,10 @@ from services.runbook.domain.incident import Incident
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import Mitigation
 from services.runbook.domain.pause import Pause, PauseState
-from services.runbook.domain.plan import Change, Plan, Settings
+from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
+    FINDINGS_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
     Action,
@@ -217,6 +221,22 @@ def policy(mode: Mode = Mode.SUGGEST, **conditions: str) -> Policy:
     )
 
 
+def on_findings(
+    action: Action = Action.MASK_IDS, when: str = "finding.severity > 0.2", **changes: object
+) -> Policy:
+    """A policy about what audits found."""
+    compiler = CelConditions()
+    wanted = Policy(
+        name=action.value,
+        mode=Mode.SUGGEST,
+        action=action,
+        when=compiler.compile(when, FINDINGS_FIELDS),
+        features=None,
+        propose_if=compiler.compile("true", PROPOSE_IF_FIELDS),
+    )
+    return replace(wanted, **changes)  # type: ignore[arg-type]
+
+
 def rules(
     *policies: Policy,
     guard_rails: GuardRails = UNHURRIED,
@@ -348,6 +368,26 @@ class KillSwitches(Actuator, Releases, Protocol):
     """An actuator that can also serve features again by stages."""
 
 
+class Pretend(ByKind):
+    """An actuator of every kind; nothing outside the test changes."""
+
+    def __init__(self) -> None:
+        self.serving, self.rows = DryRun(), DryRows()
+        super().__init__(
+            {
+                MitigationKind.KILL_SWITCH: self.serving,
+                MitigationKind.ID_MASK: self.serving,
+                MitigationKind.CHECKPOINT_ROLLBACK: DryRollback(),
+                MitigationKind.ROW_QUARANTINE: self.rows,
+                MitigationKind.ROW_REBALANCE: self.rows,
+            }
+        )
+
+    async def expose(self, key: str, plan: Plan, percent: int, step: int) -> None:
+        """Pretend to serve to a share of traffic again."""
+        await self.serving.expose(key, plan, percent, step)
+
+
 @dataclass
 class Unreliable:
     """An actuator that fails as told, by moment: `plan`, `apply`, `applied`, `revert`, `expose`."""
@@ -394,7 +434,7 @@ class Runbook:
     def __init__(self, store: Store | None = None, actuator: KillSwitches | None = None) -> None:
         self.changes = ChangeSignal()
         self.store: Store = store or MemoryStore(self.changes)
-        self.actuator: KillSwitches = actuator or DryRun()
+        self.actuator: KillSwitches = actuator or Pretend()
         self.clock = ManualClock()
         self.rules = FixedRules()
         self.previews = KnownPreviews()
@@ -403,6 +443,7 @@ class Runbook:
         self.registry: Registry = NoRegistry()
         self.lineage = KnownLineage()
         self.pager = KnownPager()
+        self.able = frozenset(MitigationKind)
         self.open = Open(self.store, self.clock)
         self.approve = Approve(self.store, self.rules, self.clock)
         self.reject = Reject(self.store, self.clock)
@@ -436,6 +477,7 @@ class Runbook:
             lineage=self.lineage,
             clock=self.clock,
             approval_time=timedelta(minutes=30),
+            able=self.able,
         )
         expose = Expose(self.store, self.actuator, self.actuator, self.watermarks, self.clock, 5.0)
         table: WorkTable = {

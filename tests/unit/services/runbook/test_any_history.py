@@ -10,11 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.domain.approval import Expert
 from services.runbook.domain.errors import ActuatorUnavailable, RunbookError
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import Quorum
 from services.runbook.domain.mitigation import (
     ALLOWED,
@@ -24,14 +24,17 @@ from services.runbook.domain.mitigation import (
     Transition,
 )
 from services.runbook.domain.pause import PAUSE_SUBJECT, PauseState
-from services.runbook.domain.plan import KILLED, Change, Plan
-from services.runbook.domain.policy import Mode
+from services.runbook.domain.plan import Change, Plan
+from services.runbook.domain.policy import Action, Mode
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
     UNHURRIED,
+    Pretend,
     Runbook,
     event,
+    finding,
+    on_findings,
     policy,
     rules,
 )
@@ -39,10 +42,11 @@ from tests.unit.services.runbook.builders import (
 T = TypeVar("T")
 MODELS = ("models/ads_ctr", "models/feed")
 UNSETTLED = {MitigationState.APPLYING, MitigationState.REVERTING, MitigationState.FAILED}
+FOUND = (finding(), finding("4712", severity=0.9))
 EXPERTS = (Expert("ada", may_approve=True), Expert("grace", may_approve=True))
 
 
-class Shaky(DryRun):
+class Shaky(Pretend):
     """An actuator that answers, or not, before or after it acted."""
 
     def __init__(self) -> None:
@@ -76,16 +80,22 @@ class Shaky(DryRun):
 class AnyHistory(RuleBasedStateMachine):
     """Events, experts, workers and clocks in any order."""
 
-    @initialize(mode=st.sampled_from(Mode), quorum=st.sampled_from([1, 1, 2]))
-    def start(self, mode: Mode, quorum: int) -> None:
+    @initialize(
+        mode=st.sampled_from(Mode),
+        quorum=st.sampled_from([1, 1, 2]),
+        found=st.lists(st.sampled_from(FOUND), unique=True, max_size=2),
+    )
+    def start(self, mode: Mode, quorum: int, found: list[AuditFinding]) -> None:
         self.runner = asyncio.Runner()
         self.hours = dict.fromkeys(MODELS, 0)
         self.actuator = Shaky()
         self.memory = MemoryStore(ChangeSignal())
         self.runbook = Runbook(self.memory, self.actuator)
-        rails = replace(UNHURRIED, quorums=(Quorum(quorum, features=1),))
+        rails = replace(UNHURRIED, quorums=(Quorum(quorum, features=1),), most_labels_at_once=1)
         self.quorum = quorum
-        self.runbook.rules.rules = rules(policy(mode), guard_rails=rails)
+        about = [on_findings(action, mode=mode) for action in Action if action.on_findings]
+        self.runbook.rules.rules = rules(*about, policy(mode), guard_rails=rails)
+        self.runbook.lineage.found = tuple(found)
 
     @rule(model=st.sampled_from(MODELS), ratio=st.sampled_from([BROKEN, BROKEN, HEALTHY, 1.12]))
     def a_window_closes(self, model: str, ratio: float) -> None:
@@ -184,12 +194,13 @@ class AnyHistory(RuleBasedStateMachine):
             states = {m.state for m in mitigations}
             if states & UNSETTLED:
                 continue
-            on = {f for m in mitigations if m.state in IN_FORCE for f in m.plan.features}
+            on = {x for m in mitigations if m.state in IN_FORCE for x in m.plan.target.items()}
             for mitigation in mitigations:
                 observed = self.run(self.actuator.observe(mitigation.plan))
-                assert {f for f, setting in observed.items() if setting == KILLED} <= on
+                wanted = mitigation.plan.target
+                assert {x for x in observed.items() if x in wanted.items()} <= on
                 if mitigation.state in IN_FORCE - {MitigationState.RELEASING}:
-                    assert set(observed.values()) == {KILLED}
+                    assert observed == wanted
 
     @invariant()
     def nothing_begins_while_paused(self) -> None:

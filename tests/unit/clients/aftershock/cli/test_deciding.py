@@ -2,7 +2,7 @@
 
 import pytest
 
-from aftershock.v1.incident_pb2 import MitigationState
+from aftershock.v1.incident_pb2 import MitigationKind, MitigationState
 from tests.unit.clients.aftershock.cli.running import run, run_json
 from tests.unit.clients.aftershock.conftest import Platform
 from tests.unit.clients.aftershock.incidents import (
@@ -81,6 +81,39 @@ def test_how_far_a_mitigation_has_come_is_shown(platform: Platform) -> None:
     shown = run("why", "INC-1").stdout
     assert "releasing, served to 10 %" in shown
     assert "proposed, 1 of 2 approvals" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (MitigationKind.MITIGATION_KIND_ID_MASK, "serve user_ids without ids 4711, 12"),
+        (
+            MitigationKind.MITIGATION_KIND_ROW_QUARANTINE,
+            "leave out of training: rows of dataset:ads:clicks with label '4711' and outcome '1'; ",
+        ),
+        (
+            MitigationKind.MITIGATION_KIND_ROW_REBALANCE,
+            "label '4711', so that 12 % of them have outcome '1' instead of 95 %",
+        ),
+    ],
+)
+def test_what_is_done_about_findings_is_said_in_words(
+    platform: Platform, kind: MitigationKind.ValueType, says: str
+) -> None:
+    proposed = mitigation(1, MitigationState.MITIGATION_STATE_PROPOSED)
+    proposed.ClearField("features")
+    proposed.kind = kind
+    for label in ("4711", "12"):
+        proposed.labels.add(
+            label=label,
+            feature="user_ids",
+            node="dataset:ads:clicks",
+            outcome="1",
+            share=0.95,
+            target_share=0.12,
+        )
+    platform.runbook.incidents = [incident(proposed)]
+    assert says in run("approve", "INC-1", "-y").stderr
 
 
 def test_everybody_is_paused_and_resumed(platform: Platform) -> None:

@@ -1,5 +1,6 @@
 """Rules from YAML, and what is said of mistakes in them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails, Quorum
 from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.policy import Case, Mode, Rules
-from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, shift, window
+from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, finding, shift, window
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
 DEFAULT = Path(__file__).parents[5] / "deploy" / "policies" / "threshold.yaml"
@@ -25,6 +26,13 @@ policies:
     when: "true"
     features: shift.rank == 1
     propose_if: "true"
+"""
+ON_FINDINGS = """
+policies:
+  - name: a
+    mode: {mode}
+    action: {action}
+    when: finding.severity > 0.2 && finding.z > 6
 """
 
 
@@ -105,6 +113,27 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
         ),
         (POLICY.format(name="a") + POLICY.format(name="a")[11:], r"policies\[1\].name: a is taken"),
         (
+            ON_FINDINGS.format(action="quarantine_rows", mode="apply"),
+            "the data belongs to somebody else",
+        ),
+        (ON_FINDINGS.format(action="rebalance_rows", mode="apply"), "a person decides"),
+        (
+            ON_FINDINGS.format(action="mask_ids", mode="suggest").replace("finding.z", "finding.y"),
+            r"policies\[0\].when: .* uses y",
+        ),
+        (
+            ON_FINDINGS.format(action="mask_ids", mode="suggest").replace("> 6", "> 'x'"),
+            r"policies\[0\].when",
+        ),
+        (
+            POLICY.format(name="a").replace('when: "true"', "when: finding.z > 6"),
+            r"policies\[0\].when: .* uses finding",
+        ),
+        (
+            ON_FINDINGS.format(action="mask_ids", mode="suggest") + "    features: shift.rank == 1",
+            "no other action takes it",
+        ),
+        (
             "guard_rails: {freeze_windows: [{start: 2026-11-27T00:00:00Z, "
             "end: 2026-11-27T00:00:00Z, reason: sale}]}",
             r"guard_rails.freeze_windows\[0\]: .*ends before it starts",
@@ -139,10 +168,12 @@ guard_rails:
   most_features_killed_of_model: 4
   cool_down_minutes: 1.5
   daily_budget: 7
+  most_labels_at_once: 2
+  most_ids_masked_of_model: 9
   quorum: [{features: 3, approvers: 2}, {examples: 1000, features: 9, approvers: 3}]
 verification: {windows: 3, ask_after_minutes: 60}
 approval: {escalation: [{after_minutes: 20, to: head}, {after_minutes: 10, to: second line}]}
-lease: {hours: 2, reapproval_minutes: 30, stages: [50, 100]}
+lease: {hours: 2, reapproval_minutes: 30, stages: [50, 100], rows_hours: 48}
 """
     )
     read = rules(file)
@@ -150,6 +181,8 @@ lease: {hours: 2, reapproval_minutes: 30, stages: [50, 100]}
         most_features_killed_of_model=4,
         cool_down=timedelta(seconds=90),
         daily_budget=7,
+        most_labels_at_once=2,
+        most_ids_masked_of_model=9,
         quorums=(Quorum(2, features=3), Quorum(3, features=9, examples=1000)),
     )
     assert read.verification == VerificationTerms(3, timedelta(hours=1))
@@ -157,7 +190,20 @@ lease: {hours: 2, reapproval_minutes: 30, stages: [50, 100]}
         (timedelta(minutes=10), "second line"),
         (timedelta(minutes=20), "head"),
     ]
-    assert read.lease == LeaseTerms(timedelta(hours=2), timedelta(minutes=30), (50, 100))
+    assert read.lease == LeaseTerms(
+        timedelta(hours=2), timedelta(minutes=30), (50, 100), timedelta(hours=48)
+    )
+
+
+@pytest.mark.parametrize("action", ["mask_ids", "quarantine_rows", "rebalance_rows"])
+def test_conditions_on_findings_choose_them(tmp_path: Path, action: str) -> None:
+    (tmp_path / "policy.yaml").write_text(ON_FINDINGS.format(action=action, mode="suggest"))
+    (policy,) = rules(tmp_path).policies
+    calm = replace(finding("2"), lean=None)
+    known = (finding("1"), calm, finding("3", severity=0.9), finding("4", severity=0.1))
+    case = Case(MODEL, CORRUPTION, None, window(1, BROKEN), 1, frozenset(), findings=known)
+    assert [found.label for found in policy.findings_of(case)] == ["3", "1"]
+    assert policy.select(case).features == ()
 
 
 def test_what_is_left_out_has_the_domains_defaults(tmp_path: Path) -> None:
