@@ -1,5 +1,6 @@
 """What all models' windows show is kept at hand: who moved, and how important features are."""
 
+import asyncio
 import logging
 import math
 from collections import deque
@@ -34,6 +35,8 @@ class FollowModels:
     _sightings: dict[str, deque[Sighting]] = field(default_factory=dict, init=False)
     _cursors: dict[str, str] = field(default_factory=dict, init=False)
     _names: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict, init=False)
+    has_looked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Set once what was there when the service began has been taken in."""
 
     async def __call__(self, wait: timedelta) -> None:
         """Take in what has come, waiting at most `wait` for the first event."""
@@ -49,6 +52,8 @@ class FollowModels:
         for window in healthy.values():
             await self._measure(window)
         self._cursors.update(reading.cursors)
+        if not reading.events:
+            self.has_looked.set()
 
     @property
     def cursors(self) -> Mapping[str, str]:

@@ -239,6 +239,10 @@ class Reading:
     """By model: where to read on."""
 
 
+OLDEST = "0-0"
+"""The cursor before a stream's oldest event."""
+
+
 class ShiftReader(Protocol):
     """The end of the streams where events come out."""
 

@@ -1,6 +1,8 @@
 """A downstream model's owner hears of shifts upstream as they are seen."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,9 +14,10 @@ from services.aggregator.domain.lineage.warning import PropagationWarning, warn
 from services.aggregator.find_common_causes import FindCommonCauses
 from services.aggregator.follow_lineage import FollowLineage
 from services.aggregator.follow_models import FollowModels
-from services.aggregator.ports import ModelDirectory, PublishedEvent, ShiftReader
+from services.aggregator.ports import OLDEST, ModelDirectory, PublishedEvent, ShiftReader
 
 _WAIT = timedelta(seconds=1)
+_PATIENCE_SECONDS = 10.0
 _LOOKBACK = timedelta(days=1)
 _MOST_ROOTS = 3
 _LIKELY = 0.2
@@ -48,12 +51,21 @@ class WatchPropagation:
     ) -> AsyncIterator[Sequence[Warned]]:
         """Yield warnings whose expected shift is not under `least`, at least every second.
 
-        `cursors`: resume after them; None: from now on.
+        The first yield has none: it tells where the watch begins. `cursors`: resume after them;
+        None: from now on.
 
         Raises:
             InvalidPosition: a cursor is not one of its model's stream.
         """
-        reached = dict(self.models.cursors if cursors is None else cursors)
+        if cursors is None:
+            # Never quiet, it has looked for long enough.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self.models.has_looked.wait()
+            known = await self.directory.models()
+            cursors = {**dict.fromkeys(known, OLDEST), **self.models.cursors}
+        reached = dict(cursors)
+        yield [Warned((), (), dict(reached), dict(reached))]
         while True:
             reading = await self.shifts.read(await self.directory.models(), reached, _WAIT)
             warned = []

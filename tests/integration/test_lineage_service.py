@@ -82,13 +82,24 @@ async def register(stub: Lineage) -> None:
         assert not (await stub.RegisterModel(request, timeout=TIMEOUT)).duplicate
 
 
-async def broken_world(stubs: Stubs) -> None:
-    """Six healthy hours of ads_ctr, and one in which f2 breaks."""
+async def healthy_world(stubs: Stubs) -> None:
+    """Six healthy hours of ads_ctr."""
     await register(stubs.lineage)
     for number, start in enumerate(hours(6)):
         await store_hour(stubs.windows, start, number)
+    await watched(stubs.windows, 6)
+
+
+async def break_f2(stubs: Stubs) -> None:
+    """An hour in which f2 breaks."""
     await store_hour(stubs.windows, NOON, 50, observed=600, scales=BROKEN)
     await watched(stubs.windows, 7)
+
+
+async def broken_world(stubs: Stubs) -> None:
+    """Six healthy hours of ads_ctr, and one in which f2 breaks."""
+    await healthy_world(stubs)
+    await break_f2(stubs)
 
 
 async def trace(stub: Lineage, node: str) -> pb.TracePropagationResponse:
@@ -213,6 +224,22 @@ async def test_a_downstream_owner_is_warned_and_resumes_where_she_was(stubs: Stu
     with pytest.raises(grpc.aio.AioRpcError) as ended:
         await anext(aiter(again))
     assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_watch_that_ends_before_its_first_warning_loses_none(stubs: Stubs) -> None:
+    await healthy_world(stubs)
+    start = pb.WatchPropagationRequest(model="models/feed_rank", send_start=True)
+    call = stubs.lineage.WatchPropagation(start, timeout=TIMEOUT)
+    began = await anext(aiter(call))
+    call.cancel()
+    assert not began.HasField("warning")
+    await break_f2(stubs)
+    resumed = pb.WatchPropagationRequest(model="models/feed_rank", cursor=began.cursor)
+    again = stubs.lineage.WatchPropagation(resumed, timeout=TIMEOUT)
+    warned = await anext(aiter(again))
+    again.cancel()
+    assert warned.warning.feature == ADS_SCORE
+    assert warned.cursor == warned.warning.cursor != began.cursor
 
 
 async def test_what_is_told_to_one_replica_is_known_to_another_and_after_a_restart(

@@ -117,8 +117,9 @@ class AioGraphClient(AioCaller):
                 async with aclosing(self._stream(call)) as answers:
                     async for answer in answers:
                         backoff.reset()
-                        cursor = answer.warning.cursor
-                        yield answer.warning
+                        cursor = answer.cursor or answer.warning.cursor or cursor
+                        if answer.HasField("warning"):
+                            yield answer.warning
             except Unavailable as error:
                 logger.warning("%s; trying again", error)
             await asyncio.sleep(backoff.pause())

@@ -112,7 +112,11 @@ def watch_propagation(
 ) -> Call[WatchPropagationRequest, WatchPropagationResponse]:
     """Return the call that warns a model's owner, from a cursor on."""
     request = WatchPropagationRequest(
-        model=model_name(model), cursor=cursor, depth=depth, least_expected_shift=least
+        model=model_name(model),
+        cursor=cursor,
+        depth=depth,
+        least_expected_shift=least,
+        send_start=not cursor,
     )
     return Call(methods.WATCH_PROPAGATION, request)
 

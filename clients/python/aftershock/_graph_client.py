@@ -196,8 +196,9 @@ class GraphClient(Caller):
             try:
                 for answer in self._stream(call):
                     backoff.reset()
-                    cursor = answer.warning.cursor
-                    yield answer.warning
+                    cursor = answer.cursor or answer.warning.cursor or cursor
+                    if answer.HasField("warning"):
+                        yield answer.warning
             except Unavailable as error:
                 if not self._channels.closed.is_set():
                     logger.warning("%s; trying again", error)

@@ -152,6 +152,8 @@ class GraphMethods(LineageServiceServicer):
         watched = self.watch_propagation(model, cursors, bounds, request.least_expected_shift)
         async for some in watched:
             for warned in some:
+                if request.send_start and not warned.warnings:
+                    yield pb.WatchPropagationResponse(cursor=_cursor(warned.after))
                 for response in _responses(model, warned, stamp(self.clock())):
                     yield response
             if self.stopping.is_set():
@@ -165,13 +167,12 @@ def _responses(model: str, warned: Warned, now: Timestamp) -> list[pb.WatchPropa
     before, after = _cursor(warned.before), _cursor(warned.after)
     last = len(warned.warnings) - 1
     roots = [str(root) for root in warned.roots]
+    cursors = [after if place == last else before for place in range(len(warned.warnings))]
     return [
         pb.WatchPropagationResponse(
-            warning=answers.warning_message(
-                model, warning, roots, after if place == last else before, now
-            )
+            warning=answers.warning_message(model, warning, roots, cursor, now), cursor=cursor
         )
-        for place, warning in enumerate(warned.warnings)
+        for warning, cursor in zip(warned.warnings, cursors, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from services.aggregator.adapters.memory_records import MemoryRecords
 from services.aggregator.domain.errors import InvalidPosition
 from services.aggregator.domain.shift import ShiftEvent
-from services.aggregator.ports import PublishedEvent, Reading
+from services.aggregator.ports import OLDEST, PublishedEvent, Reading
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MemoryShifts:
         self, models: Sequence[str], cursors: Mapping[str, str], wait: timedelta
     ) -> Reading:
         """Return events after each model's cursor, waiting at most `wait` for the first one."""
-        positions = {model: _position(cursors.get(model, "0-0"), model) for model in models}
+        positions = {model: _position(cursors.get(model, OLDEST), model) for model in models}
         told = self.records.told
         with suppress(TimeoutError):
             async with asyncio.timeout(wait.total_seconds()), told:

@@ -18,7 +18,7 @@ from services.aggregator.adapters.redis_keys import ModelKeys
 from services.aggregator.domain.errors import InvalidPosition
 from services.aggregator.domain.shift import ShiftEvent
 from services.aggregator.domain.window import window_id
-from services.aggregator.ports import PublishedEvent, Reading
+from services.aggregator.ports import OLDEST, PublishedEvent, Reading
 
 _publish = Script("publish")
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class RedisShifts:
             await asyncio.sleep(wait.total_seconds())
             return Reading([], {})
         streams: dict[Any, Any] = {
-            ModelKeys(model).shifts: _checked(cursors.get(model, "0-0"), model) for model in models
+            ModelKeys(model).shifts: _checked(cursors.get(model, OLDEST), model) for model in models
         }
         answer = await self._entries(streams, wait)
         events: list[PublishedEvent] = []

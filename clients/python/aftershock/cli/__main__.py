@@ -10,6 +10,7 @@ from aftershock.cli import (  # noqa: F401 - they register commands
     _lineage,
     _lineage_file,
     _lineage_group,
+    _lineage_watch,
     _pausing,
     _policy,
     _rules,

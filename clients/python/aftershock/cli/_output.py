@@ -49,6 +49,11 @@ def show_json(content: Mapping[str, object]) -> None:
     typer.echo(json.dumps(_plain(content), indent=2))
 
 
+def show_json_line(content: Message) -> None:
+    """Print a message as one line of JSON, at once."""
+    typer.echo(json.dumps(_plain(content)))
+
+
 def table_of(*columns: str) -> Table:
     """Return an empty table. `#` begins a column of numbers, `=` one of names, kept whole."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

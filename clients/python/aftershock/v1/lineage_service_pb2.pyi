@@ -677,6 +677,7 @@ class WatchPropagationRequest(google.protobuf.message.Message):
     DEPTH_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     LEAST_EXPECTED_SHIFT_FIELD_NUMBER: builtins.int
+    SEND_START_FIELD_NUMBER: builtins.int
     model: builtins.str
     """models/{model}"""
     depth: builtins.int
@@ -685,6 +686,8 @@ class WatchPropagationRequest(google.protobuf.message.Message):
     """Of the last warning that was seen. Empty: from now on."""
     least_expected_shift: builtins.float
     """Warnings whose expected shift is smaller are left out."""
+    send_start: builtins.bool
+    """Answer at once where the watch begins: whoever loses it before the first warning resumes there."""
     def __init__(
         self,
         *,
@@ -692,8 +695,9 @@ class WatchPropagationRequest(google.protobuf.message.Message):
         depth: builtins.int = ...,
         cursor: builtins.str = ...,
         least_expected_shift: builtins.float = ...,
+        send_start: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "depth", b"depth", "least_expected_shift", b"least_expected_shift", "model", b"model"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "depth", b"depth", "least_expected_shift", b"least_expected_shift", "model", b"model", "send_start", b"send_start"]) -> None: ...
 
 Global___WatchPropagationRequest: typing_extensions.TypeAlias = WatchPropagationRequest
 
@@ -702,15 +706,21 @@ class WatchPropagationResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     WARNING_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.str
+    """Where to resume: the warning's, or where the watch begins."""
     @property
-    def warning(self) -> aftershock.v1.lineage_pb2.PropagationWarning: ...
+    def warning(self) -> aftershock.v1.lineage_pb2.PropagationWarning:
+        """Absent where the watch begins."""
+
     def __init__(
         self,
         *,
         warning: aftershock.v1.lineage_pb2.PropagationWarning | None = ...,
+        cursor: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["warning", b"warning"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["warning", b"warning"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "warning", b"warning"]) -> None: ...
 
 Global___WatchPropagationResponse: typing_extensions.TypeAlias = WatchPropagationResponse
 

@@ -19,6 +19,8 @@ class Lineage(lineage_grpc.LineageServiceServicer, Recording):
         self.told: set[str] = set()
         self.events: list[lineage.ListedEvent] = []
         self.surroundings = lineage.GetLineageResponse()
+        self.unknown = False
+        """Whether nobody told of the node that is looked around."""
         self.propagation = lineage.TracePropagationResponse()
         self.causes = lineage.FindCommonCausesResponse()
         self.radius = lineage.GetBlastRadiusResponse()
@@ -40,6 +42,8 @@ class Lineage(lineage_grpc.LineageServiceServicer, Recording):
         self, request: lineage.GetLineageRequest, context: Any
     ) -> lineage.GetLineageResponse:
         self.note(request, context)
+        if self.unknown:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"nobody told of {request.node}")
         return self.surroundings
 
     def TracePropagation(  # noqa: N802
@@ -65,6 +69,8 @@ class Lineage(lineage_grpc.LineageServiceServicer, Recording):
     ) -> Iterator[lineage.WatchPropagationResponse]:
         """Those after the cursor; then the stream breaks, as when a replica shuts down."""
         self.note(request, context)
+        if request.send_start:
+            yield lineage.WatchPropagationResponse(cursor="0")
         for warning in list(self.warnings):
             if warning.cursor > request.cursor:
                 yield lineage.WatchPropagationResponse(warning=warning)

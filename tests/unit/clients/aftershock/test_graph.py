@@ -1,5 +1,6 @@
 """What is asked of the lineage graph, and how a person sees it, sync and async."""
 
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -164,6 +165,19 @@ def test_a_watch_goes_on_after_the_last_warning(answers: Platform, client: Clien
     answers.lineage.warnings.append(pb.PropagationWarning(cursor="3"))
     assert next(warnings).cursor == "3"
     assert answers.lineage.requests[-1].cursor == "2"
+
+
+def test_a_watch_that_breaks_before_its_first_warning_goes_on_where_it_began(
+    answers: Platform, client: Client
+) -> None:
+    told = answers.lineage.warnings.copy()
+    answers.lineage.warnings.clear()
+    warnings = client.watch_propagation("feed_rank")
+    threading.Timer(0.5, lambda: answers.lineage.warnings.extend(told)).start()
+    assert next(warnings).cursor == "1"
+    first, second, *_ = answers.lineage.requests
+    assert (first.cursor, first.send_start) == ("", True)
+    assert (second.cursor, second.send_start) == ("0", False)
 
 
 async def test_the_async_client_asks_the_same(answers: Platform, asynchronous: aio.Client) -> None:
