@@ -20,12 +20,13 @@ from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
 from aftershock.v1.example_pb2 import Population as PopulationMessage
 from aftershock.v1.importance_pb2 import DataType, LfiBlock, LfiMethod, Tensor, ValueSketch
 from aftershock.v1.shift_pb2 import ShiftEvent
-from services.aggregator.__main__ import AggregatorSettings, build_service
+from services.aggregator.__main__ import build_service
 from services.aggregator.adapters.outgoing import checkpoint_message
 from services.aggregator.adapters.redis_client import connect
 from services.aggregator.domain.block import Block, Population
 from services.aggregator.domain.checkpoint import Checkpoint
 from services.aggregator.domain.sketch import Sketch
+from services.aggregator.settings import AggregatorSettings
 from services.chassis.channel import MESSAGE_OPTIONS
 from services.chassis.server import bind, build_server
 from tests.unit.services.aggregator.worlds import HOUR, MODEL, block, checkpoint, lfis

@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from services.aggregator.__main__ import AggregatorSettings
 from services.aggregator.domain.control import ControlSelection
+from services.aggregator.settings import AggregatorSettings
 
 
 def test_defaults_are_those_of_the_design() -> None:
