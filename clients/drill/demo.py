@@ -20,9 +20,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 import aftershock
 from aftershock.serving import KillSwitchGuard
-from aftershock.v1.incident_pb2 import Incident, IncidentState, Mitigation, MitigationState
+from aftershock.v1.incident_pb2 import IncidentState, Mitigation, MitigationState
 from aftershock.v1.window_pb2 import Window
 from clients.drill.corruptions import Corruption
+from clients.drill.expert import POLL_SECONDS, STATE_SECONDS, Answer, DemoFailed, Expert
 from clients.drill.paper_cases import TITLES, paper_case
 from clients.drill.replay import HOURS_A_DAY, Hour, Replay, hours_of
 from clients.drill.serving import ModelServer
@@ -37,65 +38,11 @@ CONSIDERED = 1_000
 DISPLAYED = 500
 HEALTHY_HOURS = 3 * HOURS_A_DAY + 1
 HOURS_AFTER = 3
-STATE_SECONDS = 30.0
-_POLL_SECONDS = 0.1
 _PAGE_WIDTH = 100
 
 
-class DemoFailed(Exception):
-    """The platform did not do what it should."""
-
-
-Answer = Callable[[Mitigation], bool]
-"""Approves a proposal or rejects it, and says whether it was approved."""
 Seat = Callable[[Platform, ExitStack], Answer]
 """Puts an expert somewhere else than at the terminal, for as long as the platform runs."""
-
-
-@dataclass(frozen=True)
-class Expert:
-    """Reads incidents and decides on proposals: at the terminal, elsewhere, or by itself."""
-
-    client: aftershock.Client
-    story: Story
-    ask: bool
-    elsewhere: Answer | None = None
-
-    def incident(self) -> Incident | None:
-        """Return the open incident, with its proposal if one comes in time; None without one."""
-        incidents: list[Incident] = []
-        deadline = time.monotonic() + STATE_SECONDS
-        while time.monotonic() < deadline:
-            incidents = self.client.incidents()
-            if incidents and incidents[0].mitigations:
-                break
-            time.sleep(_POLL_SECONDS)
-        return incidents[0] if incidents else None
-
-    def decide(self, mitigation: Mitigation) -> bool:
-        """Approve or reject; return whether it was approved."""
-        if self.elsewhere is not None:
-            return self.elsewhere(mitigation)
-        if self.ask and input("  switch it off? [y/N] ").strip().lower() not in ("y", "yes"):
-            self.client.reject(mitigation, reason="rejected at the terminal")
-            return False
-        self.client.approve(mitigation, reason="the evidence convinces")
-        return True
-
-    def wait_for(self, incident: Incident, *states: MitigationState.ValueType) -> Incident:
-        """Return the incident when its mitigation is in one of the states.
-
-        Raises:
-            DemoFailed: it did not get there in time.
-        """
-        deadline = time.monotonic() + STATE_SECONDS
-        while time.monotonic() < deadline:
-            incident = self.client.incident(incident.name)
-            if incident.mitigations[0].state in states:
-                return incident
-            time.sleep(_POLL_SECONDS)
-        state = MitigationState.Name(incident.mitigations[0].state)
-        raise DemoFailed(f"{incident.name} stays {state}")
 
 
 @dataclass(frozen=True)
@@ -193,7 +140,7 @@ class Demo:
         while not self.replay.guard.killed.issuperset(mitigation.features):
             if time.monotonic() > deadline:
                 raise DemoFailed("the kill-switch did not reach the model server")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 @contextmanager
@@ -261,7 +208,7 @@ def play(
         guard = stack.enter_context(KillSwitchGuard(at.runbook, model=model))
         pipeline = client("pipeline", Role.PIPELINE, Role.READER)
         reader = client("expert", Role.READER, Role.APPROVER)
-        expert = Expert(reader, story, arguments.ask, elsewhere)
+        expert = Expert(reader, arguments.ask, elsewhere)
         replay = Replay(world, server, guard, pipeline, CONSIDERED, DISPLAYED)
         hours = list(hours_of(world, ROWS_AN_HOUR))
         Demo(replay, expert, story, progress).play(hours, arguments.case)

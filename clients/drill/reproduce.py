@@ -5,16 +5,13 @@ The document is made of the numbers alone, which stand beside it: `docs/reproduc
 
 import argparse
 import json
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from clients.drill.claims import (
     cascade,
@@ -26,6 +23,7 @@ from clients.drill.claims import (
 )
 from clients.drill.claims.worlds import FULL, QUICK, Measured, Numbers, Worlds
 from clients.drill.figures import save
+from clients.drill.progress import progressing
 
 DOCUMENT, NUMBERS = "reproduction.md", "reproduction.json"
 
@@ -90,7 +88,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="aftershock-claims-") as folder,
         ExitStack() as stack,
-        _showing() as progress,
+        progressing() as progress,
     ):
         worlds = Worlds(QUICK if arguments.quick else FULL, Path(folder), stack, progress)
         for name, claim in chosen.items():
@@ -105,20 +103,6 @@ def main() -> None:
     else:
         print(render(numbers))
     print(json.dumps(numbers))
-
-
-@contextmanager
-def _showing() -> Iterator[Callable[[str, float], None]]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task("preparing", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)
 
 
 if __name__ == "__main__":

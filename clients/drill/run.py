@@ -1,16 +1,13 @@
 """From what a person asks for to a report: chooses the subject, runs the plan, shows progress."""
 
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from clients.drill.ads.features import small_settings
 from clients.drill.ads.population import AdsSettings
@@ -19,6 +16,7 @@ from clients.drill.errors import DrillError
 from clients.drill.laboratory import Laboratory
 from clients.drill.movielens import default_cache
 from clients.drill.pipeline_cases import CASES, PAPER, Case, stale_case
+from clients.drill.progress import Progressing, progressing
 from clients.drill.records import write_records
 from clients.drill.report import Report
 from clients.drill.subject import OwnColumns, Subject, subject_of_parquet
@@ -27,7 +25,6 @@ from clients.drill.tables import show_report as show
 
 __all__ = ["Choice", "Options", "draw", "drilled", "refusing", "show", "write_records"]
 
-Progressing = Callable[[str, float], None]
 _REFUSED = 3
 
 
@@ -124,7 +121,7 @@ def drilled(choice: Choice, options: Options, top: int | None) -> Report:
     # On shared cores more threads are slower.
     torch.set_num_threads(1)
     choose_cases(options.cases, key="")
-    with tempfile.TemporaryDirectory(prefix="aftershock-drill-") as name, _showing() as progress:
+    with tempfile.TemporaryDirectory(prefix="aftershock-drill-") as name, progressing() as progress:
         folder = Path(name)
         subject = choice.subject(folder, progress)
         plan = options.plan(subject.key)
@@ -158,19 +155,3 @@ def refusing() -> Iterator[None]:
     except DrillError as error:
         typer.echo(f"aftershock: {error}", err=True)
         raise typer.Exit(_REFUSED) from None
-
-
-@contextmanager
-def _showing() -> Iterator[Progressing]:
-    """Show a progress bar where a person looks on; yields what takes a stage and its share."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task("preparing", total=1.0)
-        yield lambda stage, share: bar.update(task, description=stage, completed=share)

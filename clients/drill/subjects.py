@@ -1,6 +1,5 @@
 """The built-in worlds as something to drill."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from clients.drill.ads.population import HOURS_A_DAY, AdsSettings
 from clients.drill.ads.world import USER, AdsWorld
 from clients.drill.export import Release, export_checkpoint
 from clients.drill.plain_model import PlainClickModel
+from clients.drill.progress import Progressing
 from clients.drill.schema import Schema
 from clients.drill.subject import Slice, Subject
 from clients.drill.training import train_model
@@ -19,11 +19,9 @@ from clients.drill.world import World, load_world
 ADS_WARM_UP_DAYS = 2
 MOVIELENS_KEY = "item_id"
 
-Progress = Callable[[str, float], None]
-
 
 def ads_subject(
-    settings: AdsSettings, windows: int, folder: Path, *, normalised: bool, progress: Progress
+    settings: AdsSettings, windows: int, folder: Path, *, normalised: bool, progress: Progressing
 ) -> Subject:
     """Hours of the ads world after its model has learnt for three days; the last is by itself.
 
@@ -43,7 +41,7 @@ def ads_subject(
 
 
 def movielens_subject(
-    cache: Path, rows: int, windows: int, folder: Path, *, seed: int = 0, progress: Progress
+    cache: Path, rows: int, windows: int, folder: Path, *, seed: int = 0, progress: Progressing
 ) -> Subject:
     """The first windows after training, of `rows` engagements each; a model that nobody tuned."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -61,7 +59,7 @@ def movielens_checkpoint(
     *,
     seed: int = 0,
     normalised: bool = False,
-    progress: Progress | None = None,
+    progress: Progressing | None = None,
 ) -> Path:
     """A plain model of the world's training rows, as a checkpoint."""
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from clients.drill.encoding import Encoder
 from clients.drill.export import Release, export_checkpoint
 from clients.drill.model import ClickModel
+from clients.drill.progress import Progressing, silent
 from clients.drill.schema import FeatureKind, Schema, inputs_of
-from clients.drill.world import Progress, World, silent
+from clients.drill.world import World
 
 MODEL = "movielens_like"
 BATCH = 256
@@ -65,7 +66,7 @@ def train_checkpoint(
     world: World,
     folder: Path,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progressing | None = None,
     trained_until: datetime | None = None,
 ) -> Path:
     """Trains on the world's first `train_rows` examples and writes a checkpoint to `folder`.
@@ -83,7 +84,7 @@ def train_checkpoint(
     return path
 
 
-def train(world: World, seed: int = 0, progress: Progress | None = None) -> ClickModel:
+def train(world: World, seed: int = 0, progress: Progressing | None = None) -> ClickModel:
     """The demo's model; see `train_model`."""
     return train_model(world, ClickModel, seed, progress)
 
@@ -92,7 +93,7 @@ def train_model(
     world: World,
     build: Callable[[Schema, Tensor, Tensor], Model],
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progressing | None = None,
 ) -> Model:
     """One epoch over the training rows in random order, then one recalibration of the bias.
 
@@ -117,7 +118,7 @@ def train_model(
 
 
 def _fit(
-    model: nn.Module, inputs: Inputs, labels: Tensor, absences: Absences, report: Progress
+    model: nn.Module, inputs: Inputs, labels: Tensor, absences: Absences, report: Progressing
 ) -> None:
     batches = list(_batches(len(labels), absences.generator))
     optimiser = torch.optim.Adam(model.parameters(), lr=PEAK_LEARNING_RATE)

@@ -8,7 +8,7 @@ of the code that computes it.
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from clients.drill.embedding_features import embedding_features, encoded_feature
 from clients.drill.list_features import list_features
 from clients.drill.movielens import SHA256, load_movielens
 from clients.drill.numeric_features import numeric_features
+from clients.drill.progress import Progressing, silent
 from clients.drill.schema import Schema
 from clients.drill.timeline import Timeline
 
@@ -42,12 +43,6 @@ SOURCES = (
     "world",
 )
 LABEL, TIMESTAMP, SCHEMA_KEY = "__liked", "__timestamp", b"aftershock.schema"
-
-Progress = Callable[[str, float], None]
-
-
-def silent(stage: str, share: float) -> None:
-    """Reports nothing."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class World:
         return len(self.labels)
 
 
-def load_world(cache: Path, progress: Progress | None = None) -> World:
+def load_world(cache: Path, progress: Progressing | None = None) -> World:
     """The world from `cache`, after downloading its data and building it where needed."""
     report = progress or silent
     path = cache / f"world-{_digest()}.parquet"
@@ -79,7 +74,7 @@ def load_world(cache: Path, progress: Progress | None = None) -> World:
     return _read(path)
 
 
-def build_world(timeline: Timeline, progress: Progress) -> World:
+def build_world(timeline: Timeline, progress: Progressing) -> World:
     """Computes every feature of a timeline, which may be the beginning of the whole one."""
     columns = list(_columns(timeline, progress))
     progress("features", 1.0)
@@ -94,7 +89,7 @@ def build_world(timeline: Timeline, progress: Progress) -> World:
     )
 
 
-def _columns(timeline: Timeline, progress: Progress) -> Iterator[Column]:
+def _columns(timeline: Timeline, progress: Progressing) -> Iterator[Column]:
     progress("features", 0.0)
     yield from numeric_features(timeline)
     progress("features", 0.3)

@@ -14,7 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from aftershock.v1.incident_pb2 import Mitigation
-from clients.drill.demo import DemoFailed, play
+from clients.drill.demo import play
+from clients.drill.expert import DemoFailed
 from deploy.child import Child
 from deploy.local import Platform
 from services.chassis.tokens import Role

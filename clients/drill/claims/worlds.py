@@ -1,6 +1,6 @@
 """The subjects that claims are measured on, made when first asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from clients.drill.ads.population import HOURS_A_DAY, AdsSettings
 from clients.drill.ads.world import USER, AdsWorld
 from clients.drill.laboratory import Laboratory
 from clients.drill.movielens import default_cache
+from clients.drill.progress import Progressing
 from clients.drill.subject import Slice, Subject
 from clients.drill.subjects import movielens_checkpoint
 from clients.drill.world import load_world
@@ -62,7 +63,7 @@ class Worlds:
     scale: Scale
     folder: Path
     stack: ExitStack
-    progress: Callable[[str, float], None]
+    progress: Progressing
     _learners: dict[bool, Learner] = field(default_factory=dict)
     _laboratories: dict[Path, Laboratory] = field(default_factory=dict)
 

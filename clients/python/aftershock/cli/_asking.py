@@ -18,6 +18,13 @@ from aftershock.v1.importance_pb2 import Quantity
 from aftershock.v1.incident_pb2 import Incident, IncidentState
 
 Limit = Annotated[int, typer.Option(min=1, help="How many to show, newest first.")]
+WindowTarget = Annotated[
+    str,
+    typer.Argument(
+        help="A window, as MODEL/WINDOW or by its full name, or a model for its latest anomalous "
+        "window."
+    ),
+]
 
 
 @app.command()
@@ -65,13 +72,7 @@ def _known_order(order: str) -> str:
 @app.command()
 def shifts(
     context: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
-            "anomalous window."
-        ),
-    ],
+    target: WindowTarget,
     *,
     control: Annotated[
         str | None, typer.Option(help=f"A window, or {' or '.join(CONTROLS)}.")
@@ -100,13 +101,7 @@ def shifts(
 @app.command()
 def profile(
     context: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
-            "anomalous window."
-        ),
-    ],
+    target: WindowTarget,
     feature: Annotated[str, typer.Argument(help="The feature's name.")],
     as_json: AsJson = False,
 ) -> None:
@@ -129,13 +124,7 @@ def profile(
 @app.command()
 def sample_size(
     context: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="A window, as MODEL/WINDOW or by its full name, or a model for its latest "
-            "anomalous window."
-        ),
-    ],
+    target: WindowTarget,
     tolerance: Annotated[float, typer.Option(help="Largest standard error of any GFI.")],
     as_json: AsJson = False,
 ) -> None:

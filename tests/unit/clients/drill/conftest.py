@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from clients.drill.movielens import MovieLens, default_cache, load_movielens
+from clients.drill.progress import silent
 from clients.drill.timeline import Timeline
 from clients.drill.training import train_checkpoint
-from clients.drill.world import World, build_world, silent
+from clients.drill.world import World, build_world
 
 ROWS = 6_000
 

@@ -10,10 +10,11 @@ import pytest
 
 from clients.drill import world as module
 from clients.drill.movielens import MovieLens
+from clients.drill.progress import silent
 from clients.drill.schema import FeatureKind
 from clients.drill.timeline import Timeline
 from clients.drill.upstream import REFIT
-from clients.drill.world import World, build_world, load_world, silent
+from clients.drill.world import World, build_world, load_world
 from tests.unit.clients.drill.conftest import ROWS
 
 CHANGED_FROM = REFIT + 300
