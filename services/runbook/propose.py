@@ -63,6 +63,8 @@ class Propose:
         rules = self.policies.current()
         situation = await self._situation(rules, incident, around, history)
         finding = await self.consider(rules.deciding, rules.guard_rails, situation)
+        if isinstance(finding, Proposal):
+            finding = replace(finding, downstream=await self._felt(finding.draft, situation))
         observed = await self._observed(rules, situation)
         await self.store.transact(
             lambda unit: self._record(unit, claim, finding, observed, situation)
@@ -91,8 +93,20 @@ class Propose:
             return str(error)
 
     async def _downstream(self, incident: Incident) -> Downstream:
+        return await self._asked(incident.model)
+
+    async def _felt(self, wanted: Draft, situation: Situation) -> Downstream:
+        """Return who feels a plan besides its model: of features those whom the model passes on."""
+        plan = wanted.plan
+        features = plan.features or tuple(label.feature for label in plan.labels if label.feature)
+        # What could not be asked a moment ago is the worst; so it stays.
+        if features and situation.downstream.models is not None:
+            return await self._asked(plan.model, features)
+        return downstream_of(plan, wanted.case.findings, situation.downstream)
+
+    async def _asked(self, model: str, features: Sequence[str] = ()) -> Downstream:
         try:
-            return Downstream(await self.lineage.downstream(incident.model))
+            return Downstream(await self.lineage.downstream(model, features))
         except LineageUnavailable as error:
             return Downstream(None, str(error))
 
@@ -130,7 +144,7 @@ class Propose:
         for each in observed:
             incident = incident.noted(time, each.draft.policy.principal, each.observation)
         if isinstance(finding, Proposal):
-            incident = self._proposed(incident, finding, situation, time)
+            incident = self._proposed(incident, finding, time)
             unit.incidents.save(incident)
             newest = incident.mitigations[-1]
             if newest.state is MitigationState.APPROVED:
@@ -162,13 +176,10 @@ class Propose:
                 unit.outbox.put(Work(WorkKind.PAGE, incident.id, call=call))
         return incident
 
-    def _proposed(
-        self, incident: Incident, proposal: Proposal, situation: Situation, time: datetime
-    ) -> Incident:
+    def _proposed(self, incident: Incident, proposal: Proposal, time: datetime) -> Incident:
         policy, plan = proposal.draft.policy, proposal.draft.plan
-        downstream = downstream_of(plan, proposal.draft.case.findings, situation.downstream)
         expire_time = time + self.approval_time
-        radius = blast_radius(plan, incident.comparison, downstream)
+        radius = blast_radius(plan, incident.comparison, proposal.downstream)
         needed = self.policies.current().guard_rails.required_approvals(radius)
         mitigation = propose(
             mitigation_id=str(len(incident.mitigations) + 1),
@@ -179,7 +190,7 @@ class Propose:
             expire_time=expire_time,
             reason=_grounds(proposal.draft),
             required_approvals=needed,
-            downstream=downstream,
+            downstream=proposal.downstream,
         )
         proposed = incident.with_proposal(mitigation)
         # A policy is one voice: where several are needed, people decide.

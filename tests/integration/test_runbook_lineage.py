@@ -86,6 +86,22 @@ async def test_the_model_itself_is_not_downstream(
     assert list(graph.asked[0].nodes) == ["model:ads_ctr"]
 
 
+async def test_features_are_asked_about_as_the_model_has_them(
+    channel: grpc.aio.Channel, graph: KnownGraph
+) -> None:
+    graph.models = [MODEL, "models/a"]
+    assert await GrpcLineage(channel, ()).downstream(MODEL, ["age", "city"]) == 1
+    (asked,) = graph.asked
+    assert (list(asked.nodes), asked.model) == (["feature:age", "feature:city"], MODEL)
+
+
+async def test_features_that_do_not_feed_the_model_are_felt_wherever_it_is(
+    channel: grpc.aio.Channel, graph: KnownGraph
+) -> None:
+    assert await GrpcLineage(channel, ()).downstream(MODEL, ["age"]) == 0
+    assert [list(asked.nodes) for asked in graph.asked] == [["feature:age"], ["model:ads_ctr"]]
+
+
 async def test_a_model_that_lineage_does_not_know_may_have_any_number(
     channel: grpc.aio.Channel, graph: KnownGraph
 ) -> None:
@@ -122,9 +138,15 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
             await stub.RegisterModel(request, timeout=10)
         lineage = GrpcLineage(channel, ())
         assert await lineage.downstream(MODEL) == 2
+        assert await lineage.downstream(MODEL, ["user_embedding"]) == 2
+        assert await lineage.downstream(MODEL, ["user_embedding", "unheard_of"]) == 2
         assert await lineage.downstream("models/feed") == 0
+        assert await lineage.downstream("models/feed", ["user_embedding"]) == 0
+        assert await lineage.downstream("models/feed", ["ads_score"]) == 0
         with pytest.raises(LineageUnavailable, match="NOT_FOUND"):
             await lineage.downstream("models/nobody")
+        with pytest.raises(LineageUnavailable, match="NOT_FOUND"):
+            await lineage.downstream("models/nobody", ["user_embedding"])
         made = pb.FeatureSources(feature="user_embedding", sources=["dataset:ads:clicks"])
         told = pb.RegisterFeaturesRequest(request_id="sources", features=[made])
         await stub.RegisterFeatures(told, timeout=10)

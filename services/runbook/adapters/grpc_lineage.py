@@ -6,7 +6,11 @@ from datetime import datetime
 import grpc
 
 from aftershock.v1.lineage_pb2 import EventKind
-from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, ListEventsRequest
+from aftershock.v1.lineage_service_pb2 import (
+    GetBlastRadiusRequest,
+    GetBlastRadiusResponse,
+    ListEventsRequest,
+)
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
 from services.runbook.adapters.grpc_finding_messages import finding_of
 from services.runbook.domain.errors import LineageUnavailable
@@ -26,17 +30,30 @@ class GrpcLineage:
         self._stub = LineageServiceStub(channel)
         self._metadata = metadata
 
-    async def downstream(self, model: str) -> int:
+    async def downstream(self, model: str, features: Sequence[str] = ()) -> int:
         """Return how many other models would notice. Raises LineageUnavailable."""
-        request = GetBlastRadiusRequest(nodes=[_node(model)], limit=_MOST_MODELS)
         try:
-            answer = await self._stub.GetBlastRadius(
-                request, timeout=_SECONDS, metadata=self._metadata
-            )
+            answer = await self._noticing([f"feature:{name}" for name in features], model)
+            # What lineage does not know to feed the model is felt wherever the model is.
+            if all(each.model != model for each in answer.models):
+                answer = await self._noticing([_node(model)])
         except grpc.aio.AioRpcError as error:
             raise _unavailable(error) from error
         # The model itself is one of those that notice.
         return answer.model_count - any(each.model == model for each in answer.models)
+
+    async def _noticing(self, nodes: Sequence[str], within: str = "") -> GetBlastRadiusResponse:
+        """Return who would; nobody if there are no nodes, or lineage does not know one `within`."""
+        request = GetBlastRadiusRequest(nodes=nodes, model=within, limit=_MOST_MODELS)
+        try:
+            if nodes:
+                return await self._stub.GetBlastRadius(
+                    request, timeout=_SECONDS, metadata=self._metadata
+                )
+        except grpc.aio.AioRpcError as error:
+            if not within or error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+        return GetBlastRadiusResponse()
 
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Return what audits found since then in what feeds the model."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.runbook.domain.blast_radius import Downstream
+from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
 from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
 from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.finding_plan import finding_plan
@@ -86,6 +86,8 @@ class Proposal:
 
     draft: Draft
     preview: Preview | MissingPreview
+    downstream: Downstream = NOT_ASKED
+    """Who feels it besides its model."""
 
     @property
     def approves_itself(self) -> bool:

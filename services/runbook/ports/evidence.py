@@ -57,8 +57,10 @@ class Previewer(Protocol):
 class Lineage(Protocol):
     """Who feels what a model predicts, and what was found in what feeds it."""
 
-    async def downstream(self, model: str) -> int:
-        """Return how many other models are downstream of the model.
+    async def downstream(self, model: str, features: Sequence[str] = ()) -> int:
+        """Return how many other models feel what is done to the model.
+
+        With `features`, these are switched off in it, and nothing else changes.
 
         Changes nothing. Raises LineageUnavailable, which says why.
         """

@@ -336,12 +336,16 @@ class KnownLineage:
     models: int = 0
     missing: str = ""
     found: tuple[AuditFinding, ...] = ()
+    feeling: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Models downstream that feel features switched off; others are felt by all."""
+    mute_features: bool = False
+    """Whether only whole models can be asked about."""
 
-    async def downstream(self, model: str) -> int:
+    async def downstream(self, model: str, features: Sequence[str] = ()) -> int:
         """Answer as recorded."""
-        if self.missing:
-            raise LineageUnavailable(self.missing)
-        return self.models
+        if self.missing or (features and self.mute_features):
+            raise LineageUnavailable(self.missing or "lineage says UNAVAILABLE")
+        return self.feeling.get(tuple(features), self.models)
 
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Answer as recorded."""

@@ -61,6 +61,25 @@ async def test_a_quorum_counts_the_model_and_those_downstream(
     assert approved.state is expected
 
 
+async def test_a_kill_switch_is_felt_by_those_who_feel_its_features() -> None:
+    runbook = a_runbook(5)
+    runbook.rules.rules = rules(guard_rails=QUORUM)
+    runbook.lineage.feeling = {("user_embedding",): 1}
+    await runbook.see(event(1, BROKEN))
+    mitigation = await runbook.mitigation()
+    assert mitigation.plan.features == ("user_embedding",)
+    assert (mitigation.downstream, mitigation.required_approvals) == (Downstream(1), 1)
+
+
+async def test_features_that_lineage_cannot_tell_of_are_the_worst() -> None:
+    runbook = a_runbook(0)
+    runbook.rules.rules = rules(guard_rails=QUORUM)
+    runbook.lineage.mute_features = True
+    await runbook.see(event(1, BROKEN))
+    mitigation = await runbook.mitigation()
+    assert (mitigation.downstream.models, mitigation.required_approvals) == (None, 2)
+
+
 async def test_who_cannot_be_asked_is_said_why() -> None:
     runbook = a_runbook(None)
     await runbook.see(event(1, BROKEN))
