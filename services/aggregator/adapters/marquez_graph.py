@@ -135,14 +135,11 @@ def _graph_node(
 
 def _data(node: Node, times: Sequence[str]) -> dict[str, Any]:
     namespace, name = _names(node.id)
-    return {
-        "id": {"namespace": namespace, "name": name},
-        "namespace": namespace,
-        "name": name,
-        "description": node.description or None,
-        "createdAt": min(times, default=None),
-        "updatedAt": max(times, default=None),
-    }
+    data = {"id": {"namespace": namespace, "name": name}, "namespace": namespace, "name": name}
+    # Nothing is null there: what is not known is left out.
+    if node.description:
+        data["description"] = node.description
+    return data | ({"createdAt": min(times), "updatedAt": max(times)} if times else {})
 
 
 def _job_data(sources: Sequence[NodeId], targets: Sequence[NodeId]) -> dict[str, Any]:
@@ -150,8 +147,6 @@ def _job_data(sources: Sequence[NodeId], targets: Sequence[NodeId]) -> dict[str,
         "type": "BATCH",
         "inputs": [*map(_identity, sources)],
         "outputs": [*map(_identity, targets)],
-        "location": None,
-        "latestRun": None,
     }
 
 
