@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import TypeVar
 
@@ -135,14 +136,4 @@ def _pause(state: RetryCallState) -> float:
 
 
 def _insertion(outcome: InsertionOutcome) -> Insertion:
-    return Insertion(
-        example_count=outcome.example_count,
-        skipped_count=outcome.skipped_count,
-        flipped_up=outcome.flipped_up,
-        flipped_down=outcome.flipped_down,
-        mean_prediction=outcome.mean_prediction,
-        inserted_mean_prediction=outcome.inserted_mean_prediction,
-        mean_logit_change_below=outcome.mean_logit_change_below,
-        mean_logit_change_above=outcome.mean_logit_change_above,
-        to_class=outcome.to_class,
-    )
+    return Insertion(**{field.name: getattr(outcome, field.name) for field in fields(Insertion)})

@@ -1,5 +1,6 @@
 """From the domain's audits to the contract's messages."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +12,6 @@ from services.audit.adapters.process_analyst import error_of
 from services.audit.domain.audit import Audit
 from services.audit.domain.parameters import (
     AuditParameters,
-    InsertionParameters,
     LabelRowsFile,
     Measure,
     PathLength,
@@ -58,13 +58,7 @@ def measure_message(measure: Measure) -> pb.CentralityMeasure:
 def _snapshot(file: SnapshotFile) -> pb.AuditSnapshot:
     if isinstance(file, LabelRowsFile):
         return pb.AuditSnapshot(rows=_rows(file))
-    counts = pb.LabelCountsFile(
-        file=file.file,
-        label_column=file.label_column,
-        other_column=file.other_column,
-        count_column=file.count_column,
-    )
-    return pb.AuditSnapshot(counts=counts)
+    return pb.AuditSnapshot(counts=pb.LabelCountsFile(**asdict(file)))
 
 
 def _rows(file: LabelRowsFile) -> pb.LabelRowsFile:
@@ -98,24 +92,14 @@ def _parameters(parameters: AuditParameters) -> pb.AuditParameters:
             prior_rows=concentration.prior_rows,
             false_discovery_rate=concentration.false_discovery_rate,
         ),
-        larger_sets=pb.LargerSetParameters(poisoned=larger.poisoned, added=larger.added)
-        if larger
+        larger_sets=pb.LargerSetParameters(**asdict(larger)) if larger else None,
+        insertion=pb.InsertionParameters(**asdict(parameters.insertion))
+        if parameters.insertion
         else None,
-        insertion=_insertion(parameters.insertion) if parameters.insertion else None,
         saliency=_saliency(parameters.saliency) if parameters.saliency else None,
         thresholds=_thresholds(parameters.thresholds) if parameters.thresholds else None,
         lineage_node=parameters.lineage_node or "",
         feature=parameters.feature or "",
-    )
-
-
-def _insertion(parameters: InsertionParameters) -> pb.InsertionParameters:
-    return pb.InsertionParameters(
-        checkpoint=parameters.checkpoint,
-        feature=parameters.feature,
-        examples_file=parameters.examples_file,
-        example_count=parameters.example_count,
-        label_count=parameters.label_count,
     )
 
 

@@ -1,4 +1,6 @@
-"""From the domain's report to the contract's."""
+"""From the domain's report to the contract's; flat records have the same fields in both."""
+
+from dataclasses import asdict
 
 import numpy as np
 
@@ -8,12 +10,9 @@ from services.audit.domain.difference import Change
 from services.audit.domain.report import (
     AuditReport,
     Finding,
-    Insertion,
-    LabelSweep,
     LargerClassSet,
     OutcomeLean,
     Overlay,
-    PointingFigures,
     SaliencyReport,
     ThresholdReport,
 )
@@ -26,16 +25,16 @@ def report_message(report: AuditReport) -> pb.AuditReport:
         label_count=report.label_count,
         edge_count=report.edge_count,
         findings=[_finding(finding) for finding in report.findings],
-        overlaps=[
-            pb.FindingOverlap(label=overlap.label, other=overlap.other, classes=overlap.classes)
-            for overlap in report.overlaps
+        overlaps=[pb.FindingOverlap(**asdict(overlap)) for overlap in report.overlaps],
+        sweeps=[
+            pb.LabelSweep(
+                label=sweep.label,
+                points=[pb.SweepPoint(**asdict(point)) for point in sweep.points],
+            )
+            for sweep in report.sweeps
         ],
-        sweeps=[_sweep(sweep) for sweep in report.sweeps],
         larger_sets=[_larger_set(larger) for larger in report.larger_sets],
-        neighbourhood=[
-            pb.CooccurrenceEdge(label=edge.label, other=edge.other, rows=edge.rows)
-            for edge in report.neighbourhood
-        ],
+        neighbourhood=[pb.CooccurrenceEdge(**asdict(edge)) for edge in report.neighbourhood],
         neighbourhood_label=report.neighbourhood_label,
         saliency=_saliency(report.saliency) if report.saliency else None,
         thresholds=_thresholds(report.thresholds) if report.thresholds else None,
@@ -101,38 +100,11 @@ def _finding(finding: Finding) -> pb.AuditFinding:
         ],
         usable=finding.is_usable,
         concentration=_lean(finding.concentration) if finding.concentration else None,
-        insertion=_insertion(finding.insertion) if finding.insertion else None,
+        insertion=pb.InsertionResult(**asdict(finding.insertion)) if finding.insertion else None,
         exposure=finding.exposure,
         evidence=finding.evidence,
         severity=finding.severity,
     )
-
-
-def _insertion(insertion: Insertion) -> pb.InsertionResult:
-    return pb.InsertionResult(
-        example_count=insertion.example_count,
-        skipped_count=insertion.skipped_count,
-        flipped_up=insertion.flipped_up,
-        flipped_down=insertion.flipped_down,
-        mean_prediction=insertion.mean_prediction,
-        inserted_mean_prediction=insertion.inserted_mean_prediction,
-        mean_logit_change_below=insertion.mean_logit_change_below,
-        mean_logit_change_above=insertion.mean_logit_change_above,
-        to_class=insertion.to_class,
-    )
-
-
-def _sweep(sweep: LabelSweep) -> pb.LabelSweep:
-    points = [
-        pb.SweepPoint(
-            min_overlaps=point.min_overlaps,
-            class_count=point.class_count,
-            usable_class_count=point.usable_class_count,
-            dilution=point.dilution,
-        )
-        for point in sweep.points
-    ]
-    return pb.LabelSweep(label=sweep.label, points=points)
 
 
 def _larger_set(larger: LargerClassSet) -> pb.LargerClassSet:
@@ -148,18 +120,9 @@ def _larger_set(larger: LargerClassSet) -> pb.LargerClassSet:
 def _saliency(saliency: SaliencyReport) -> pb.SaliencyReport:
     return pb.SaliencyReport(
         example_count=saliency.example_count,
-        figures=_figures(saliency.figures),
-        clean=_figures(saliency.clean) if saliency.clean else None,
+        figures=pb.SaliencyFigures(**asdict(saliency.figures)),
+        clean=pb.SaliencyFigures(**asdict(saliency.clean)) if saliency.clean else None,
         overlays=[_overlay(overlay) for overlay in saliency.overlays],
-    )
-
-
-def _figures(figures: PointingFigures) -> pb.SaliencyFigures:
-    return pb.SaliencyFigures(
-        any_overlap=figures.any_overlap,
-        any_overlap_elsewhere=figures.any_overlap_elsewhere,
-        pointing=figures.pointing,
-        pointing_elsewhere=figures.pointing_elsewhere,
     )
 
 
@@ -174,12 +137,5 @@ def _overlay(overlay: Overlay) -> pb.SaliencyOverlay:
 
 
 def _thresholds(thresholds: ThresholdReport) -> pb.ThresholdReport:
-    points = [
-        pb.ThresholdPoint(
-            threshold=point.threshold,
-            false_positives=point.false_positives,
-            false_negatives=point.false_negatives,
-        )
-        for point in thresholds.points
-    ]
+    points = [pb.ThresholdPoint(**asdict(point)) for point in thresholds.points]
     return pb.ThresholdReport(points=points, chosen=thresholds.chosen)
