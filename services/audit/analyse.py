@@ -34,13 +34,22 @@ _DEFAULT_MEASURES = tuple(
 
 
 @dataclass(frozen=True, eq=False)
+class _CountedOutcomes:
+    """How often labels go with outcomes, now and in earlier snapshots."""
+
+    names: Sequence[str]
+    now: LabelledCounts
+    past: LabelledCounts
+
+
+@dataclass(frozen=True, eq=False)
 class _Read:
     """Everything that files say: what is wrong with one is told before anything takes long."""
 
     labelled: LabelledRows | None
     graph: CooccurrenceGraph
-    past: LabelledCounts | None
-    """Of earlier snapshots, added up. None: rows have no outcomes."""
+    outcomes: _CountedOutcomes | None
+    """None: rows have none."""
     scored: ScoredLabels | None
 
 
@@ -78,7 +87,7 @@ class Analyse:
         subset = replace(parameters.subset, seed=audit.seed)
         candidates = find_candidates(graph, measures, parameters.top, subset, excluded)
         progress(0.6, "looking at outcomes")
-        leans = _leans(labelled, read.past, parameters.concentration)
+        leans = _leans(read.outcomes, parameters.concentration)
         progress(0.7, "varying thresholds and sets")
         report = AuditReport(
             row_count=count or 0,
@@ -103,33 +112,33 @@ class Analyse:
             )
             return _Read(None, graph, None, scored)
         labelled = self.source.rows(file)
-        past = self._past(labelled, parameters.concentration.past)
+        outcomes = self._outcomes(labelled, parameters.concentration.past)
         graph = CooccurrenceGraph.from_rows(labelled.rows, parameters.min_overlaps)
-        return _Read(labelled, graph, past, scored)
+        return _Read(labelled, graph, outcomes, scored)
 
-    def _past(
+    def _outcomes(
         self, labelled: LabelledRows, files: Sequence[LabelRowsFile]
-    ) -> LabelledCounts | None:
+    ) -> _CountedOutcomes | None:
         if labelled.outcomes is None:
             return None
         names, outcomes = labelled.rows.names, labelled.outcomes.names
+        now = count_outcomes(labelled, names, outcomes)
         past = [count_outcomes(self.source.rows(file), names, outcomes) for file in files]
-        return added_up(past, (len(names), len(outcomes)))
+        return _CountedOutcomes(outcomes, now, added_up(past, now.counts.shape))
 
 
 def _leans(
-    labelled: LabelledRows | None, past: LabelledCounts | None, wanted: ConcentrationParameters
+    outcomes: _CountedOutcomes | None, wanted: ConcentrationParameters
 ) -> dict[int, OutcomeLean]:
-    if labelled is None or labelled.outcomes is None or past is None:
+    if outcomes is None:
         return {}
-    outcomes = labelled.outcomes.names
     found = concentrations(
-        count_outcomes(labelled, labelled.rows.names, outcomes),
-        past,
+        outcomes.now,
+        outcomes.past,
         prior_rows=wanted.prior_rows,
         false_discovery_rate=wanted.false_discovery_rate,
     )
-    return findings.leans(found, outcomes)
+    return findings.leans(found, outcomes.names)
 
 
 def _with_thresholds(

@@ -1,11 +1,11 @@
 """Snapshots in Parquet files under allowed roots."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -14,9 +14,11 @@ from services.audit.adapters.arrow_parts import stream_of
 from services.audit.adapters.parquet_columns import (
     Lists,
     check_unique,
+    counts_of,
     encoded,
     lists_of,
     numbers_of,
+    texts_of,
 )
 from services.audit.domain.errors import MalformedCounts, MalformedLabels, SnapshotRefused
 from services.audit.domain.parameters import LabelCountsFile, LabelRowsFile, ThresholdParameters
@@ -55,7 +57,7 @@ class ParquetSnapshots:
         """Read co-occurrence counts."""
         columns = [file.label_column, file.other_column, file.count_column]
         table = self._table(file.file, columns)
-        ends = [_text(table.column(name)) for name in columns[:2]]
+        ends = [texts_of(table.column(name), name) for name in columns[:2]]
         both = pa.chunked_array([*ends[0].chunks, *ends[1].chunks])
         names, codes = encoded(both, file.label_column)
         if len(names) > _MOST_COUNTED_LABELS:
@@ -66,7 +68,7 @@ class ParquetSnapshots:
         left, right = codes[: len(table)], codes[len(table) :]
         _check_once(names, left, right)
         matrix = np.zeros((len(names), len(names)), np.int64)
-        matrix[left, right] = numbers_of(table.column(file.count_column), file.count_column)
+        matrix[left, right] = counts_of(table.column(file.count_column), file.count_column)
         return LabelCounts(names, matrix)
 
     def scores(self, parameters: ThresholdParameters) -> ScoredLabels:
@@ -80,8 +82,16 @@ class ParquetSnapshots:
         values = numbers_of(scored.values, parameters.scores_column).astype(np.float64)
         if parameters.are_logits:
             parts = np.split(values, scored.offsets[1:-1])
-            values = np.concatenate([softmax(part) for part in parts])
-        return _paired(named, true, values)
+            values = np.concatenate([softmax(part) if len(part) else part for part in parts])
+        elif len(values) and not 0 <= values.min() <= values.max() <= 1:
+            raise MalformedLabels(
+                f"{parameters.scores_column} are from {values.min():g} to {values.max():g}: scores "
+                "are in [0, 1]; say so if they are logits"
+            )
+        if not len(named.values) and not len(true.values):
+            raise MalformedLabels(f"{parameters.file}: no row has a label, by machine or person")
+        labels = texts_of(named.values, names[0]), texts_of(true.values, names[2])
+        return _paired(named, true, labels, values)
 
     def examples(self, file: str, count: int, without: Sequence[str] = ()) -> bytes:
         """Return the first examples as an Arrow IPC stream, without some columns."""
@@ -100,7 +110,10 @@ class ParquetSnapshots:
 
     def _path(self, file: str) -> Path:
         """Return where a file lies, all links followed, if that is under an allowed root."""
-        path = Path(file).resolve()
+        try:
+            path = Path(file).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SnapshotRefused(f"{file!r} leads to no file: {error}") from error
         if not any(path.is_relative_to(root) for root in self._roots):
             raise SnapshotRefused(
                 f"{file} lies outside of the service's snapshot roots: put it under one of them"
@@ -116,17 +129,23 @@ class ParquetSnapshots:
             raise SnapshotRefused(f"{file} is not a Parquet file: {error}") from error
 
     def _check_columns(self, file: str, columns: Sequence[str]) -> None:
-        known = self._schema(file).names
+        known = Counter(self._schema(file).names)
         for column in columns:
             if column not in known:
                 raise SnapshotRefused(
                     f"{file} has no column {column!r}: it has {', '.join(map(repr, known))}"
                 )
+            if known[column] > 1:
+                raise SnapshotRefused(f"{file} has two columns {column!r}: rename one")
+        if len(set(columns)) < len(columns):
+            raise SnapshotRefused(f"{', '.join(columns)}: each takes a column of its own")
 
     def _table(self, file: str, columns: Sequence[str]) -> pa.Table:
         self._check_columns(file, columns)
         try:
-            table = pq.read_table(self._path(file), columns=list(columns))
+            # Not as a data set: folders named like `day=1` would add columns.
+            with pq.ParquetFile(self._path(file)) as parquet:
+                table = parquet.read(columns=list(columns))
         except (pa.ArrowException, OSError) as error:
             raise SnapshotRefused(f"{file} cannot be read: {error}") from error
         if not len(table):
@@ -154,9 +173,17 @@ def _check_once(names: Sequence[str], left: NDArray[np.int64], right: NDArray[np
         raise MalformedCounts(f"{names[i]!r} with {names[j]!r} is counted twice: give one row each")
 
 
-def _paired(named: Lists, true: Lists, values: NDArray[np.float64]) -> ScoredLabels:
-    """Return a score and a truth for each (row, label) that the machine or the person named."""
-    both = pa.chunked_array([*_text(named.values).chunks, *_text(true.values).chunks])
+def _paired(
+    named: Lists,
+    true: Lists,
+    labels: tuple[pa.ChunkedArray, pa.ChunkedArray],
+    values: NDArray[np.float64],
+) -> ScoredLabels:
+    """Return a score and a truth for each (row, label) that the machine or the person named.
+
+    `labels` are those of both as text.
+    """
+    both = pa.chunked_array([chunk for column in labels for chunk in column.chunks])
     names, codes = encoded(both, "labels")
     entries = len(named.values)
     machine = named.rows * len(names) + codes[:entries]
@@ -165,7 +192,3 @@ def _paired(named: Lists, true: Lists, values: NDArray[np.float64]) -> ScoredLab
     scores = np.zeros(len(cells))
     np.maximum.at(scores, np.searchsorted(cells, machine), values)
     return ScoredLabels(scores, np.isin(cells, person))
-
-
-def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.cast(values, pa.string())

@@ -78,7 +78,7 @@ class LabelRows:
 
 def _check_names(names: Sequence[str]) -> None:
     if not names:
-        raise MalformedLabels("no labels are named", field="names")
+        raise NoMultiLabelRows("no row holds a label: co-occurrence needs rows with several")
     if len(set(names)) != len(names):
         twice = max(names, key=Counter(names).__getitem__)
         raise MalformedLabels(f"label {twice!r} is named twice: name each once", field="names")

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from services.audit.domain.errors import InvalidParameters, MalformedCounts
+from services.audit.domain.errors import InvalidParameters, MalformedCounts, TooLargeForExact
 from services.audit.domain.rows import LabelRows
 
-_CHUNK_ENTRIES = 4_000_000
+MOST_PAIRS = 50_000_000
+"""Of labels that meet: their counts take some four gigabytes while they are made."""
+_CHUNK_PAIRS = 32_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +35,19 @@ class CooccurrenceGraph:
 
     @classmethod
     def from_rows(cls, rows: LabelRows, min_overlaps: int) -> Self:
-        """Count the co-occurrences of rows, a bounded number of rows at a time."""
+        """Count the co-occurrences of rows, a bounded number of rows at a time.
+
+        Raises:
+            TooLargeForExact: so many labels meet that there is no memory for their counts.
+        """
         total = csr_array((len(rows.names), len(rows.names)), dtype=np.int64)
         for first, last in _chunks(rows.offsets):
             total = total + _product(rows, first, last)
+            if total.nnz > MOST_PAIRS:
+                raise TooLargeForExact(
+                    f"more than {MOST_PAIRS:,} pairs of labels meet, which takes gigabytes: leave "
+                    "labels that few rows hold out of the lists, or audit fewer rows"
+                )
         return cls(rows.names, _without_diagonal(total), rows.label_counts, _positive(min_overlaps))
 
     @classmethod
@@ -56,11 +67,14 @@ class CooccurrenceGraph:
             label_counts: [L] rows that hold each label, where known.
 
         Raises:
-            MalformedCounts: not square, not symmetric, negative, or not one row a name.
+            MalformedCounts: not square, not symmetric, negative, not one row a name, or a label
+                meets another in more rows than hold it.
         """
         _check_counts(names, counts)
         diagonal = counts.diagonal().astype(np.int64)
         known = diagonal if label_counts is None and diagonal.any() else label_counts
+        if known is not None:
+            _check_held(names, counts, known)
         matrix = _without_diagonal(csr_array(counts.astype(np.int64)))
         return cls(tuple(names), matrix, known, _positive(min_overlaps))
 
@@ -96,9 +110,17 @@ def _positive(min_overlaps: int) -> int:
 
 
 def _chunks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Cut the rows where a multiple of the chunk's size of entries is passed."""
-    marks = np.arange(_CHUNK_ENTRIES, int(offsets[-1]), _CHUNK_ENTRIES)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(offsets, marks), [len(offsets) - 1]]))
+    """Cut the rows where a multiple of the chunk's size of pairs is passed."""
+    pairs = np.diff(offsets) ** 2
+    if pairs.max(initial=0) > MOST_PAIRS:
+        row = int(pairs.argmax())
+        raise TooLargeForExact(
+            f"row {row} holds {offsets[row + 1] - offsets[row]:,} labels, and all of their pairs "
+            "take gigabytes: leave such rows out, or give each part of one a row"
+        )
+    passed = np.concatenate([[0], np.cumsum(pairs)])
+    marks = np.arange(_CHUNK_PAIRS, int(passed[-1]), _CHUNK_PAIRS)
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(passed, marks), [len(offsets) - 1]]))
     return [(int(first), int(last)) for first, last in pairwise(cuts)]
 
 
@@ -145,5 +167,19 @@ def _check_counts(names: Sequence[str], counts: NDArray[np.integer]) -> None:
         raise MalformedCounts(
             f"{names[i]!r} with {names[j]!r} is {counts[i, j]}, the other way {counts[j, i]}: "
             "counts must be symmetric",
+            field="counts",
+        )
+
+
+def _check_held(names: Sequence[str], counts: NDArray[np.integer], held: NDArray[np.int64]) -> None:
+    most = np.where(np.eye(len(names), dtype=np.bool_), 0, counts)
+    wrong = np.flatnonzero(most.max(axis=1, initial=0) > held)
+    if len(wrong):
+        label = int(wrong[0])
+        other = int(most[label].argmax())
+        raise MalformedCounts(
+            f"{held[label]} rows hold {names[label]!r}, and {most[label, other]} hold it together "
+            f"with {names[other]!r}: a label with itself counts all rows that hold it; leave such "
+            "pairs out where that is not known",
             field="counts",
         )

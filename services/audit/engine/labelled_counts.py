@@ -9,6 +9,9 @@ from services.audit.domain.errors import InvalidParameters
 from services.audit.domain.snapshot import LabelledRows, Outcomes
 from services.audit.engine.concentration import LabelledCounts
 
+_MOST_CELLS = 20_000_000
+"""Pairs of a label and an outcome: what is computed of them takes two gigabytes."""
+
 
 def count_outcomes(
     labelled: LabelledRows, names: Sequence[str], outcome_names: Sequence[str]
@@ -24,9 +27,15 @@ def count_outcomes(
         counts [L, C], totals [C].
 
     Raises:
-        InvalidParameters: the rows have no outcomes.
+        InvalidParameters: the rows have no outcomes, or more than can be counted.
     """
     outcomes = _outcomes(labelled)
+    if len(names) * len(outcome_names) > _MOST_CELLS:
+        raise InvalidParameters(
+            f"{len(outcome_names):,} outcomes of {len(names):,} labels are too many to count: is "
+            "the outcome column an id? Name one with few values, or none",
+            field="snapshot.rows.outcome_column",
+        )
     rows = labelled.rows
     label_at = _positions(rows.names, names)[rows.ids]
     outcome_at = _positions(outcomes.names, outcome_names)[outcomes.codes]

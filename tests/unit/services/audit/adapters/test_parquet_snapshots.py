@@ -1,5 +1,6 @@
 """Parquet as rows, counts, scores and examples, and what is wrong with it in one line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_rows_come_with_their_labels_and_outcomes(source: ParquetSnapshots, tmp_
         pa.list_(pa.string()),
         pa.large_list(pa.large_string()),
         pa.list_(pa.dictionary(pa.int32(), pa.string())),
+        pa.list_(pa.string_view()),
     ],
 )
 def test_labels_may_be_numbers_or_text(
@@ -70,6 +72,10 @@ def test_labels_may_be_numbers_or_text(
         ({"row_id": [None], "labels": [["a", "b"]]}, SnapshotRefused, "'row_id' holds null"),
         ({"id": [1], "labels": [["a", "b"]]}, SnapshotRefused, "no column 'row_id': it has 'id'"),
         ({"row_id": [], "labels": []}, SnapshotRefused, "holds no row"),
+        ({"row_id": [1], "labels": [["x" * 1025, "y"]]}, MalformedLabels, "1025 characters"),
+        ({"row_id": [1], "labels": [[["a"], ["b"]]]}, SnapshotRefused, "strings, integers"),
+        ({"row_id": [1], "labels": [[b"a", b"b"]]}, SnapshotRefused, "holds binary"),
+        ({"row_id": [1], "labels": [[1.0, float("nan")]]}, SnapshotRefused, "holds double"),
     ],
 )
 def test_bad_rows_are_told_from_each_other(
@@ -83,6 +89,45 @@ def test_bad_rows_are_told_from_each_other(
     pq.write_table(pa.table(columns), file)
     with pytest.raises(error, match=says):
         source.rows(LabelRowsFile(str(file)))
+
+
+def test_text_that_is_none_is_refused(source: ParquetSnapshots, tmp_path: Path) -> None:
+    text = pa.array([b"\xff\xfe", b"a"])
+    broken = pa.Array.from_buffers(pa.string(), 2, text.buffers())
+    labels = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), broken)
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"row_id": [1], "labels": labels}), file)
+    with pytest.raises(SnapshotRefused, match="'labels' holds text that is not UTF-8"):
+        source.rows(LabelRowsFile(str(file)))
+
+
+def test_each_purpose_takes_a_column_of_its_own(source: ParquetSnapshots, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.parquet", ROWS)
+    with pytest.raises(SnapshotRefused, match="each takes a column of its own"):
+        source.rows(LabelRowsFile(str(file), row_id_column="labels"))
+    columns = [pa.array(["1"]), pa.array(["2"]), pa.array([["a", "b"]])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["row_id", "row_id", "labels"]), file)
+    with pytest.raises(SnapshotRefused, match="two columns 'row_id'"):
+        source.rows(LabelRowsFile(str(file)))
+
+
+def test_folders_named_like_partitions_add_no_columns(
+    source: ParquetSnapshots, tmp_path: Path
+) -> None:
+    folder = tmp_path / "row_id=7" / "labels=x"
+    folder.mkdir(parents=True)
+    read = source.rows(LabelRowsFile(str(write_rows(folder / "rows.parquet", ROWS))))
+    assert read.rows.names == ("car", "tree", "wheel")
+
+
+def test_paths_that_lead_nowhere_are_refused(source: ParquetSnapshots, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.parquet"
+    loop.symlink_to(loop)
+    (tmp_path / "folder.parquet").mkdir()
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for name in ("loop.parquet", "folder.parquet", "pipe.parquet", "x" * 3000, "a\0b"):
+        with pytest.raises(SnapshotRefused):
+            source.check(str(tmp_path / name))
 
 
 def test_files_outside_the_roots_are_not_read(tmp_path: Path) -> None:
@@ -119,6 +164,84 @@ def test_a_pair_is_counted_once(source: ParquetSnapshots, tmp_path: Path) -> Non
     pq.write_table(pa.table({"label": ["a", "a"], "other": ["b", "b"], "count": [1, 2]}), file)
     with pytest.raises(MalformedCounts, match="'a' with 'b' is counted twice"):
         source.counts(LabelCountsFile(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("count", "error", "says"),
+    [
+        (1.5, MalformedCounts, "holds 1.5: it must hold whole numbers"),
+        (float("nan"), SnapshotRefused, "holds nan"),
+        (float("inf"), SnapshotRefused, "holds inf"),
+        (True, SnapshotRefused, "holds booleans"),
+        (2**62, MalformedCounts, "at most 281,474,976,710,656"),
+        ("3", SnapshotRefused, "must hold numbers"),
+    ],
+)
+def test_counts_are_whole_numbers(
+    source: ParquetSnapshots,
+    tmp_path: Path,
+    count: object,
+    error: type[AuditError],
+    says: str,
+) -> None:
+    file = tmp_path / "counts.parquet"
+    table = {"label": ["a", "b"], "other": ["b", "a"], "count": [count] * 2}
+    pq.write_table(pa.table(table), file)
+    with pytest.raises(error, match=says):
+        source.counts(LabelCountsFile(str(file)))
+    pq.write_table(pa.table(table | {"count": [3.0, 3.0]}), file)
+    assert source.counts(LabelCountsFile(str(file))).counts.tolist() == [[0, 3], [3, 0]]
+
+
+def test_labels_of_counts_are_text_or_numbers(source: ParquetSnapshots, tmp_path: Path) -> None:
+    file = tmp_path / "counts.parquet"
+    table = {"label": pa.array([0, 1]).cast(pa.timestamp("s")), "other": [1, 0], "count": [1, 1]}
+    pq.write_table(pa.table(table), file)
+    with pytest.raises(SnapshotRefused, match="'label' holds timestamp"):
+        source.counts(LabelCountsFile(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "says"),
+    [
+        ({"scores": [[7.0]]}, MalformedLabels, r"scores are in \[0, 1\]"),
+        ({"scores": [[float("nan")]]}, SnapshotRefused, "holds nan"),
+        ({"labels": [[["a"]]]}, SnapshotRefused, "strings, integers"),
+    ],
+)
+def test_bad_scores_are_told_from_each_other(
+    source: ParquetSnapshots,
+    tmp_path: Path,
+    changed: dict[str, list[object]],
+    error: type[AuditError],
+    says: str,
+) -> None:
+    file = tmp_path / "scores.parquet"
+    table = {"labels": [["a"]], "scores": [[0.5]], "truth": [["a"]]}
+    pq.write_table(pa.table(table | changed), file)
+    with pytest.raises(error, match=says):
+        source.scores(ThresholdParameters(str(file)))
+
+
+def test_rows_without_any_label_hold_no_two(source: ParquetSnapshots, tmp_path: Path) -> None:
+    labels = pa.array([[], None], pa.list_(pa.string()))
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"row_id": [1, 2], "labels": labels}), file)
+    with pytest.raises(NoMultiLabelRows, match="no row holds a label"):
+        source.rows(LabelRowsFile(str(file)))
+
+
+def test_rows_without_any_label_have_no_threshold(source: ParquetSnapshots, tmp_path: Path) -> None:
+    file = tmp_path / "scores.parquet"
+    kind = pa.list_(pa.string())
+    none, text = pa.array([[]], pa.list_(pa.float64())), pa.array([[]], kind)
+    pq.write_table(pa.table({"labels": text, "scores": none, "truth": text}), file)
+    for are_logits in (False, True):
+        with pytest.raises(MalformedLabels, match="no row has a label"):
+            source.scores(ThresholdParameters(str(file), are_logits=are_logits))
+    table = {"labels": text, "scores": none, "truth": pa.array([["a"]], kind)}
+    pq.write_table(pa.table(table), file)
+    assert source.scores(ThresholdParameters(str(file), are_logits=True)).truth.tolist() == [True]
 
 
 def test_scores_are_paired_with_what_a_person_says(

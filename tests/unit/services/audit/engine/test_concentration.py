@@ -1,8 +1,13 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.audit.domain.errors import InvalidParameters
+from services.audit.domain.rows import LabelRows
+from services.audit.domain.snapshot import LabelledRows, Outcomes
 from services.audit.engine.concentration import LabelledCounts, concentrations
+from services.audit.engine.labelled_counts import count_outcomes
 
 RATE = 0.05
 PRIOR = 20.0
@@ -79,3 +84,12 @@ def test_scores_are_finite_and_ids_without_rows_are_left_out(seed: int, classes:
     found = concentrations(now, LabelledCounts(past_counts, past_counts.sum(axis=0)), 1.0, RATE)
     assert {c.label for c in found} == set(np.flatnonzero(counts.sum(axis=1)).tolist())
     assert all(np.isfinite([c.z, c.p_value, c.share, c.expected_share]).all() for c in found)
+
+
+def test_an_outcome_that_is_an_id_is_refused() -> None:
+    rows = LabelRows.of([str(label) for label in range(5000)], [[0, 1]])
+    names = tuple(map(str, range(5000)))
+    labelled = LabelledRows(rows, Outcomes(names, np.zeros(1, np.int64)))
+    with pytest.raises(InvalidParameters, match="is the outcome column an id") as raised:
+        count_outcomes(labelled, rows.names, names)
+    assert raised.value.field == "snapshot.rows.outcome_column"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audit.domain.errors import InvalidParameters, MalformedCounts
+from services.audit.domain.errors import InvalidParameters, MalformedCounts, TooLargeForExact
 from services.audit.domain.rows import LabelRows
 from services.audit.engine import graph as graph_module
 from services.audit.engine.graph import CooccurrenceGraph
@@ -34,12 +34,12 @@ def test_an_edge_needs_at_least_min_overlaps(labels: list[set[int]], least: int)
     assert (graph.degrees == (counts >= least).sum(axis=1)).all()
 
 
-@pytest.mark.parametrize("entries", [1, 3, 7])
-def test_the_size_of_chunks_changes_nothing(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pairs", [1, 10, 100])
+def test_the_size_of_chunks_changes_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     rows = rows_of([set(generator.integers(0, 4, 3).tolist()) for _ in range(50)])
     whole = CooccurrenceGraph.from_rows(rows, 1).counts.toarray()
-    monkeypatch.setattr(graph_module, "_CHUNK_ENTRIES", entries)
+    monkeypatch.setattr(graph_module, "_CHUNK_PAIRS", pairs)
     assert (CooccurrenceGraph.from_rows(rows, 1).counts.toarray() == whole).all()
 
 
@@ -75,3 +75,20 @@ def test_a_matrix_needs_a_row_for_each_name() -> None:
 def test_an_edge_threshold_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidParameters, match="at least 1"):
         CooccurrenceGraph.from_matrix(NAMES, np.zeros((4, 4), np.int64), 0)
+
+
+def test_labels_that_meet_too_often_to_be_counted_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(graph_module, "MOST_PAIRS", 8)
+    monkeypatch.setattr(graph_module, "_CHUNK_PAIRS", 1)
+    with pytest.raises(TooLargeForExact, match="row 1 holds 3 labels"):
+        CooccurrenceGraph.from_rows(rows_of([{0, 1}, {0, 1, 2}]), 1)
+    with pytest.raises(TooLargeForExact, match="more than 8 pairs of labels meet"):
+        CooccurrenceGraph.from_rows(rows_of([{0, 1}, {1, 2}, {2, 3}, {0, 3}, {0, 2}]), 1)
+
+
+def test_a_label_meets_no_other_in_more_rows_than_hold_it() -> None:
+    counts = np.array([[9, 5, 0], [5, 4, 0], [0, 0, 1]])
+    with pytest.raises(MalformedCounts, match=f"4 rows hold '{NAMES[1]}', and 5 hold it together"):
+        CooccurrenceGraph.from_matrix(NAMES[:3], counts, 1)
