@@ -1,6 +1,6 @@
 """Foretells what a mitigation would do to the mean prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,30 @@ class Preview:
         schema = self.predict.predictor.checkpoint.schema
         ablated = [schema.features[place] for place in schema.positions(features)]
         without = [sample.ablated(ablated) for sample in samples]
+        return _compared(_predictions(self.predict, samples), _predictions(self.predict, without))
+
+
+@dataclass(frozen=True)
+class PreviewMask:
+    """Scores examples as they are and with ids left out of their lists."""
+
+    predict: Predict
+
+    def __call__(
+        self, samples: Sequence[Examples], masks: Sequence[tuple[str, Collection[int]]]
+    ) -> MitigationPreview:
+        """Return the preview over all samples; `masks` are features with their ids.
+
+        Raises:
+            UnknownFeature: the checkpoint has no such feature.
+            WrongDataType: it holds no lists of ids.
+            NotFinite: a prediction is NaN or infinite.
+        """
+        schema = self.predict.predictor.checkpoint.schema
+        without = list(samples)
+        for place, (name, ids) in enumerate(masks):
+            feature = schema.list_of_ids(name, f"masks[{place}].feature")
+            without = [sample.without_ids(feature, ids) for sample in without]
         return _compared(_predictions(self.predict, samples), _predictions(self.predict, without))
 
 

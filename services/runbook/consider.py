@@ -41,7 +41,7 @@ class Consider:
             if wanted.plan.kind is MitigationKind.KILL_SWITCH:
                 return await self._smallest(wanted, rails, situation)
             if wanted.plan.kind.is_on_findings:
-                return conclude(wanted, measured(wanted.plan, wanted.case.findings))
+                return conclude(wanted, await self._on_findings(wanted))
             return conclude(wanted, await self._with(wanted, situation.registered))
         except ConditionFailed as error:
             return f"A policy could not be followed: {error}. This needs a person."
@@ -75,6 +75,19 @@ class Consider:
             return replace(plan, features=features), preview
         except PreviewUnavailable as error:
             return plan, MissingPreview(str(error))
+
+    async def _on_findings(self, wanted: Draft) -> Preview | MissingPreview:
+        """Return what calibration would be without the ids, or why nobody can tell."""
+        plan, why = wanted.plan, "it acts on checkpoints that are not trained yet"
+        if plan.kind is MitigationKind.ID_MASK:
+            try:
+                window = _window(wanted)
+                masked = await self.previewer.mask(window.name, plan.labels)
+                _check_window(window, masked)
+                return predict(window.calibration, masked)
+            except PreviewUnavailable as error:
+                why = str(error)
+        return measured(plan, wanted.case.findings, why)
 
     async def _with(self, wanted: Draft, registered: Registered | str) -> Preview | MissingPreview:
         """Return what calibration would be with the checkpoint that is gone back to."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from aftershock.v1 import attribution_service_pb2 as pb
@@ -56,6 +57,20 @@ async def test_a_mitigation_is_previewed(stub: Stub) -> None:
     assert len(response.checkpoint_digest) == 64
 
 
+async def test_masked_ids_are_previewed(stub: Stub) -> None:
+    ids = [int(each) for each in np.unique(EXAMPLES.arrays["genres"]) if each]
+    request = pb.PreviewMitigationRequest(
+        checkpoint=NAME,
+        masks=[pb.MaskedIds(feature="genres", ids=ids)],
+        arrow_streams=[arrow_stream(EXAMPLES)],
+    )
+    masked = await stub.PreviewMitigation(request, timeout=10)
+    assert masked.mitigated_mean_prediction != masked.mean_prediction
+    request.ClearField("masks")
+    request.features.append("genres")
+    assert await stub.PreviewMitigation(request, timeout=10) == masked
+
+
 async def test_another_checkpoint_is_previewed(stub: Stub, root: Path) -> None:
     load = pb.LoadCheckpointRequest(folder=str(root / "sum"))
     other = (await stub.LoadCheckpoint(load, timeout=30)).checkpoint
@@ -78,6 +93,17 @@ async def test_another_checkpoint_is_previewed(stub: Stub, root: Path) -> None:
         ({"features": []}, "INVALID_REQUEST", ""),
         ({"replacement": NAME}, "INVALID_REQUEST", ""),
         ({"features": [], "replacement": f"{NAME}9"}, "CHECKPOINT_NOT_FOUND", ""),
+        ({"masks": [pb.MaskedIds(feature="genres", ids=[1])]}, "INVALID_REQUEST", ""),
+        (
+            {"features": [], "masks": [pb.MaskedIds(feature="hour", ids=[1])]},
+            "WRONG_DATA_TYPE",
+            "masks[0].feature",
+        ),
+        (
+            {"features": [], "masks": [pb.MaskedIds(feature="genre", ids=[1])]},
+            "UNKNOWN_FEATURE",
+            "masks[0].feature",
+        ),
         ({"arrow_streams": [b"x"]}, "MALFORMED_ARROW", "arrow_streams[0]"),
         ({"checkpoint": "models/other"}, "CHECKPOINT_NOT_FOUND", ""),
     ],

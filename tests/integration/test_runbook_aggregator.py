@@ -31,6 +31,7 @@ from services.runbook.domain.errors import (
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.open import Open
 from tests.unit.services.runbook.builders import (
     BROKEN,
@@ -175,6 +176,20 @@ class TestPreviews:
         assert request.features == ["a", "b"]
         assert 1 <= len(request.arrow_streams) <= 64
 
+    async def test_ids_are_masked_feature_by_feature(
+        self, channel: grpc.aio.Channel, attribution: Attribution
+    ) -> None:
+        labels = [
+            SuspectLabel("7", "genres"),
+            SuspectLabel("-1", "tags"),
+            SuspectLabel("8", "genres"),
+        ]
+        masked = await GrpcPreviewer(channel, channel, ()).mask(WINDOW, labels)
+        assert masked == JointAblation(0.4, 0.4 * (1 / BROKEN), 0.01, 2000, DIGEST)
+        (request,) = attribution.previews
+        assert request.checkpoint == f"{MODEL}/checkpoints/older"
+        assert {m.feature: list(m.ids) for m in request.masks} == {"genres": [7, 8], "tags": [-1]}
+
     async def test_displayed_examples_come_before_considered_ones(
         self, channel: grpc.aio.Channel, aggregator: Aggregator
     ) -> None:
@@ -245,6 +260,8 @@ class TestPreviews:
                 await GrpcPreviewer(channel, nobody, ()).ablate(WINDOW, [("a",)])
         with pytest.raises(PreviewUnavailable, match="none is configured"):
             await NoPreviewer("none is configured").ablate(WINDOW, [("a",)])
+        with pytest.raises(PreviewUnavailable, match="none is configured"):
+            await NoPreviewer("none is configured").mask(WINDOW, [SuspectLabel("7", "genres")])
         with pytest.raises(PreviewUnavailable, match="none is configured"):
             await NoPreviewer("none is configured").replace(WINDOW, RegisteredCheckpoint("7", None))
 

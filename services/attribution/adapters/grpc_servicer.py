@@ -40,7 +40,7 @@ from services.attribution.insert import Insert
 from services.attribution.load import Load
 from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
 from services.attribution.predict import Predict
-from services.attribution.preview import MitigationPreview, Preview, PreviewReplacement
+from services.attribution.preview import MitigationPreview, Preview, PreviewMask, PreviewReplacement
 from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.validation import check
 
@@ -98,10 +98,9 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             if request.replacement:
                 result = await self._replaced(request, served)
             else:
-                preview = Preview(served)
                 result = await self.inference.run(
                     lambda: _samples(request.arrow_streams, scorer.checkpoint.schema),
-                    lambda samples: preview(samples, request.features),
+                    partial(_previewed, request, served),
                 )
         return pb.PreviewMitigationResponse(
             example_count=result.example_count,
@@ -273,6 +272,15 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             to_caller=to_caller,
             inference=self.inference,
         )
+
+
+def _previewed(
+    request: pb.PreviewMitigationRequest, served: Predict, samples: Sequence[Examples]
+) -> MitigationPreview:
+    if request.masks:
+        masks = [(mask.feature, mask.ids) for mask in request.masks]
+        return PreviewMask(served)(samples, masks)
+    return Preview(served)(samples, request.features)
 
 
 def _samples(streams: Sequence[bytes], schema: Schema, path: str = "") -> list[Examples]:

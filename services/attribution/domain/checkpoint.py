@@ -15,6 +15,7 @@ from services.attribution.domain.errors import (
     SeveralClasses,
     UnknownClass,
     UnknownFeature,
+    WrongDataType,
 )
 
 _LARGEST_EXACT = 2**53
@@ -167,6 +168,27 @@ class Schema:
                     f"the checkpoint has no feature {name!r}{hint}", field=f"features[{place}]"
                 )
         return [self.index[name] for name in names]
+
+    def list_of_ids(self, name: str, field: str) -> Feature:
+        """Return the feature of that name, which holds lists of ids.
+
+        Args:
+            name: of a feature, or of a member of a group.
+            field: of the request that names it.
+
+        Raises:
+            UnknownFeature: there is none of that name.
+            WrongDataType: it holds no lists of ids.
+        """
+        for column in self.columns:
+            if column.name == name:
+                if not column.kind.is_list:
+                    raise WrongDataType(
+                        f"feature {name!r} is {column.kind.value}, and holds no lists of ids",
+                        field=field,
+                    )
+                return column
+        raise UnknownFeature(f"the checkpoint has no feature {name!r}", field=field)
 
     def input_of(self, feature: Feature) -> InputSpec:
         """Return the input that holds the feature's values (or ids)."""

@@ -1,6 +1,6 @@
 """Encoded examples and their ablation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,21 @@ class Examples:
         for feature in wanted:
             ablated.ablate_rows(feature, slice(None))
         return ablated
+
+    def without_ids(self, feature: Feature, ids: Collection[int]) -> "Examples":
+        """Return the examples with some ids left out of a feature's lists, those behind moved up.
+
+        Lists that hold nothing else become empty ones, which is the feature's baseline.
+        """
+        lists = self.arrays[feature.input]
+        masked = np.isin(lists, np.fromiter(ids, np.int64, len(ids)))
+        order = np.argsort(masked, axis=1, kind="stable")
+        behind = np.take_along_axis(masked, order, axis=1)
+        changed = dict(self.arrays)
+        for name in feature.inputs:
+            changed[name] = np.take_along_axis(self.arrays[name], order, axis=1)
+            changed[name][behind] = 0
+        return Examples(self.schema, changed)
 
     def ablate_rows(self, feature: AnyFeature, rows: slice) -> None:
         """Put the feature of some rows at its baseline, in place."""

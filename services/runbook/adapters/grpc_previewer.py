@@ -8,13 +8,18 @@ import grpc
 
 from aftershock.v1.aggregator_service_pb2 import GetWindowSampleRequest, GetWindowSampleResponse
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
-from aftershock.v1.attribution_service_pb2 import ListCheckpointsRequest, PreviewMitigationRequest
+from aftershock.v1.attribution_service_pb2 import (
+    ListCheckpointsRequest,
+    MaskedIds,
+    PreviewMitigationRequest,
+)
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
+from services.runbook.domain.suspect import SuspectLabel
 
 _SECONDS = 30.0
 _MOST_STREAMS = 64
@@ -48,6 +53,21 @@ class GrpcPreviewer:
             )
             for features in sets
         ]
+
+    async def mask(self, window: str, labels: Sequence[SuspectLabel]) -> JointAblation:
+        """Return mean predictions over the window's sample as things are and without these ids."""
+        sample = await self._sample(window)
+        features = dict.fromkeys(label.feature for label in labels)
+        return await self._preview(
+            PreviewMitigationRequest(
+                checkpoint=await self._served(window, sample),
+                masks=[
+                    MaskedIds(feature=f, ids=[int(e.label) for e in labels if e.feature == f])
+                    for f in features
+                ],
+                arrow_streams=_spread(sample.arrow_streams),
+            )
+        )
 
     async def replace(self, window: str, checkpoint: RegisteredCheckpoint) -> JointAblation:
         """Return mean predictions over the window's sample with another checkpoint served."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.runbook.domain.errors import PreviewUnavailable
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
+from services.runbook.domain.suspect import SuspectLabel
 
 
 class NoPreviewer:
@@ -18,6 +19,14 @@ class NoPreviewer:
         window: str,  # noqa: ARG002 - the port's signature
         sets: Sequence[Sequence[str]],  # noqa: ARG002 - the port's signature
     ) -> Sequence[JointAblation]:
+        """Raise PreviewUnavailable."""
+        raise PreviewUnavailable(self._reason)
+
+    async def mask(
+        self,
+        window: str,  # noqa: ARG002 - the port's signature
+        labels: Sequence[SuspectLabel],  # noqa: ARG002 - the port's signature
+    ) -> JointAblation:
         """Raise PreviewUnavailable."""
         raise PreviewUnavailable(self._reason)
 

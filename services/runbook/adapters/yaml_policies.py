@@ -35,7 +35,7 @@ from services.runbook.domain.policy import (
 from services.runbook.domain.specimen import probe
 from services.runbook.ports import Conditions
 
-_PEOPLE_DECIDE = frozenset({Action.QUARANTINE_ROWS, Action.REBALANCE_ROWS})
+_PEOPLE_DECIDE = frozenset({Action.MASK_IDS, Action.QUARANTINE_ROWS, Action.REBALANCE_ROWS})
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 """JSON is YAML, and what a learned policy is written in."""
 
@@ -67,8 +67,8 @@ class _PolicyEntry(Section):
             )
         if self.action in _PEOPLE_DECIDE and self.mode is Mode.APPLY:
             raise ValueError(
-                f"{self.action} may be observed or suggested, but never applied: the data belongs "
-                "to somebody else, and a person decides"
+                f"{self.action} may be observed or suggested, but never applied: what an audit "
+                "found is a suspicion, and a person decides"
             )
         if (self.action in {Action.ANNOTATE, Action.PAGE}) != bool(self.note):
             raise ValueError("`note` is what annotate and page say, and no other action takes it")

@@ -41,11 +41,8 @@ def finding_plan(
     return Plan(incident.id, incident.model, kind, labels=tuple(left[:most]))
 
 
-def measured(plan: Plan, findings: Sequence[AuditFinding]) -> MissingPreview:
-    """Return why no calibration can be predicted with the plan, and what the audit measured."""
-    why = "attribution cannot predict with some ids left out of a list"
-    if plan.kind.is_on_rows:
-        why = "it acts on checkpoints that are not trained yet"
+def measured(plan: Plan, findings: Sequence[AuditFinding], why: str) -> MissingPreview:
+    """Return why no calibration is predicted with the plan, and what the audit measured."""
     labels = {each.label for each in plan.labels}
     told = [str(finding) for finding in findings if finding.label in labels]
     return MissingPreview(f"{why}. What the audit measured: {'; '.join(told)}")

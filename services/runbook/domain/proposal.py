@@ -91,11 +91,11 @@ class Proposal:
 
     @property
     def approves_itself(self) -> bool:
-        """Whether the policy may act without an expert. Never without a preview, and never about
-        rows: they belong to somebody else."""
+        """Whether the policy may act without an expert. Never without a preview, and never on what
+        audits found: that is a suspicion."""
         policy, plan = self.draft.policy, self.draft.plan
         previewed = isinstance(self.preview, Preview)
-        return policy.mode is Mode.APPLY and previewed and not plan.kind.is_on_rows
+        return policy.mode is Mode.APPLY and previewed and not plan.kind.is_on_findings
 
     @property
     def observation(self) -> str:

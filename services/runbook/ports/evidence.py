@@ -8,6 +8,7 @@ from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
+from services.runbook.domain.suspect import SuspectLabel
 
 
 class ShiftFeed(Protocol):
@@ -42,6 +43,12 @@ class Previewer(Protocol):
 
     async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Return mean predictions over the window's sample with each set ablated together.
+
+        Changes nothing. Raises PreviewUnavailable, which says why.
+        """
+
+    async def mask(self, window: str, labels: Sequence[SuspectLabel]) -> JointAblation:
+        """Return mean predictions over the window's sample as things are and without these ids.
 
         Changes nothing. Raises PreviewUnavailable, which says why.
         """

@@ -303,6 +303,7 @@ class PreviewMitigationRequest(google.protobuf.message.Message):
     FEATURES_FIELD_NUMBER: builtins.int
     ARROW_STREAMS_FIELD_NUMBER: builtins.int
     REPLACEMENT_FIELD_NUMBER: builtins.int
+    MASKS_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}"""
     replacement: builtins.str
@@ -311,11 +312,15 @@ class PreviewMitigationRequest(google.protobuf.message.Message):
     """
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Ablated together. Empty: none, and `replacement` is served instead."""
+        """Ablated together."""
 
     @property
     def arrow_streams(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """Arrow IPC streams of the examples to preview on."""
+
+    @property
+    def masks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MaskedIds]:
+        """Ids that the examples are served without, all of them together."""
 
     def __init__(
         self,
@@ -324,10 +329,32 @@ class PreviewMitigationRequest(google.protobuf.message.Message):
         features: collections.abc.Iterable[builtins.str] | None = ...,
         arrow_streams: collections.abc.Iterable[builtins.bytes] | None = ...,
         replacement: builtins.str = ...,
+        masks: collections.abc.Iterable[Global___MaskedIds] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "features", b"features", "replacement", b"replacement"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arrow_streams", b"arrow_streams", "checkpoint", b"checkpoint", "features", b"features", "masks", b"masks", "replacement", b"replacement"]) -> None: ...
 
 Global___PreviewMitigationRequest: typing_extensions.TypeAlias = PreviewMitigationRequest
+
+@typing.final
+class MaskedIds(google.protobuf.message.Message):
+    """Ids of one id-list feature that are left out of its lists."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: builtins.int
+    IDS_FIELD_NUMBER: builtins.int
+    feature: builtins.str
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        feature: builtins.str = ...,
+        ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feature", b"feature", "ids", b"ids"]) -> None: ...
+
+Global___MaskedIds: typing_extensions.TypeAlias = MaskedIds
 
 @typing.final
 class PreviewMitigationResponse(google.protobuf.message.Message):
@@ -342,7 +369,7 @@ class PreviewMitigationResponse(google.protobuf.message.Message):
     mean_prediction: builtins.float
     """Mean prediction as things are."""
     mitigated_mean_prediction: builtins.float
-    """Mean prediction with the features at their baselines, or of the replacement."""
+    """Mean prediction with the features at their baselines, without the ids, or of the replacement."""
     ratio_standard_error: builtins.float
     """Standard error of the ratio of the second to the first."""
     checkpoint_digest: builtins.str

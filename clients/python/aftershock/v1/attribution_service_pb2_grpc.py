@@ -101,8 +101,8 @@ class AttributionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PreviewMitigation(self, request, context):
-        """Predicts what the model would say if some features were served at their baselines, together, or
-        if another checkpoint were served.
+        """Predicts what the model would say if some features were served at their baselines, together, if
+        id lists were served without some ids, or if another checkpoint were served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -283,8 +283,8 @@ class AttributionServiceStub(typing.Generic[_AttributionServiceComputeLfiType, _
     """
 
     PreviewMitigation: _AttributionServicePreviewMitigationType
-    """Predicts what the model would say if some features were served at their baselines, together, or
-    if another checkpoint were served.
+    """Predicts what the model would say if some features were served at their baselines, together, if
+    id lists were served without some ids, or if another checkpoint were served.
     """
 
     ListCheckpoints: _AttributionServiceListCheckpointsType
@@ -375,8 +375,8 @@ class AttributionServiceServicer(metaclass=abc.ABCMeta):
         request: aftershock.v1.attribution_service_pb2.PreviewMitigationRequest,
         context: _ServicerContext,
     ) -> typing.Union[aftershock.v1.attribution_service_pb2.PreviewMitigationResponse, collections.abc.Awaitable[aftershock.v1.attribution_service_pb2.PreviewMitigationResponse]]:
-        """Predicts what the model would say if some features were served at their baselines, together, or
-        if another checkpoint were served.
+        """Predicts what the model would say if some features were served at their baselines, together, if
+        id lists were served without some ids, or if another checkpoint were served.
         """
 
     @abc.abstractmethod

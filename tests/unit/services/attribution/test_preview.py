@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.attribution.domain.checkpoint import Feature
 from services.attribution.domain.errors import UnknownFeature
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import sigmoid
 from services.attribution.predict import Predict
-from services.attribution.preview import Preview, PreviewReplacement, ratio_standard_error
-from tests.checkpoints import GROUPED, GROUPS, SCHEMA, random_examples
+from services.attribution.preview import (
+    Preview,
+    PreviewMask,
+    PreviewReplacement,
+    ratio_standard_error,
+)
+from tests.checkpoints import GROUPED, GROUPS, IDS, SCHEMA, random_examples
 from tests.unit.services.attribution.predictors import small_predictor
 
 PREDICTOR = small_predictor("dots")
@@ -28,6 +36,44 @@ def test_features_are_ablated_together() -> None:
     assert result.mean_prediction == pytest.approx(before.mean())
     assert result.mitigated_mean_prediction == pytest.approx(after.mean())
     assert result.mean_prediction != pytest.approx(result.mitigated_mean_prediction, rel=1e-3)
+
+
+@given(
+    st.sampled_from(["genres", "watched", "genre_affinity"]),
+    st.sets(st.integers(0, IDS), max_size=9),
+)
+def test_ids_are_left_out_of_lists_as_if_they_had_never_been_there(
+    name: str, ids: set[int]
+) -> None:
+    feature = SCHEMA.features[SCHEMA.index[name]]
+    assert isinstance(feature, Feature)
+    for sample in SAMPLES:
+        masked = sample.without_ids(feature, ids)
+        for row in range(sample.count):
+            before, after = (
+                list(zip(*(each.arrays[n][row].tolist() for n in feature.inputs), strict=True))
+                for each in (sample, masked)
+            )
+            kept = [entry for entry in before if entry[0] and entry[0] not in ids]
+            padding = [(0,) * len(feature.inputs)] * (len(before) - len(kept))
+            assert after == kept + padding
+        for other in sample.arrays.keys() - set(feature.inputs):
+            assert masked.arrays[other] is sample.arrays[other]
+
+
+def test_ids_of_several_features_are_masked_together() -> None:
+    masks = [("genres", [1, 2, 3]), ("watched", [4])]
+    columns = {name: SCHEMA.features[SCHEMA.index[name]] for name, _ in masks}
+    without = list(SAMPLES)
+    for name, ids in masks:
+        feature = columns[name]
+        assert isinstance(feature, Feature)
+        without = [sample.without_ids(feature, ids) for sample in without]
+    after = np.concatenate([sigmoid(PREDICTOR.logits(s).astype(np.float64)) for s in without])
+    result = PreviewMask(Predict(PREDICTOR, 64))(SAMPLES, masks)
+    assert result.mean_prediction == PREVIEW(SAMPLES, ["hour"]).mean_prediction
+    assert result.mitigated_mean_prediction == pytest.approx(after.mean())
+    assert result.mean_prediction != result.mitigated_mean_prediction
 
 
 def test_another_checkpoint_predicts_on_the_same_examples() -> None:

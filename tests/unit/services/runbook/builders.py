@@ -58,6 +58,7 @@ from services.runbook.domain.policy import (
 )
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.domain.work import Call, WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
@@ -294,6 +295,13 @@ class KnownPreviews:
             raise PreviewUnavailable(self.missing)
         ratios = (self.ratios.get(frozenset(features), 1 / BROKEN) for features in sets)
         return [JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST) for ratio in ratios]
+
+    async def mask(self, window: str, labels: Sequence[SuspectLabel]) -> JointAblation:
+        """Answer as recorded: the mend is complete."""
+        self.asked.append((window, tuple(each.mask_lever for each in labels)))
+        if self.missing:
+            raise PreviewUnavailable(self.missing)
+        return JointAblation(0.4, 0.4 / BROKEN, 0.01, 2000, DIGEST)
 
     async def replace(self, window: str, checkpoint: RegisteredCheckpoint) -> JointAblation:
         """Answer as recorded."""

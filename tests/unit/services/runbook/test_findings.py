@@ -60,10 +60,18 @@ async def test_a_mask_is_proposed_whatever_calibration_says() -> None:
     mitigation = await runbook.mitigation()
     assert str(mitigation.plan) == "serve genres without ids 4712, 4711"
     assert mitigation.state is _S.PROPOSED
-    assert isinstance(mitigation.preview, MissingPreview)
-    assert "attribution cannot predict" in mitigation.preview.reason
-    assert "put into examples, it flips 480 of 1,000 predictions up" in mitigation.preview.reason
+    assert str(mitigation.preview) == "1.00 (0.95 to 1.06)"
     assert (await runbook.incident()).advice.startswith("Approve or reject: serve genres without")
+
+
+async def test_without_a_preview_a_mask_tells_what_the_audit_measured() -> None:
+    runbook = a_runbook()
+    runbook.previews.missing = "the aggregator kept no examples of the window"
+    await drifts(runbook)
+    mitigation = await runbook.mitigation()
+    assert isinstance(mitigation.preview, MissingPreview)
+    assert "the aggregator kept no examples of the window" in mitigation.preview.reason
+    assert "put into examples, it flips 480 of 1,000 predictions up" in mitigation.preview.reason
 
 
 async def test_a_mask_is_verified_by_later_windows_and_released_at_once() -> None:

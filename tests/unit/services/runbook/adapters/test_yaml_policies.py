@@ -114,8 +114,9 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
         (POLICY.format(name="a") + POLICY.format(name="a")[11:], r"policies\[1\].name: a is taken"),
         (
             ON_FINDINGS.format(action="quarantine_rows", mode="apply"),
-            "the data belongs to somebody else",
+            "what an audit found is a suspicion",
         ),
+        (ON_FINDINGS.format(action="mask_ids", mode="apply"), "a person decides"),
         (ON_FINDINGS.format(action="rebalance_rows", mode="apply"), "a person decides"),
         (
             ON_FINDINGS.format(action="mask_ids", mode="suggest").replace("finding.z", "finding.y"),
