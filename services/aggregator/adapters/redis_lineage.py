@@ -11,8 +11,9 @@ as:{:lineage}:part:<generation>:<n>  value    sealed piece of the packed graph
 import asyncio
 import logging
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -38,6 +39,7 @@ _TAG = "as:{:lineage}"
 _LOG, _KEYS, _SNAPSHOT = f"{_TAG}:log", f"{_TAG}:keys", f"{_TAG}:snapshot"
 _FROM_THE_FIRST = "0-0"
 _AT_ONCE = 200
+_AT_HAND = 64
 _PART_BYTES = 4 * 1024 * 1024
 _UNKEPT = timedelta(hours=1)
 """How long parts of a snapshot stay that was never finished."""
@@ -54,10 +56,16 @@ class RedisLineage:
     keys_kept: timedelta
     """How long facts that come again are known by their key."""
     now: Callable[[], datetime]
+    _recorded: OrderedDict[bytes, LineageFacts] = field(default_factory=OrderedDict, init=False)
+    """What this replica recorded lately and has not read yet, by payload: who wrote it need not
+    decode it."""
 
     async def record(self, facts: LineageFacts) -> bool:
         """Append the facts; False if facts of this key were recorded before."""
         payload = await asyncio.to_thread(lambda: facts_message(facts).SerializeToString())
+        while len(self._recorded) >= _AT_HAND:
+            self._recorded.popitem(last=False)
+        self._recorded[payload] = facts
         now = self.now()
         oldest = micros(now - self.keys_kept)
         arguments: list[str | bytes | int] = [
@@ -67,7 +75,10 @@ class RedisLineage:
             payload,
             zlib.crc32(payload),
         ]
-        return bool(await _record(self.client, [_LOG, _KEYS], arguments))
+        is_new = bool(await _record(self.client, [_LOG, _KEYS], arguments))
+        if not is_new:
+            self._recorded.pop(payload, None)
+        return is_new
 
     async def read(self, cursor: str) -> FactsReading:
         """Return facts after the cursor."""
@@ -80,9 +91,21 @@ class RedisLineage:
             raise LogForgotten
         if not entries:
             return FactsReading([], cursor)
-        facts = await asyncio.to_thread(lambda: [_intact(*entry) for entry in entries])
+        facts = await asyncio.to_thread(lambda: [self._intact(*entry) for entry in entries])
         kept = [found for found in facts if found is not None]
         return FactsReading(kept, entries[-1][0].decode())
+
+    def _intact(self, cursor: bytes, fields: Mapping[bytes, bytes]) -> LineageFacts | None:
+        payload = fields.get(b"facts", b"")
+        if fields.get(b"crc32") != str(zlib.crc32(payload)).encode():
+            CORRUPT_VALUES.labels("lineage").inc()
+            _log.error("left out corrupt lineage", extra={"cursor": cursor.decode()})
+            return None
+        own = self._recorded.pop(payload, None)
+        if own is not None:
+            return own
+        request = pb.RegisterLineageRequest.FromString(payload)
+        return facts_of(request, request.time.ToDatetime())
 
     async def load(self) -> tuple[GraphState, str] | None:
         """Return the state and the log's cursor that it goes up to."""
@@ -118,13 +141,3 @@ def _parts(generation: str, count: int) -> list[str]:
 def _place(cursor: str) -> tuple[int, int]:
     time, _, number = cursor.partition("-")
     return int(time), int(number)
-
-
-def _intact(cursor: bytes, fields: Mapping[bytes, bytes]) -> LineageFacts | None:
-    payload = fields.get(b"facts", b"")
-    if fields.get(b"crc32") != str(zlib.crc32(payload)).encode():
-        CORRUPT_VALUES.labels("lineage").inc()
-        _log.error("left out corrupt lineage", extra={"cursor": cursor.decode()})
-        return None
-    request = pb.RegisterLineageRequest.FromString(payload)
-    return facts_of(request, request.time.ToDatetime())

@@ -38,6 +38,12 @@ def lineage(backend: Redis | None) -> Lineage:
     return MemoryLineage() if backend is None else RedisLineage(backend, _KEPT, lambda: NOON)
 
 
+@pytest.fixture
+def another(lineage: Lineage, backend: Redis | None) -> Lineage:
+    """Another replica's."""
+    return lineage if backend is None else RedisLineage(backend, _KEPT, lambda: NOON)
+
+
 def facts(key: str) -> LineageFacts:
     return LineageFacts(
         key=key,
@@ -64,12 +70,16 @@ async def read_all(lineage: Lineage, cursor: str = "") -> tuple[list[LineageFact
     return found, cursor
 
 
-async def test_facts_come_out_as_they_went_in_and_in_order(lineage: Lineage) -> None:
+async def test_facts_come_out_as_they_went_in_and_in_order(
+    lineage: Lineage, another: Lineage
+) -> None:
     told = [facts(f"k{n}") for n in range(250)]
     for some in told:
         assert await lineage.record(some)
     found, cursor = await read_all(lineage)
     assert found == told
+    assert await read_all(another) == (told, cursor)
+    assert (await read_all(lineage))[0] == told
     assert await read_all(lineage, cursor) == ([], cursor)
     await lineage.record(facts("later"))
     assert (await read_all(lineage, cursor))[0] == [facts("later")]
