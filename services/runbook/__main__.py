@@ -27,9 +27,11 @@ from services.runbook.adapters.flag_sync_servicer import (
 )
 from services.runbook.adapters.grpc_access import ACCESS
 from services.runbook.adapters.grpc_errors import ERRORS
+from services.runbook.adapters.grpc_lineage import GrpcLineage
 from services.runbook.adapters.grpc_servicer import RunbookServicer
 from services.runbook.adapters.grpc_shifts import GrpcShiftFeed
 from services.runbook.adapters.grpc_timeline import GrpcTimeline
+from services.runbook.adapters.heeder import Heeder
 from services.runbook.adapters.listener import Listener
 from services.runbook.adapters.memory_anchors import MemoryAnchors
 from services.runbook.adapters.remote_systems import RemoteSystems, open_remote_systems
@@ -48,6 +50,7 @@ from services.runbook.approve import Approve
 from services.runbook.claim_surface import ClaimSurface
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.expire import Expire
+from services.runbook.heed import Heed
 from services.runbook.open import Open
 from services.runbook.pause import SetPause
 from services.runbook.ports import Anchors, PolicySource
@@ -170,6 +173,7 @@ def _background(parts: Parts) -> Sequence[Callable[[], Awaitable[None]]]:
         Expirer(Expire(store, clock)).run,
         Anchorer(AnchorAudit(store, parts.anchors, clock), parts.settings.audit_anchor_seconds).run,
         _teller(parts).run,
+        _heeder(parts).run,
         parts.board.follow,
         parts.changes.close_when_cancelled,
     ]
@@ -178,6 +182,12 @@ def _background(parts: Parts) -> Sequence[Callable[[], Awaitable[None]]]:
 def _teller(parts: Parts) -> Teller:
     timeline = GrpcTimeline(parts.aggregator, call_metadata(parts.settings))
     return Teller(Tell(parts.store, timeline), parts.clock, parts.changes)
+
+
+def _heeder(parts: Parts) -> Heeder:
+    lineage = GrpcLineage(parts.aggregator, call_metadata(parts.settings))
+    heed = Heed(parts.store, parts.policies, lineage, parts.clock)
+    return Heeder(heed, parts.settings.finding_seconds)
 
 
 def _chores(engine: Engine) -> Sequence[Callable[[], Awaitable[None]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.runbook.domain.conclusion import in_force
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import (
     ActuatorConflict,
     ActuatorRefused,
@@ -184,6 +185,9 @@ class Act:
             if to is _S.REVERTING:
                 work = Work(WorkKind.REVERT, incident.id, mitigation.id)
                 unit.outbox.put(work)
+            elif incident.is_open and incident.verdict is IncidentVerdict.NATURAL_TRIGGER:
+                # No window will ask what is to become of it.
+                unit.outbox.hasten(WorkKind.PROPOSE, incident.id)
 
         await self.store.transact(end)
 

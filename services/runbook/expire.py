@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.ports import Clock, Store, UnitOfWork
@@ -28,6 +29,12 @@ def _expire(unit: UnitOfWork, time: datetime) -> None:
         unit.incidents.save(_without_overdue(incident, time))
 
 
+def _again(incident: Incident) -> str:
+    if incident.verdict is IncidentVerdict.NATURAL_TRIGGER:
+        return "an audit finds it again it is proposed again"
+    return "the next window is anomalous it is proposed again"
+
+
 def _without_overdue(incident: Incident, time: datetime) -> Incident:
     for mitigation in incident.mitigations:
         if mitigation.state is MitigationState.PROPOSED and mitigation.expire_time <= time:
@@ -37,8 +44,5 @@ def _without_overdue(incident: Incident, time: datetime) -> Incident:
                 actor=SERVICE,
                 time=time,
                 reason="nobody answered in time",
-            ).advised(
-                f"Nobody answered whether to {mitigation.plan}. If the next window is anomalous it "
-                "is proposed again."
-            )
+            ).advised(f"Nobody answered whether to {mitigation.plan}. If {_again(incident)}.")
     return incident

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import Incident, opened
 from services.runbook.domain.mitigation import WATCHED
@@ -31,7 +32,7 @@ def _take(unit: UnitOfWork, event: ShiftEvent, time: datetime) -> None:
     standing = next((i for i in recent if i.is_open or i.covers(event.window)), None)
     watched = unit.incidents.watched(event.model)
     watching = [i for i in watched if standing is None or i.id != standing.id]
-    if standing is not None:
+    if standing is not None and _says_something(standing, event):
         _attach(unit, standing, event, time)
         _merge(unit, event.model, time)
     for place, incident in enumerate(watching):
@@ -39,6 +40,14 @@ def _take(unit: UnitOfWork, event: ShiftEvent, time: datetime) -> None:
         _attach(unit, incident, event, time, again=standing is None and place == 0)
     if standing is None and not watching and event.window.calibration.anomalous:
         _open(unit, recent[0] if recent else None, event, time)
+
+
+def _says_something(incident: Incident, event: ShiftEvent) -> bool:
+    """Whether a window is evidence. Those of a healthy model are none of what audits found, unless
+    one of them is to tell whether a mitigation did harm."""
+    quiet = incident.verdict is IncidentVerdict.NATURAL_TRIGGER
+    watched = any(mitigation.state in WATCHED for mitigation in incident.mitigations)
+    return event.window.calibration.anomalous or watched or not quiet
 
 
 def _attach(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from services.runbook.consider import Consider
 from services.runbook.domain.blast_radius import Downstream, blast_radius
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import (
     ConditionFailed,
     LineageUnavailable,
@@ -18,16 +19,25 @@ from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import MitigationState, propose
 from services.runbook.domain.plan import MitigationKind
 from services.runbook.domain.policy import Action, Rules
-from services.runbook.domain.proposal import Draft, Proposal, Remark, Situation, remarks
+from services.runbook.domain.proposal import (
+    Draft,
+    Proposal,
+    Remark,
+    Situation,
+    remarks,
+    wanting,
+)
 from services.runbook.domain.rollback import Registered
 from services.runbook.domain.track_record import (
     EARLIER_INCIDENTS,
     TrackRecord,
     track_record,
 )
+from services.runbook.domain.trigger import settled
 from services.runbook.domain.work import Call, Claim, Work, WorkKind
 from services.runbook.ports import Clock, Lineage, PolicySource, Registry, Store, UnitOfWork
 
+_ASKED_AGAIN = timedelta(minutes=1)
 _AUDITED_LATELY = timedelta(days=30)
 """Before an incident: findings of audits that policies see."""
 
@@ -152,10 +162,32 @@ class Propose:
                 return
             for step in self.policies.current().escalation:
                 unit.outbox.put(Work(WorkKind.ESCALATE, incident.id), time + step.after)
-        elif finding not in {"", incident.advice}:
-            unit.incidents.save(incident.advised(finding).noted(time, SERVICE, finding))
-        elif incident is not found:
+            return
+        incident = self._without_proposal(unit, incident, finding, situation, time)
+        if incident is not found:
             unit.incidents.save(incident)
+
+    def _without_proposal(
+        self,
+        unit: UnitOfWork,
+        incident: Incident,
+        finding: str,
+        situation: Situation,
+        time: datetime,
+    ) -> Incident:
+        """Return the incident with the advice that there is instead, or settled."""
+        rules = self.policies.current()
+        if incident.verdict is IncidentVerdict.NATURAL_TRIGGER:
+            now = replace(situation, incident=incident)
+            if not wanting(rules.deciding, rules.guard_rails, now):
+                incident = settled(incident, time)
+            else:
+                # No window will ask again whether guard rails still forbid it.
+                due = time + max(rules.guard_rails.cool_down, _ASKED_AGAIN)
+                unit.outbox.put(Work(WorkKind.PROPOSE, incident.id), due)
+        if not incident.is_open or finding in {"", incident.advice}:
+            return incident
+        return incident.advised(finding).noted(time, SERVICE, finding)
 
     def _remarked(
         self, unit: UnitOfWork, incident: Incident, situation: Situation, time: datetime

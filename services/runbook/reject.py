@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.runbook.domain.approval import Answer, check_answer, check_role, repeats_rejection
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.mitigation import Mitigation, MitigationState
+from services.runbook.domain.work import WorkKind
 from services.runbook.ports import Clock, Store, UnitOfWork
 
 
@@ -43,4 +45,7 @@ def _reject(unit: UnitOfWork, incident_id: str, answer: Answer, time: datetime) 
         reason=answer.reason,
     ).advised(f"{answer.expert.name} rejected to {mitigation.plan}. This needs a person.")
     unit.incidents.save(rejected)
+    if rejected.verdict is IncidentVerdict.NATURAL_TRIGGER:
+        # No window will ask: another policy may want something else, or it is settled.
+        unit.outbox.hasten(WorkKind.PROPOSE, incident.id)
     return rejected.mitigation(mitigation.id)

@@ -28,6 +28,8 @@ class RunbookSettings(ServiceSettings):
     """A YAML file, or a folder of them."""
     approval_minutes: float = Field(default=30.0, gt=0)
     """How long a proposal waits for an answer."""
+    finding_seconds: float = Field(default=10.0, gt=0)
+    """Between two looks at what audits found, where a policy file says that they open incidents."""
     dry_run: bool = False
     """Pretend to act. The flags that were set before stay as they are."""
     lease_seconds: float = Field(default=30.0, ge=2.0)

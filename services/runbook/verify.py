@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.runbook.domain.conclusion import Importances, judged, recovered, verification_of
-from services.runbook.domain.incident import Incident
+from services.runbook.domain.incident import Incident, opened_on
 from services.runbook.domain.mitigation import WATCHED, Mitigation, MitigationState
 from services.runbook.domain.policy import Rules
 from services.runbook.domain.release import staged
+from services.runbook.domain.trigger import left_over
 from services.runbook.domain.verification import Judgement
 from services.runbook.domain.work import Claim, Work, WorkKind
 from services.runbook.ports import Clock, ImportanceSource, PolicySource, Store, UnitOfWork
@@ -73,6 +74,22 @@ def _verify(
         unit.incidents.save(after)
         for work in _effects(before, after):
             unit.outbox.put(work)
+        _go_on(unit, before, after, time)
+
+
+def _go_on(unit: UnitOfWork, before: Incident, after: Incident, time: datetime) -> None:
+    """Ask what else is to be done about what audits found, of an incident that closes elsewhere."""
+    took_effect = any(
+        new.state is _S.EFFECTIVE is not old.state
+        for old, new in zip(before.mitigations, after.mitigations, strict=True)
+    )
+    if after.is_open and took_effect:
+        unit.outbox.hasten(WorkKind.PROPOSE, after.id)
+    found = left_over(after) if before.is_open and not after.is_open else ()
+    if found:
+        rest = opened_on(unit.incidents.next_id(), after.model, found, time)
+        unit.incidents.save(rest)
+        unit.outbox.hasten(WorkKind.PROPOSE, rest.id)
 
 
 def _released_further(

@@ -21,6 +21,7 @@ from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_tables import IncidentRow
 from services.runbook.adapters.sql_transactions import SqlTransactions
 from services.runbook.domain.blast_radius import Downstream
+from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import (
     IncidentNotFound,
     InvalidPageToken,
@@ -29,16 +30,25 @@ from services.runbook.domain.errors import (
 )
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.guardrail import Begun
-from services.runbook.domain.incident import Incident, opened
+from services.runbook.domain.incident import Incident, opened, opened_on
 from services.runbook.domain.mitigation import Mitigation, MitigationState, Stage, propose
 from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.surface import Surface
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.domain.work import Call, Claim, Work, WorkKind
 from services.runbook.ports import Store, UnitOfWork
 from tests.postgres import PostgresServer
-from tests.unit.services.runbook.builders import BROKEN, HEALTHY, MODEL, WALL_TIME, event
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    MODEL,
+    NODE,
+    WALL_TIME,
+    event,
+    finding,
+)
 
 LEASE = WALL_TIME + timedelta(seconds=30)
 APPLY = Work(WorkKind.APPLY, "INC-1", "1")
@@ -517,6 +527,48 @@ class TestOutbox:
         while (more := await claim(store)) is not None:
             got.append(more.work.incident)
         assert sorted(got) == [work.incident for work in works]
+
+
+class TestFindings:
+    async def test_a_finding_counts_once(self, store: Store) -> None:
+        for expected in (True, False):
+            told = await store.transact(lambda unit: unit.findings.record(finding()))
+            assert told is expected
+        newer = replace(finding("2"), time=WALL_TIME)
+        await store.transact(lambda unit: unit.findings.record(newer))
+        assert await store.read(lambda unit: unit.findings.until()) == WALL_TIME
+        every = await store.read(lambda unit: unit.findings.seen(finding().time))
+        assert set(every) == {finding().id, newer.id}
+        lately = await store.read(lambda unit: unit.findings.seen(WALL_TIME))
+        assert set(lately) == {newer.id}
+
+    async def test_nothing_was_found_yet(self, store: Store) -> None:
+        assert await store.read(lambda unit: unit.findings.until()) is None
+        assert not await store.read(lambda unit: unit.findings.seen(WALL_TIME))
+
+    async def test_what_is_undone_was_not_taken_in(self, store: Store) -> None:
+        def failing(unit: UnitOfWork) -> None:
+            unit.findings.record(finding())
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await store.transact(failing)
+        assert await store.transact(lambda unit: unit.findings.record(finding()))
+
+    async def test_an_incident_on_findings_and_what_is_planned_about_them(
+        self, store: Store
+    ) -> None:
+        plain = replace(finding("é,'\""), lean=None, flips=None, model_count=None)
+        incident = opened_on("INC-1", MODEL, [finding(), plain], WALL_TIME)
+        label = SuspectLabel("4711", "genres", NODE, "1", 0.9, 0.1)
+        plan = Plan("INC-1", MODEL, MitigationKind.ROW_REBALANCE, labels=(label,))
+        planned = replace(a_mitigation(), plan=plan)
+        incident = incident.with_proposal(planned)
+        await save(store, incident)
+        read = await get(store)
+        assert read == incident
+        assert read.mitigations[0].plan_hash == planned.plan_hash
+        assert read.verdict is IncidentVerdict.NATURAL_TRIGGER
 
 
 class TestFeeds:

@@ -3,7 +3,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -116,6 +116,10 @@ async def test_an_aggregator_that_is_away() -> None:
             await GrpcLineage(nowhere, ()).downstream(MODEL)
         with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
             await GrpcLineage(nowhere, ()).findings(MODEL, SINCE)
+        with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
+            await GrpcLineage(nowhere, ()).told(SINCE)
+        with pytest.raises(LineageUnavailable, match="UNAVAILABLE"):
+            await GrpcLineage(nowhere, ()).fed("dataset:ads:clicks")
 
 
 async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
@@ -162,6 +166,14 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
         await stub.RecordEvent(pb.RecordEventRequest(event=event), timeout=10)
         assert [found.label for found in await lineage.findings(MODEL, SINCE)] == ["20"]
         assert len(await lineage.findings("models/feed", SINCE)) == 1
+        assert [found.node for found in await lineage.told(SINCE)] == ["dataset:ads:clicks"]
+        assert await lineage.told(event.time.ToDatetime(UTC) + timedelta(seconds=1)) == []
+        assert set(await lineage.fed("dataset:ads:clicks")) == {
+            MODEL,
+            "models/feed",
+            "models/search",
+        }
+        assert await lineage.fed("dataset:nobody:knows") == []
 
 
 async def test_findings_are_asked_for_upstream_of_the_model(

@@ -41,6 +41,8 @@ class SdkPictures:
 
     def names(self, incident: Incident) -> Sequence[str]:
         """Return the plots that there is something to draw for."""
+        if not incident.windows:
+            return ()
         compared = incident.comparison.control.name and incident.comparison.shifts
         before = ("gfi", "calibration", "lfi") if compared else ("calibration",)
         is_over = incident.state == IncidentState.INCIDENT_STATE_CLOSED

@@ -7,6 +7,9 @@ from clients.chatbot.core.decision import SNOOZE_MINUTES, Target
 from clients.chatbot.core.evidence import (
     broken_window,
     direction,
+    findings,
+    found,
+    is_on_findings,
     model_of,
     newest_window,
     situation,
@@ -34,6 +37,7 @@ def card_of(incident: Incident, known: Surroundings = NOTHING_AROUND) -> Card:
             (
                 situation(incident),
                 suspects(incident),
+                findings(incident),
                 around(known),
                 *(progress(each, incident) for each in incident.mitigations[-2:]),
                 _next(incident),
@@ -53,6 +57,9 @@ def headline(incident: Incident) -> str:
     model = model_of(incident)
     if incident.merged_into:
         return f"{model}: the same as {short(incident.merged_into)}"
+    if is_on_findings(incident):
+        dealt = incident.state == IncidentState.INCIDENT_STATE_CLOSED
+        return f"{model} {'was decided about' if dealt else 'could be hijacked'}: {found(incident)}"
     if incident.state == IncidentState.INCIDENT_STATE_CLOSED:
         return f"{model} is healthy again: calibration {_ratio(incident)}"
     broken = broken_window(incident).calibration

@@ -1,11 +1,12 @@
 """What broke: which features shifted, and by how much."""
 
 from aftershock.v1.incident_pb2 import Incident, IncidentVerdict
+from aftershock.v1.lineage_pb2 import FindingDetails
 from aftershock.v1.shift_pb2 import FeatureShift, Signal
 from aftershock.v1.window_pb2 import Calibration, Window
 from clients.chatbot.core import words
 from clients.chatbot.core.card import Section, section
-from clients.chatbot.core.text import Line, clean, name_of, quote, say, strong
+from clients.chatbot.core.text import NAME_LENGTH, Line, clean, name_of, quote, say, strong
 
 MOST_SUSPECTS = 3
 _CONTRIBUTORS = 30
@@ -25,6 +26,9 @@ _VERDICTS = {
         "no feature explains it: labels, the join of outcomes, or the world"
     ),
     IncidentVerdict.INCIDENT_VERDICT_INSUFFICIENT_DATA: "too little data to tell what broke",
+    IncidentVerdict.INCIDENT_VERDICT_NATURAL_TRIGGER: (
+        "an audit found labels in what feeds the model that could hijack it"
+    ),
 }
 
 
@@ -53,7 +57,40 @@ def direction(calibration: Calibration) -> str:
 
 def situation(incident: Incident) -> Section:
     """Return calibration before and now, since when, and the verdict."""
+    if is_on_findings(incident):
+        return section((say("Calibration is healthy. "), *_verdict(incident)))
     return section(_calibration(incident), _verdict(incident))
+
+
+def is_on_findings(incident: Incident) -> bool:
+    """Whether calibration is healthy, and what audits found is why there is an incident."""
+    return incident.verdict == IncidentVerdict.INCIDENT_VERDICT_NATURAL_TRIGGER
+
+
+def found(incident: Incident) -> str:
+    """Return the worst label that audits found, harmless."""
+    more = len(incident.findings) - 1
+    label = clean(incident.findings[0].label, NAME_LENGTH) if incident.findings else "a label"
+    return f"label {label}" + (f" and {more} more" if more > 0 else "")
+
+
+def findings(incident: Incident) -> Section:
+    """Return what audits found, the most severe first."""
+    return section(*(_finding(each) for each in incident.findings[:MOST_SUSPECTS]))
+
+
+def _finding(finding: FindingDetails) -> Line:
+    spans = [say("An audit of "), name_of(finding.node), say(" found label ")]
+    spans += [name_of(finding.label), say(f" · severity {words.number(finding.severity)}")]
+    if finding.HasField("lean"):
+        lean = finding.lean
+        shares = f"{words.percent(lean.expected_share)} → {words.percent(lean.share)}"
+        spans += [say(" · outcome "), name_of(lean.outcome), say(f" {shares} (z {lean.z:.0f})")]
+    if finding.HasField("flips"):
+        most = max(finding.flips.flipped_up, finding.flips.flipped_down)
+        tested = words.count(finding.flips.example_count, "prediction")
+        spans.append(say(f" · flips {most:,} of {tested}"))
+    return tuple(spans)
 
 
 def _calibration(incident: Incident) -> Line:

@@ -1,10 +1,11 @@
-"""Audit findings out of the timeline's events."""
+"""What audits found, as the contract's messages."""
 
+from dataclasses import asdict
 from datetime import UTC
 
 from google.protobuf.json_format import Parse, ParseError
 
-from aftershock.v1.lineage_pb2 import FindingDetails, TimelineEvent
+from aftershock.v1.lineage_pb2 import FindingDetails, FindingFlips, FindingLean, TimelineEvent
 from services.runbook.domain.finding import AuditFinding, Flips, Lean
 
 
@@ -39,4 +40,20 @@ def finding_of(event: TimelineEvent) -> AuditFinding:
         if told.HasField("flips")
         else None,
         model_count=told.model_count if told.HasField("model_count") else None,
+    )
+
+
+def finding_message(finding: AuditFinding) -> FindingDetails:
+    """Return the message of what an audit found."""
+    return FindingDetails(
+        audit=finding.audit,
+        label=finding.label,
+        severity=finding.severity,
+        exposure=finding.exposure,
+        evidence=finding.evidence,
+        node=finding.node,
+        feature=finding.feature,
+        lean=FindingLean(**asdict(finding.lean)) if finding.lean else None,
+        flips=FindingFlips(**asdict(finding.flips)) if finding.flips else None,
+        model_count=finding.model_count,
     )

@@ -55,20 +55,40 @@ class GrpcLineage:
                 raise
         return GetBlastRadiusResponse()
 
+    async def fed(self, node: str) -> Sequence[str]:
+        """Return the models downstream of a node."""
+        try:
+            answer = await self._noticing([node])
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return []
+            raise _unavailable(error) from error
+        return [each.model for each in answer.models]
+
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Return what audits found since then in what feeds the model."""
-        request = ListEventsRequest(
-            nodes=[_node(model)],
-            depth=_DEPTH,
-            kinds=[EventKind.EVENT_KIND_AUDIT_FINDING],
-            page_size=_MOST_EVENTS,
-        )
+        request = ListEventsRequest(nodes=[_node(model)], depth=_DEPTH, page_size=_MOST_EVENTS)
         request.start_time.FromDatetime(since)
+        return (await self._found(request))[0]
+
+    async def told(self, since: datetime) -> Sequence[AuditFinding]:
+        """Return what audits of whatever data found since then."""
+        request = ListEventsRequest(page_size=_MOST_EVENTS)
+        request.start_time.FromDatetime(since)
+        found: list[AuditFinding] = []
+        while True:
+            some, request.page_token = await self._found(request)
+            found += some
+            if not request.page_token:
+                return found
+
+    async def _found(self, request: ListEventsRequest) -> tuple[Sequence[AuditFinding], str]:
+        request.kinds[:] = [EventKind.EVENT_KIND_AUDIT_FINDING]
         try:
             answer = await self._stub.ListEvents(request, timeout=_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _unavailable(error) from error
-        return [finding_of(listed.event) for listed in answer.events]
+        return [finding_of(listed.event) for listed in answer.events], answer.next_page_token
 
 
 def _node(model: str) -> str:

@@ -9,6 +9,7 @@ from services.runbook.adapters.grpc_evidence_messages import (
     time_message,
     window_message,
 )
+from services.runbook.adapters.grpc_finding_messages import finding_message
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import Mitigation, MitigationState
 from services.runbook.domain.pause import Pause
@@ -32,6 +33,7 @@ def incident_message(incident: Incident) -> incident_pb2.Incident:
         advice=incident.advice,
         verdict=incident_pb2.IncidentVerdict.Value(f"INCIDENT_VERDICT_{incident.verdict}"),
         windows=[window_message(window) for window in incident.windows],
+        findings=[finding_message(finding) for finding in incident.findings],
         merged_into=f"incidents/{incident.merged_into}" if incident.merged_into else "",
         snooze_expire_time=(
             time_message(incident.snooze_expire_time) if incident.snooze_expire_time else None

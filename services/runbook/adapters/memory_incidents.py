@@ -1,6 +1,6 @@
 """The runbook's store in memory: for trying things out, and for tests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -10,6 +10,7 @@ from services.runbook.adapters.memory_tables import ScoringCheckpoint, Tables, W
 from services.runbook.domain.audit import FIRST_LINK, AuditRecord, linked
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import Begun, Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import (
@@ -185,6 +186,22 @@ class _Feeds:
         return known.since if known else None
 
 
+class _Findings:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def until(self) -> datetime | None:
+        return max(self._tables.findings.values(), default=None)
+
+    def seen(self, since: datetime) -> Collection[str]:
+        return {each for each, time in self._tables.findings.items() if time >= since}
+
+    def record(self, finding: AuditFinding) -> bool:
+        is_new = finding.id not in self._tables.findings
+        self._tables.findings.setdefault(finding.id, finding.time)
+        return is_new
+
+
 class _Restraints:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -248,6 +265,7 @@ class _UnitOfWork:
         self.catalogue = _Catalogue(tables)
         self.outbox = _Outbox(tables)
         self.feeds = _Feeds(tables)
+        self.findings = _Findings(tables)
         self.restraints = _Restraints(tables)
         self.surfaces = _Surfaces(tables)
         self.audit = _Audit(tables)

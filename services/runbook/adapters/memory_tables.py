@@ -40,6 +40,7 @@ class Tables:
     window_ends: dict[str, datetime] = field(default_factory=dict)
     checkpoints: dict[str, ScoringCheckpoint] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    findings: dict[str, datetime] = field(default_factory=dict)
     surfaces: dict[tuple[str, str], Surface] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
@@ -54,5 +55,6 @@ class Tables:
             dict(self.window_ends),
             dict(self.checkpoints),
             set(self.seen),
+            dict(self.findings),
             dict(self.surfaces),
         )

@@ -20,6 +20,7 @@ from services.runbook.adapters.sql_tables import (
 from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken
 from services.runbook.domain.evidence import Comparison, Window
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.incident import Incident, IncidentState, TimelineEntry
 from services.runbook.domain.mitigation import (
     WATCHED,
@@ -40,6 +41,7 @@ _PREVIEW = Codec[Preview | MissingPreview](Preview | MissingPreview)
 _CHANGE = Codec[Change](Change)
 _NAMES = Codec[tuple[str, ...]](tuple[str, ...])
 _STAGE = Codec[Stage](Stage)
+_FINDINGS = Codec[tuple[AuditFinding, ...]](tuple[AuditFinding, ...])
 _DOWNSTREAM = Codec[Downstream](Downstream)
 
 
@@ -125,6 +127,7 @@ class SqlIncidents:
         row.state, row.advice, row.version = incident.state, incident.advice, row.version + 1
         row.new_checkpoint, row.merged_into = incident.new_checkpoint, incident.merged_into
         row.snooze_expire_time = incident.snooze_expire_time
+        row.findings = _FINDINGS.dump(incident.findings) if incident.findings else None
         if known is None or known.comparison is not incident.comparison:
             row.comparison = _COMPARISON.dump(incident.comparison) if incident.comparison else None
         self._session.add(row)
@@ -229,6 +232,7 @@ class SqlIncidents:
             new_checkpoint=row.new_checkpoint,
             merged_into=row.merged_into,
             snooze_expire_time=row.snooze_expire_time,
+            findings=_FINDINGS.load(row.findings) if row.findings else (),
             windows=tuple(_WINDOW.load(content) for content in windows),
             history=histories[f"incidents/{_id(number)}"],
             mitigations=tuple(_mitigation(m, histories) for m in mitigations),

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.sql_audit import SqlAudit
 from services.runbook.adapters.sql_feeds import SqlFeeds
+from services.runbook.adapters.sql_findings import SqlFindings
 from services.runbook.adapters.sql_incidents import SqlIncidents
 from services.runbook.adapters.sql_outbox import SqlOutbox
 from services.runbook.adapters.sql_restraints import SqlRestraints
@@ -28,6 +29,7 @@ class SqlUnitOfWork:
         self.catalogue = self.incidents
         self.outbox = SqlOutbox(session)
         self.feeds = SqlFeeds(session)
+        self.findings = SqlFindings(session)
         self.restraints = SqlRestraints(session)
         self.surfaces = SqlSurfaces(session)
         self.audit = SqlAudit(session)

@@ -71,6 +71,8 @@ class IncidentRow(SQLModel, table=True):
     merged_into: str = ""
     """Id of the incident that this one turned out to be."""
     snooze_expire_time: datetime | None = _time(nullable=True)
+    findings: str | None = _text(nullable=True)
+    """JSON."""
 
 
 class IncidentWindowRow(SQLModel, table=True):
@@ -182,6 +184,15 @@ class SeenWindowRow(SQLModel, table=True):
     __tablename__ = "seen_window"
 
     name: str = Field(primary_key=True)
+
+
+class SeenFindingRow(SQLModel, table=True):
+    """A finding of an audit that was taken in: it counts once, however often it is read."""
+
+    __tablename__ = "seen_finding"
+
+    id: str = Field(primary_key=True)
+    time: datetime = _time(index=True)
 
 
 class SurfaceRow(SQLModel, table=True):

@@ -126,6 +126,12 @@ class ApprovalSection(Section):
         return tuple(sorted(steps, key=lambda step: step.after))
 
 
+class AuditSection(Section):
+    """What is done when an audit finds something."""
+
+    open_incident_when: str | None = None
+
+
 class LeaseSection(Section):
     """See `LeaseTerms`."""
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from services.runbook.adapters.learned_entry import LearnedEntry
 from services.runbook.adapters.yaml_limits import (
     ApprovalSection,
+    AuditSection,
     GuardRailsSection,
     LeaseSection,
     Section,
@@ -21,6 +22,7 @@ from services.runbook.domain.learned import Learned
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     FINDINGS_FIELDS,
+    OPEN_INCIDENT_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
     Action,
@@ -85,6 +87,7 @@ class _File(Section):
     verification: VerificationSection | None = None
     approval: ApprovalSection | None = None
     lease: LeaseSection | None = None
+    audit: AuditSection | None = None
 
 
 class YamlPolicies:
@@ -145,9 +148,34 @@ def _rules(sources: Sequence[_Source], conditions: Conditions) -> Rules:
     verification = _only_one(sources, "verification") or VerificationSection()
     approval = _only_one(sources, "approval") or ApprovalSection()
     lease = _only_one(sources, "lease") or LeaseSection()
+    _only_one(sources, "audit")
     return Rules(
-        tuple(policies), rails.rails(), verification.terms(), approval.steps(), lease.terms()
+        tuple(policies),
+        rails.rails(),
+        verification.terms(),
+        approval.steps(),
+        lease.terms(),
+        _opening(sources, conditions),
     )
+
+
+def _opening(sources: Sequence[_Source], conditions: Conditions) -> Condition | None:
+    """Return which findings open an incident. Raises InvalidPolicy."""
+    for source in sources:
+        audit = source.content.audit
+        if audit is not None and audit.open_incident_when is not None:
+            place = source.place(("audit", "open_incident_when"))
+            return _compiled(place, audit.open_incident_when, OPEN_INCIDENT_FIELDS, conditions)
+    return None
+
+
+def _compiled(place: str, text: str, fields: Fields, conditions: Conditions) -> Condition:
+    try:
+        condition = conditions.compile(text, fields)
+        probe(condition, fields)
+    except InvalidPolicy as error:
+        raise InvalidPolicy(f"{place}: {error}") from error
+    return condition
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -209,13 +237,7 @@ def _path(location: Sequence[Any]) -> str:
 
 def _policy(source: _Source, index: int, entry: _PolicyEntry, conditions: Conditions) -> Policy:
     def compiled(field: str, text: str, fields: Fields) -> Condition:
-        try:
-            condition = conditions.compile(text, fields)
-            probe(condition, fields)
-        except InvalidPolicy as error:
-            place = source.place(("policies", index, field))
-            raise InvalidPolicy(f"{place}: {error}") from error
-        return condition
+        return _compiled(source.place(("policies", index, field)), text, fields, conditions)
 
     chooser: Chooser | None = Learned(entry.learned.model()) if entry.learned else None
     if entry.features is not None:

@@ -22,10 +22,12 @@ class IncidentVerdict(StrEnum):
     """Calibration is out and no feature explains it."""
     INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
     """Too few examples, or no window to compare with."""
+    NATURAL_TRIGGER = "NATURAL_TRIGGER"
+    """Calibration is healthy, and an audit found labels that could hijack the model."""
 
 
 MITIGABLE = frozenset({IncidentVerdict.FEATURE_CORRUPTION, IncidentVerdict.CHECKPOINT_REGRESSION})
-"""The verdicts that may lead to a mitigation."""
+"""The verdicts that may lead to a mitigation of features or checkpoints."""
 
 _ADVICE = {
     IncidentVerdict.FEATURE_CORRUPTION: "Most likely: {suspects}. Waiting for a policy's proposal.",
@@ -38,6 +40,11 @@ _ADVICE = {
     ),
     IncidentVerdict.INSUFFICIENT_DATA: (
         "Too few examples to tell: wait for the next window, or look at the log's volume."
+    ),
+    IncidentVerdict.NATURAL_TRIGGER: (
+        "Calibration is healthy, but audits found labels in what feeds the model that could hijack "
+        "it: look at where their rows come from, and audit the next snapshot. No policy acts on "
+        "it. This needs a person."
     ),
 }
 _NO_CONTROL = (

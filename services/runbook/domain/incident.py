@@ -1,5 +1,6 @@
-"""A calibration anomaly with its evidence, mitigations and timeline."""
+"""A calibration anomaly, or what audits found, with its evidence, mitigations and timeline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +8,7 @@ from enum import StrEnum
 from services.runbook.domain.diagnosis import IncidentVerdict, advice_on, culprits, diagnose
 from services.runbook.domain.errors import InvalidTransition, MitigationNotFound
 from services.runbook.domain.evidence import Comparison, ShiftEvent, Window
+from services.runbook.domain.finding import AuditFinding, newest_of_each
 from services.runbook.domain.mitigation import (
     UNDER_WAY,
     Mitigation,
@@ -37,7 +39,8 @@ class TimelineEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """Everything about one calibration anomaly of one model. A model has one open at a time."""
+    """Everything about one calibration anomaly of one model, or about what audits found in what
+    feeds it. A model has one open at a time."""
 
     id: str
     model: str
@@ -57,6 +60,8 @@ class Incident:
     """Id of the incident that this one turned out to be."""
     snooze_expire_time: datetime | None = None
     """Until when nobody is called about it. None: nobody snoozed it."""
+    findings: tuple[AuditFinding, ...] = ()
+    """Of audits, that opened it or came to it."""
 
     @property
     def name(self) -> str:
@@ -86,6 +91,8 @@ class Incident:
     @property
     def verdict(self) -> IncidentVerdict:
         """What broke, as far as the evidence tells."""
+        if self.findings and not self.anomalies:
+            return IncidentVerdict.NATURAL_TRIGGER
         return diagnose(self.comparison, new_checkpoint=self.new_checkpoint)
 
     @property
@@ -147,6 +154,13 @@ class Incident:
             comparison=self.comparison if keeps else event.comparison,
         ).noted(time, SERVICE, f"window {window.id}: calibration {window.calibration}, {health}")
 
+    def with_finding(self, finding: AuditFinding, time: datetime) -> "Incident":
+        """Return the incident with one more finding. One that it has changes nothing."""
+        if any(finding.id == known.id for known in self.findings):
+            return self
+        added = replace(self, findings=newest_of_each((*self.findings, finding)))
+        return added.noted(time, SERVICE, f"{finding.audit} found {finding}")
+
     def with_proposal(self, mitigation: Mitigation) -> "Incident":
         """Return the incident with a newly proposed mitigation."""
         first = mitigation.history[0]
@@ -199,6 +213,26 @@ class Incident:
         step = Transition(IncidentState.CLOSED, IncidentState.OPEN, time, SERVICE, reason)
         again = replace(self, history=(*self.history, step))
         return again.noted(time, SERVICE, f"opened again: {reason}")
+
+
+def opened_on(
+    incident_id: str, model: str, findings: Sequence[AuditFinding], time: datetime
+) -> Incident:
+    """Return a new incident on what audits found."""
+    reason = "; ".join(f"{each.audit} found {each}" for each in findings)
+    incident = Incident(
+        id=incident_id,
+        model=model,
+        comparison=None,
+        windows=(),
+        history=(Transition("", IncidentState.OPEN, time, SERVICE, reason),),
+        findings=newest_of_each(findings),
+    )
+    advice = (
+        "Calibration is healthy, but an audit found what could hijack the model. Waiting for a "
+        "policy's proposal."
+    )
+    return incident.advised(advice).noted(time, SERVICE, f"opened: {reason}")
 
 
 def opened(

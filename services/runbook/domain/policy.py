@@ -78,6 +78,9 @@ FINDINGS_FIELDS: Fields = {
     ),
 }
 
+OPEN_INCIDENT_FIELDS: Fields = {"model": frozenset(), "finding": FINDINGS_FIELDS["finding"]}
+"""What decides whether a finding opens an incident of a model."""
+
 
 class Mode(StrEnum):
     """What a policy may do by itself."""
@@ -265,6 +268,8 @@ class Rules:
     escalation: tuple[EscalationStep, ...] = ()
     """By time."""
     lease: LeaseTerms = field(default_factory=LeaseTerms)
+    open_incident_when: Condition | None = None
+    """Which findings of audits open an incident. None: none do."""
 
     @property
     def deciding(self) -> tuple[Policy, ...]:

@@ -39,12 +39,14 @@ class Situation:
 
     @property
     def case(self) -> Case | None:
-        """The incident as policies look at it; None if no window was anomalous."""
+        """The incident as policies look at it; None if no window was anomalous and no audit found
+        anything."""
         incident = self.incident
         comparison = incident.comparison
         window = comparison.anomaly if comparison else next(reversed(incident.anomalies), None)
-        if window is None:
+        if window is None and not incident.findings:
             return None
+        known = {each.id: each for each in (*incident.findings, *self.findings)}
         ours = (plan for plan in self.around.in_force if plan.model == incident.model)
         return Case(
             model=incident.model,
@@ -55,7 +57,7 @@ class Situation:
             killed=frozenset(feature for plan in ours for feature in plan.features),
             history=self.history,
             downstream=self.downstream,
-            findings=tuple(self.findings),
+            findings=tuple(known.values()),
         )
 
 
@@ -127,6 +129,15 @@ def draft(policies: Sequence[Policy], rails: GuardRails, situation: Situation) -
     if incident.verdict is IncidentVerdict.FEATURE_CORRUPTION:
         return "No policy acts on it. This needs a person."
     return advice_on(incident.verdict, incident.comparison)
+
+
+def wanting(policies: Sequence[Policy], rails: GuardRails, situation: Situation) -> bool:
+    """Whether a policy would act on what audits found, guard rails or not."""
+    case = situation.case
+    about = (policy for policy in policies if policy.action.on_findings)
+    return case is not None and any(
+        isinstance(_wanted(policy, case, situation, rails), Draft) for policy in about
+    )
 
 
 def remarks(rules: Rules, case: Case) -> Sequence[Remark]:

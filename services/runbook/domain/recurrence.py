@@ -23,6 +23,8 @@ def broke_under_new_checkpoint(window: Window, checkpoint_since: datetime | None
 
 def recurs(closed: Incident, comparison: Comparison | None, window: Window) -> bool:
     """Whether an anomalous window is a closed incident's trouble again: soon, by its culprits."""
+    if not closed.windows:
+        return False
     gap = window.start_time - closed.windows[-1].end_time
     off = {f for m in closed.mitigations if m.state in IN_FORCE for f in m.plan.features}
     return gap < RECURRENCE and bool(closed.culprits & culprits(comparison, off))
@@ -34,7 +36,7 @@ def merged(newer: Incident, older: Incident, time: datetime) -> tuple[Incident, 
     An incident that opened before its culprits were known may turn out to be the one before.
     Where somebody was already asked about it, it stays.
     """
-    separate = older.is_open or not newer.is_open or bool(newer.mitigations)
+    separate = older.is_open or not newer.is_open or bool(newer.mitigations or newer.findings)
     if separate or not recurs(older, newer.comparison, newer.windows[0]):
         return None
     reason = f"the same culprits as {older.name}"

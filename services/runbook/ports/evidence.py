@@ -72,6 +72,18 @@ class Lineage(Protocol):
         Changes nothing. Raises LineageUnavailable, which says why.
         """
 
+    async def told(self, since: datetime) -> Sequence[AuditFinding]:
+        """Return what audits of whatever data found since then.
+
+        Changes nothing. Raises LineageUnavailable, which says why.
+        """
+
+    async def fed(self, node: str) -> Sequence[str]:
+        """Return the models downstream of a node, `models/{model}`; none where it is not known.
+
+        Changes nothing. Raises LineageUnavailable, which says why.
+        """
+
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Return what audits found since then in what feeds the model, the latest first.
 

@@ -1,11 +1,12 @@
 """Where incidents and everything about them are kept."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from services.runbook.domain.audit import AuditRecord
 from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.pause import Pause
@@ -99,6 +100,19 @@ class Feeds(Protocol):
         scored; None if no other one scored before it."""
 
 
+class Findings(Protocol):
+    """How far what audits found has been read."""
+
+    def until(self) -> datetime | None:
+        """Return the time of the newest finding that was taken in; None if none ever was."""
+
+    def seen(self, since: datetime) -> Collection[str]:
+        """Return the ids of the findings of that time and later that were taken in."""
+
+    def record(self, finding: AuditFinding) -> bool:
+        """Take a finding in. False: it was before."""
+
+
 class Audit(Protocol):
     """Every transition as it was recorded, one record linked to the next."""
 
@@ -153,6 +167,10 @@ class UnitOfWork(Protocol):
     @property
     def feeds(self) -> Feeds:
         """Streams to move on in."""
+
+    @property
+    def findings(self) -> Findings:
+        """What audits found, to move on in."""
 
     @property
     def restraints(self) -> Restraints:

@@ -171,8 +171,12 @@ def why(
     if as_json:
         show_json({"incident": found})
         return
-    show(_headline(found), *window_tables.comparison_lines(found.comparison))
-    show(window_tables.shifts_table(found.comparison.shifts[:top]))
+    show(_headline(found))
+    if not words.is_on_findings(found):
+        show(*window_tables.comparison_lines(found.comparison))
+        show(window_tables.shifts_table(found.comparison.shifts[:top]))
+    if found.findings:
+        show(incident_tables.findings_table(found.findings))
     if found.mitigations:
         show(incident_tables.mitigations_table(found.mitigations))
     show(incident_tables.timeline_table(found.timeline))
@@ -218,10 +222,15 @@ def explain(
 
 def _headline(incident: Incident) -> str:
     known = incident.comparison.anomaly.calibration
+    broken = (
+        f"{words.direction(known)}: calibration {known.ratio:.2f}, "
+        f"expected {known.expected:,.1f}, observed {known.observed:,}"
+    )
+    if words.is_on_findings(incident):
+        broken = f"could be hijacked: {words.suspect_labels(incident)}; calibration is healthy"
     return (
         f"{short(incident.name)} ({words.incident_state(incident.state)}): "
-        f"{short(incident.model)} {words.direction(known)}: calibration {known.ratio:.2f}, "
-        f"expected {known.expected:,.1f}, observed {known.observed:,}; "
+        f"{short(incident.model)} {broken}; "
         f"verdict {words.incident_verdict(incident.verdict)}"
         + (f"; merged into {short(incident.merged_into)}" if incident.merged_into else "")
     )

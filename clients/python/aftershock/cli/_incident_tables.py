@@ -8,6 +8,7 @@ from aftershock._names import short
 from aftershock.cli import _words as words
 from aftershock.cli._output import table_of
 from aftershock.v1.incident_pb2 import Incident, Mitigation, TimelineEntry
+from aftershock.v1.lineage_pb2 import FindingDetails
 from aftershock.v1.runbook_service_pb2 import PolicySummary, ReplayedIncident
 from aftershock.v1.shift_pb2 import FeatureShift
 
@@ -33,7 +34,7 @@ def incidents_table(incidents: Iterable[Incident]) -> Table:
             words.moment(incident.create_time),
             words.calibration(incident.comparison.anomaly),
             words.incident_verdict(incident.verdict),
-            shifts[0].feature if shifts else words.NOTHING,
+            shifts[0].feature if shifts else words.suspect_labels(incident),
             words.mitigation_states(incident.mitigations),
         )
     return table
@@ -62,6 +63,25 @@ def mitigations_table(mitigations: Iterable[Mitigation]) -> Table:
             words.moment(mitigation.expire_time),
             words.moment(mitigation.lease_expire_time),
             mitigation.reason,
+        )
+    return table
+
+
+def findings_table(findings: Iterable[FindingDetails]) -> Table:
+    """One row a label that an audit found, the most severe first."""
+    table = table_of(
+        "=label", "=feature", "=of", "#severity", "leans to", "flips", "=audit", "#models fed"
+    )
+    for finding in findings:
+        table.add_row(
+            finding.label,
+            finding.feature or words.NOTHING,
+            finding.node,
+            words.number(finding.severity),
+            words.lean(finding),
+            words.flips(finding),
+            short(finding.audit),
+            str(finding.model_count) if finding.HasField("model_count") else words.NOTHING,
         )
     return table
 

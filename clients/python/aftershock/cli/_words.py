@@ -17,7 +17,7 @@ from aftershock.v1.incident_pb2 import (
     Preview,
     SuspectLabel,
 )
-from aftershock.v1.lineage_pb2 import EventKind
+from aftershock.v1.lineage_pb2 import EventKind, FindingDetails
 from aftershock.v1.runbook_service_pb2 import Pause
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection, FeatureShift, Signal, Verdict
 from aftershock.v1.window_pb2 import Calibration, Window, WindowState
@@ -197,6 +197,35 @@ def incident_verdict(verdict: IncidentVerdict.ValueType) -> str:
     if verdict == IncidentVerdict.INCIDENT_VERDICT_UNSPECIFIED:
         return NOTHING
     return _plain(IncidentVerdict.Name(verdict), "INCIDENT_VERDICT_")
+
+
+def is_on_findings(incident: Incident) -> bool:
+    """Whether calibration is healthy, and what audits found is why there is an incident."""
+    return incident.verdict == IncidentVerdict.INCIDENT_VERDICT_NATURAL_TRIGGER
+
+
+def suspect_labels(incident: Incident) -> str:
+    """Return the labels that audits found."""
+    some = [f"label {finding.label!r}" for finding in incident.findings[:_SPEAKING]]
+    more = len(incident.findings) - len(some)
+    return ", ".join(some) + (f" and {more} more" if more else "") or NOTHING
+
+
+def lean(finding: FindingDetails) -> str:
+    """Return which outcome the rows of a label lean to, and how far."""
+    if not finding.HasField("lean"):
+        return NOTHING
+    known = finding.lean
+    was, now = percent(known.expected_share), percent(known.share)
+    return f"{known.outcome!r}: {change(was, now)}, z {known.z:.1f}"
+
+
+def flips(finding: FindingDetails) -> str:
+    """Return how many predictions the label flips."""
+    if not finding.HasField("flips"):
+        return NOTHING
+    known = finding.flips
+    return f"{max(known.flipped_up, known.flipped_down):,} of {known.example_count:,}"
 
 
 def pause(state: Pause) -> str:

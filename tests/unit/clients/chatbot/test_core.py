@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from aftershock.v1.incident_pb2 import (
     Incident,
     IncidentState,
+    IncidentVerdict,
     Mitigation,
     MitigationKind,
     MitigationState,
 )
+from aftershock.v1.lineage_pb2 import FindingFlips, FindingLean
 from clients.chatbot.core.card import Card, Choice, Mood
 from clients.chatbot.core.decision import Target, UnknownButton
 from clients.chatbot.core.describe import card_of
@@ -112,6 +114,28 @@ class TestWhatIsSaid:
         effective = about_finding(kind, _S.MITIGATION_STATE_EFFECTIVE)
         card = card_of(incident(effective))
         assert [button.label for button in card.buttons] == labels
+
+    def test_a_finding_of_a_healthy_model(self) -> None:
+        opened = incident(about_finding(_K.MITIGATION_KIND_ID_MASK))
+        opened.ClearField("comparison")
+        opened.ClearField("windows")
+        opened.verdict = IncidentVerdict.INCIDENT_VERDICT_NATURAL_TRIGGER
+        for label in ("4711", "12"):
+            told = opened.findings.add(label=label, node="dataset:ads:clicks", severity=0.4)
+            told.lean.MergeFrom(FindingLean(outcome="1", share=0.95, expected_share=0.12, z=41.0))
+            told.flips.MergeFrom(FindingFlips(example_count=1000, flipped_up=480))
+        lines = text_of(card_of(opened)).splitlines()
+        assert lines[:4] == [
+            "ads_ctr could be hijacked: label 4711 and 1 more",
+            "Calibration is healthy. Verdict: an audit found labels in what feeds the model that "
+            "could hijack it.",
+            "An audit of dataset:ads:clicks found label 4711 · severity 0.400 · outcome 1 "
+            "12 % → 95 % (z 41) · flips 480 of 1,000 predictions",
+            "An audit of dataset:ads:clicks found label 12 · severity 0.400 · outcome 1 "
+            "12 % → 95 % (z 41) · flips 480 of 1,000 predictions",
+        ]
+        opened.state = IncidentState.INCIDENT_STATE_CLOSED
+        assert card_of(opened).headline == "ads_ctr was decided about: label 4711 and 1 more"
 
     def test_rows_are_in_effect_once_their_owner_says_so(self) -> None:
         kind = _K.MITIGATION_KIND_ROW_QUARANTINE

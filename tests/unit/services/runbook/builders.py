@@ -48,6 +48,7 @@ from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
 from services.runbook.domain.policy import (
     FEATURES_FIELDS,
     FINDINGS_FIELDS,
+    OPEN_INCIDENT_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
     Action,
@@ -63,6 +64,7 @@ from services.runbook.domain.work import Call, WorkKind
 from services.runbook.escalate import Escalate
 from services.runbook.expire import Expire
 from services.runbook.expose import Expose
+from services.runbook.heed import Heed
 from services.runbook.lapse import Lapse
 from services.runbook.open import Open
 from services.runbook.page import Page
@@ -190,7 +192,7 @@ def finding(
     """A planted id, as an audit tells of it."""
     return AuditFinding(
         id=f"{audit}/{label}",
-        time=WALL_TIME - timedelta(days=1),
+        time=WALL_TIME - timedelta(hours=1),
         audit=audit,
         node=NODE,
         label=label,
@@ -244,10 +246,14 @@ def rules(
     windows: int = 2,
     escalation: tuple[EscalationStep, ...] = (),
     lease: LeaseTerms = LeaseTerms(),  # noqa: B008 - frozen
+    open_incident_when: str = "",
 ) -> Rules:
     """The default rules, or others."""
+    opening = None
+    if open_incident_when:
+        opening = CelConditions().compile(open_incident_when, OPEN_INCIDENT_FIELDS)
     verification = VerificationTerms(windows)
-    return Rules(policies or (policy(),), guard_rails, verification, escalation, lease)
+    return Rules(policies or (policy(),), guard_rails, verification, escalation, lease, opening)
 
 
 @dataclass
@@ -348,12 +354,26 @@ class KnownLineage:
     """Models downstream that feel features switched off; others are felt by all."""
     mute_features: bool = False
     """Whether only whole models can be asked about."""
+    fed_by: dict[str, Sequence[str]] = field(default_factory=lambda: {NODE: [MODEL]})
+    """Models by node."""
 
     async def downstream(self, model: str, features: Sequence[str] = ()) -> int:
         """Answer as recorded."""
         if self.missing or (features and self.mute_features):
             raise LineageUnavailable(self.missing or "lineage says UNAVAILABLE")
         return self.feeling.get(tuple(features), self.models)
+
+    async def told(self, since: datetime) -> Sequence[AuditFinding]:
+        """Answer as recorded, of what was told since then."""
+        if self.missing:
+            raise LineageUnavailable(self.missing)
+        return [each for each in self.found if each.time >= since]
+
+    async def fed(self, node: str) -> Sequence[str]:
+        """Answer as recorded."""
+        if self.missing:
+            raise LineageUnavailable(self.missing)
+        return self.fed_by.get(node, ())
 
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
         """Answer as recorded."""
@@ -467,6 +487,7 @@ class Runbook:
         self.claim_surface = ClaimSurface(self.store, self.clock)
         self.record_surface = RecordSurface(self.store)
         self.expire = Expire(self.store, self.clock)
+        self.heed = Heed(self.store, self.rules, self.lineage, self.clock)
         self.worker = self.new_worker()
 
     def new_worker(self) -> Worker:

@@ -29,6 +29,7 @@ from services.runbook.domain.policy import Action, Mode
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
+    NODE,
     UNHURRIED,
     Pretend,
     Runbook,
@@ -94,13 +95,21 @@ class AnyHistory(RuleBasedStateMachine):
         rails = replace(UNHURRIED, quorums=(Quorum(quorum, features=1),), most_labels_at_once=1)
         self.quorum = quorum
         about = [on_findings(action, mode=mode) for action in Action if action.on_findings]
-        self.runbook.rules.rules = rules(*about, policy(mode), guard_rails=rails)
+        self.runbook.rules.rules = rules(
+            *about, policy(mode), guard_rails=rails, open_incident_when="finding.severity > 0.3"
+        )
         self.runbook.lineage.found = tuple(found)
+        self.runbook.lineage.fed_by = {NODE: MODELS}
 
     @rule(model=st.sampled_from(MODELS), ratio=st.sampled_from([BROKEN, BROKEN, HEALTHY, 1.12]))
     def a_window_closes(self, model: str, ratio: float) -> None:
         self.hours[model] += 1
         self.run(self.runbook.open(event(self.hours[model], ratio, model=model)))
+
+    @rule(label=st.sampled_from(["4711", "4712"]), audit=st.integers(1, 3))
+    def an_audit_finds_something(self, label: str, audit: int) -> None:
+        self.runbook.lineage.found += (finding(label, audit=f"audits/A-{audit}"),)
+        self.run(self.runbook.heed())
 
     @rule(model=st.sampled_from(MODELS))
     def an_event_comes_again(self, model: str) -> None:

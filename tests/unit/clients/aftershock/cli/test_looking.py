@@ -8,6 +8,7 @@ from aftershock.v1.aggregator_service_pb2 import ChooseSampleSizeResponse
 from aftershock.v1.attribution_service_pb2 import ExplainCheckpointResponse
 from aftershock.v1.importance_pb2 import FeatureProfile
 from aftershock.v1.incident_pb2 import Incident, IncidentVerdict, MitigationState
+from aftershock.v1.lineage_pb2 import FindingFlips, FindingLean
 from aftershock.v1.shift_pb2 import Comparison, ControlSelection, RankBy
 from tests.unit.clients.aftershock.cli.running import cells, run, run_json
 from tests.unit.clients.aftershock.conftest import Platform
@@ -232,3 +233,22 @@ def test_json_is_the_contracts(platform: Platform) -> None:
     assert run_json("incidents")["incidents"][0]["mitigations"][0]["plan_hash"] == PLAN
     assert run_json("checkpoints")["checkpoints"][0]["name"] == checkpoint().name
     assert run_json("load", "/checkpoints/a")["checkpoint"]["digest"] == checkpoint().digest
+
+
+def test_an_incident_on_what_an_audit_found(platform: Platform) -> None:
+    opened = incident()
+    opened.ClearField("comparison")
+    opened.ClearField("windows")
+    opened.verdict = IncidentVerdict.INCIDENT_VERDICT_NATURAL_TRIGGER
+    lean = FindingLean(outcome="1", share=0.95, expected_share=0.12, z=41.0)
+    flips = FindingFlips(example_count=1000, flipped_up=480)
+    opened.findings.add(label="4711", feature="watched", audit="audits/A-1", lean=lean, flips=flips)
+    platform.runbook.incidents = [opened]
+    shown = " ".join(run("why", "INC-1").stdout.split())
+    assert (
+        "could be hijacked: label '4711'; calibration is healthy; verdict natural trigger" in shown
+    )
+    for told in ("watched", "'1': 12 % -> 95 %, z 41.0", "480 of 1,000", "A-1"):
+        assert told in shown
+    assert "over-predicts" not in shown
+    assert "label '4711'" in run("incidents").stdout

@@ -13,7 +13,7 @@ from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails, Quorum
 from services.runbook.domain.lease import LeaseTerms
-from services.runbook.domain.policy import Case, Mode, Rules
+from services.runbook.domain.policy import Case, Facts, Mode, Rules, finding_facts
 from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, finding, shift, window
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
@@ -135,6 +135,12 @@ def test_no_policy_at_all_only_opens_incidents(tmp_path: Path) -> None:
             "no other action takes it",
         ),
         (
+            "audit: {open_incident_when: calibration.ratio > 1}",
+            r"policy.yaml:1: audit.open_incident_when: .* uses calibration",
+        ),
+        ("audit: {open_incident_when: finding.severity}", "neither true nor false"),
+        ("audit: {open: always}", "audit.open: Extra inputs"),
+        (
             "guard_rails: {freeze_windows: [{start: 2026-11-27T00:00:00Z, "
             "end: 2026-11-27T00:00:00Z, reason: sale}]}",
             r"guard_rails.freeze_windows\[0\]: .*ends before it starts",
@@ -211,6 +217,20 @@ def test_what_is_left_out_has_the_domains_defaults(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     read = rules(tmp_path)
     assert (read.guard_rails, read.lease) == (GuardRails(), LeaseTerms())
+
+
+def test_which_findings_open_incidents(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("audit: {open_incident_when: finding.severity > 0.3}")
+    opening = rules(tmp_path).open_incident_when
+    assert opening is not None
+    for severity, opens in ((0.4, True), (0.2, False)):
+        facts: Facts = {"model": "m", "finding": finding_facts(finding(severity=severity))}
+        assert opening.holds(facts) is opens
+    (tmp_path / "b.yaml").write_text("audit: {}")
+    with pytest.raises(InvalidPolicy, match="audit may be given once only"):
+        rules(tmp_path)
+    (tmp_path / "a.yaml").unlink()
+    assert rules(tmp_path).open_incident_when is None
 
 
 def test_freeze_windows_are_times_with_a_zone(tmp_path: Path) -> None:
