@@ -75,7 +75,10 @@ def main() -> None:
 
 
 async def _serve(settings: AuditSettings) -> None:
-    audits = FileAudits(settings.data, settings.most_kept)
+    try:
+        audits = FileAudits(settings.data, settings.most_kept)
+    except OSError as error:
+        sys.exit(f"AFTERSHOCK_AUDIT_DATA: audits cannot be kept there: {error}")
     if interrupted := await Interrupt(audits)():
         _log.warning("audits were interrupted", extra={"count": interrupted})
     source = ParquetSnapshots(settings.snapshot_roots)

@@ -132,7 +132,13 @@ class AskCheckpoints:
         examples = await asyncio.to_thread(
             self.source.examples, file, wanted.example_count, [wanted.mask_column]
         )
-        return await self.tests.saliency(checkpoint, wanted, examples), masks
+        maps = await self.tests.saliency(checkpoint, wanted, examples)
+        if not np.isfinite(maps).all():
+            raise InvalidParameters(
+                f"the maps of {checkpoint} hold NaN or infinity: its gradient has none that is "
+                f"finite at {wanted.layer}; look at another layer"
+            )
+        return maps, masks
 
 
 async def _tried(

@@ -88,7 +88,11 @@ class AuditRepository(Protocol):
     """Keeps audits and reports. Safe to call from several tasks."""
 
     async def add(self, audit: Audit) -> Audit:
-        """Keep an audit and return it, or the one of that name that is there. Idempotent."""
+        """Keep an audit and return it, or the one of that name that is there. Idempotent.
+
+        Raises:
+            CannotKeep: there is no room, or none that can be written to.
+        """
 
     async def get(self, name: str) -> Audit:
         """Return an audit.
@@ -114,6 +118,7 @@ class AuditRepository(Protocol):
 
         Raises:
             AuditNotFound: there is none of that name.
+            CannotKeep: there is no room for the report; the audit is as it was.
         """
 
     async def newest(self, after: str | None, limit: int) -> Sequence[Audit]:

@@ -1,6 +1,7 @@
 """One suite for every Analyst."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,12 @@ from services.audit.adapters.process_analyst import ProcessAnalyst, analysis_com
 from services.audit.adapters.thread_analyst import ThreadAnalyst
 from services.audit.analyse import Analyse
 from services.audit.domain.audit import Audit
-from services.audit.domain.errors import AuditError, NoMultiLabelRows, UnknownLabel
+from services.audit.domain.errors import (
+    AuditError,
+    NoMultiLabelRows,
+    TooLargeForExact,
+    UnknownLabel,
+)
 from services.audit.domain.parameters import AuditParameters, LabelRowsFile
 from services.audit.ports import Analyst
 from tests.snapshots import write_rows, write_scenes
@@ -76,6 +82,36 @@ async def test_it_stops_when_nobody_waits_any_more(analyst: Analyst, tmp_path: P
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+_HUNGRY = """
+import sys
+from services.audit.adapters.process_analyst import converse
+
+def hungry(audit, progress):
+    raise MemoryError("Unable to allocate 29 TiB")
+
+converse(hungry, sys.stdin.buffer, sys.stdout.buffer)
+"""
+_TALKATIVE = "print('x' * (300 << 20))"
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (_HUNGRY, r"takes more memory than there is \(Unable to allocate 29 TiB\): raise min"),
+        (_TALKATIVE, "the report is larger than 256 MiB"),
+    ],
+)
+async def test_what_is_too_large_says_what_to_ask_for(
+    tmp_path: Path, script: str, says: str
+) -> None:
+    async def progress(share: float, stage: str) -> None:
+        pass
+
+    analyst = ProcessAnalyst([sys.executable, "-c", script])
+    with pytest.raises(TooLargeForExact, match=says):
+        await analyst.analyse(audit(tmp_path / "rows.parquet"), progress)
 
 
 async def test_a_process_that_dies_is_told(tmp_path: Path) -> None:

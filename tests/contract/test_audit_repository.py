@@ -1,6 +1,7 @@
 """One suite for every AuditRepository."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from services.audit.adapters.file_audits import FileAudits
 from services.audit.adapters.memory_audits import MemoryAudits
 from services.audit.domain.audit import Audit, AuditState, Failure, audit_name
-from services.audit.domain.errors import AuditNotDone, AuditNotFound, InvalidParameters
+from services.audit.domain.errors import AuditNotDone, AuditNotFound, CannotKeep, InvalidParameters
 from services.audit.domain.parameters import (
     AuditParameters,
     Centrality,
@@ -159,3 +160,35 @@ async def test_files_of_the_oldest_ended_go_first(tmp_path: Path) -> None:
             await audits.change(audit_name(str(number)), done, REPORT)
     assert [it.seed for it in await audits.newest(None, 9)] == [4, 3, 0]
     assert sum(len(files) for _, _, files in os.walk(tmp_path)) == 3
+
+
+async def test_what_a_death_left_half_written_goes_and_what_is_damaged_stays(
+    tmp_path: Path,
+) -> None:
+    await FileAudits(tmp_path, most_kept=5).add(audit(1))
+    (tmp_path / "A-0.tmp").write_text('{"name": "audi')
+    (tmp_path / "A-0.json").write_text('{"name": "audi')
+    audits = FileAudits(tmp_path, most_kept=5)
+    assert [it.seed for it in await audits.newest(None, 9)] == [1]
+    assert not (tmp_path / "A-0.tmp").exists()
+    assert (tmp_path / "A-0.json").exists()
+
+
+async def test_what_cannot_be_written_is_told_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    audits = FileAudits(tmp_path / "audits", most_kept=5)
+    await audits.add(audit(1))
+    shutil.rmtree(tmp_path / "audits")
+    with pytest.raises(CannotKeep, match=r"audits cannot be kept in .*: No such file"):
+        await audits.add(audit(2))
+    with pytest.raises(CannotKeep):
+        await audits.change(audit_name("1"), done, REPORT)
+    assert (await audits.get(audit_name("1"))).state is AuditState.QUEUED
+    assert (await audits.change(audit_name("1"), lambda it: it.at(0.5, "x"))).stage == "x"
+    ended = await audits.change(audit_name("1"), lambda it: it.ended(AuditState.FAILED, NOW))
+    assert ended.state is AuditState.FAILED
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        FileAudits(tmp_path / "file" / "audits", most_kept=5)

@@ -32,7 +32,7 @@ PREFIX = "AFTERSHOCK_AUDIT_"
 
 @contextmanager
 def process(
-    folder: Path, before: Sequence[str] = ()
+    folder: Path, before: Sequence[str] = (), **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Serve audits of what lies in a folder, and keep them there; yields the address too.
 
@@ -45,6 +45,7 @@ def process(
         f"{PREFIX}ADDRESS_FILE": str(file),
         f"{PREFIX}DATA": str(folder / "audits"),
         f"{PREFIX}SNAPSHOT_ROOTS": json.dumps([str(folder)]),
+        **{PREFIX + name: value for name, value in settings.items()},
     }
     if not before:
         environment[f"{PREFIX}EXIT_WITH_PARENT"] = str(os.getpid())
@@ -100,6 +101,37 @@ def test_it_audits_as_the_first_process_of_a_container(tmp_path: Path) -> None:
         assert _until(stub, name, audit_pb2.AUDIT_STATE_DONE).report.row_count == 300
 
 
+def test_two_audits_run_at_once(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.parquet" for name in ("one", "other")]
+    for seed, file in enumerate(files):
+        write_scenes(file, 20_000, seed)
+    with (
+        process(tmp_path, AUDITS_AT_ONCE="2") as (_, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = AuditServiceStub(channel)
+        names = [stub.StartAudit(request_of(f, f.stem), timeout=10).audit.name for f in files]
+        while {_get(stub, name).audit.state for name in names} != {audit_pb2.AUDIT_STATE_RUNNING}:
+            time.sleep(0.02)
+        found = [_until(stub, name, audit_pb2.AUDIT_STATE_DONE) for name in names]
+    assert found[0].report != found[1].report
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "services.audit"],
+        cwd=REPOSITORY,
+        env=os.environ | {f"{PREFIX}DATA": str(tmp_path / "file" / "audits")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("AFTERSHOCK_AUDIT_DATA: audits cannot be kept")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_audit_that_ran_when_it_died_is_interrupted(
     tmp_path: Path, number: signal.Signals
@@ -112,7 +144,10 @@ def test_an_audit_that_ran_when_it_died_is_interrupted(
         started.send_signal(number)
         started.wait(timeout=30)
     with process(tmp_path) as (_, address), grpc.insecure_channel(address) as channel:
-        found = _get(AuditServiceStub(channel), name)
+        stub = AuditServiceStub(channel)
+        found = _get(stub, name)
+        again = stub.StartAudit(request_of(tmp_path / "rows.parquet", "again"), timeout=10)
+        _until(stub, again.audit.name, audit_pb2.AUDIT_STATE_DONE)
     assert found.audit.state == audit_pb2.AUDIT_STATE_INTERRUPTED
     assert not found.HasField("report")
 

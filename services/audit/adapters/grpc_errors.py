@@ -24,6 +24,9 @@ ERRORS: ErrorTable = {
     errors.NoRoom: ErrorStatus(
         grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED
     ),
+    errors.CannotKeep: ErrorStatus(
+        grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+    ),
     errors.PartnerRefused: ErrorStatus(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     errors.PartnerUnavailable: ErrorStatus(
         grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_DEPENDENCY_UNAVAILABLE

@@ -51,6 +51,18 @@ def report_message(report: AuditReport) -> pb.AuditReport:
     )
 
 
+def shorten(report: pb.AuditReport, most_bytes: int) -> None:
+    """Leave the last findings out of a report that is larger than a message may be, and say so."""
+    count = len(report.findings)
+    while report.findings and report.ByteSize() > most_bytes:
+        del report.findings[len(report.findings) // 2 :]
+    if len(report.findings) < count:
+        report.notes.append(
+            f"the report is too large for a message: of {count} findings, the first "
+            f"{len(report.findings)} are here; look for fewer labels (top) to have all"
+        )
+
+
 def change_message(change: Change) -> pb.AuditChange:
     """Return what became of a label between two audits."""
     return pb.AuditChange(

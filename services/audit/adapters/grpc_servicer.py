@@ -8,16 +8,19 @@ import grpc
 from aftershock.v1 import audit_service_pb2 as pb
 from aftershock.v1 import audit_service_pb2_grpc as pb_grpc
 from services.audit.adapters.grpc_messages import audit_message
-from services.audit.adapters.grpc_report import change_message, report_message
+from services.audit.adapters.grpc_report import change_message, report_message, shorten
 from services.audit.adapters.grpc_requests import parameters_of, snapshot_of
 from services.audit.cancel import Cancel
 from services.audit.compare import Compare
 from services.audit.domain.audit import AuditState
 from services.audit.ports import AuditRepository
 from services.audit.start import Start
+from services.chassis.channel import MAX_MESSAGE_BYTES
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _DEFAULT_PAGE = 100
+_ROOM_BYTES = 1024 * 1024
+"""Of a message, for all but a report."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class AuditServicer(pb_grpc.AuditServiceServicer):
         answer = pb.GetAuditResponse(audit=audit_message(audit))
         if audit.state is AuditState.DONE:
             answer.report.CopyFrom(report_message(await self.audits.report(request.name)))
+            shorten(answer.report, MAX_MESSAGE_BYTES - _ROOM_BYTES)
         return answer
 
     async def ListAudits(  # noqa: N802

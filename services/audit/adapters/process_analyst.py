@@ -8,6 +8,7 @@ open for as long as somebody waits: its end is the end of the process.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -18,9 +19,10 @@ from services.audit.adapters.json_codec import AUDIT, FAILURE, REPORT
 from services.audit.analyse import Analyse
 from services.audit.domain import errors
 from services.audit.domain.audit import Audit, Failure
-from services.audit.domain.errors import AuditError
+from services.audit.domain.errors import AuditError, TooLargeForExact
 from services.audit.domain.report import AuditReport
 
+_log = logging.getLogger(__name__)
 _LONGEST_LINE = 256 * 1024 * 1024
 
 
@@ -59,7 +61,7 @@ async def _conversation(
     with contextlib.suppress(ConnectionError):
         process.stdin.write(AUDIT.dump_json(audit) + b"\n")
         await process.stdin.drain()
-    async for line in process.stdout:
+    while line := await _line(process.stdout):
         match json.loads(line):
             case {"report": report}:
                 return REPORT.validate_python(report)
@@ -71,6 +73,15 @@ async def _conversation(
         f"the analysis ended without a report (exit code {await process.wait()}): the service's "
         "log has the details; was there memory enough?"
     )
+
+
+async def _line(answers: asyncio.StreamReader) -> bytes:
+    try:
+        return await answers.readline()
+    except ValueError as error:
+        raise TooLargeForExact(
+            f"the report is larger than {_LONGEST_LINE >> 20} MiB: look for fewer labels (top)"
+        ) from error
 
 
 def error_of(failure: Failure) -> AuditError:
@@ -94,8 +105,18 @@ def converse(analyse: Analyse, questions: IO[bytes], answers: IO[bytes]) -> None
         report = analyse(audit, lambda share, stage: say({"progress": share, "stage": stage}))
     except AuditError as error:
         say({"failure": FAILURE.dump_python(Failure.of(error), mode="json")})
+    except MemoryError as error:
+        _log.exception("no memory is left")
+        say({"failure": FAILURE.dump_python(Failure.of(_too_large(error)), mode="json")})
     else:
         say({"report": REPORT.dump_python(report, mode="json")})
+
+
+def _too_large(error: MemoryError) -> AuditError:
+    return TooLargeForExact(
+        f"the analysis takes more memory than there is ({error}): raise min_overlaps, look for "
+        "fewer labels (top), or audit fewer rows"
+    )
 
 
 def _end_with(questions: IO[bytes]) -> None:

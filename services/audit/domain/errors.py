@@ -53,6 +53,12 @@ class NoRoom(AuditError):
         self.retry_after = retry_after
 
 
+class CannotKeep(AuditError):
+    """What is to be kept cannot be written. `retry_after` is in seconds."""
+
+    retry_after = 30.0
+
+
 class PartnerFailed(AuditError):
     """A service that the audit asks does not do its part."""
 

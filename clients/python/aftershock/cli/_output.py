@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -26,6 +28,7 @@ from aftershock.cli._fitting import fitted
 
 _PATIENCE_SECONDS = 1.0
 _PIPE_WIDTH = 160
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def show(*parts: RenderableType, on_stderr: bool = False) -> None:
@@ -40,8 +43,10 @@ def show(*parts: RenderableType, on_stderr: bool = False) -> None:
         emoji=False,
     )
     for part in parts:
-        fits = fitted(part, console.width) if isinstance(part, Table) else part
-        console.print(fits, soft_wrap=isinstance(part, str))
+        if isinstance(part, str):
+            console.print(harmless(part), soft_wrap=True)
+        else:
+            console.print(fitted(part, console.width) if isinstance(part, Table) else part)
 
 
 def show_json(content: Mapping[str, object]) -> None:
@@ -54,9 +59,26 @@ def show_json_line(content: Message) -> None:
     typer.echo(json.dumps(_plain(content)))
 
 
+def harmless(text: str) -> str:
+    """Return text without what a terminal obeys: names come from data, and anybody may choose one.
+
+    Control characters, and those that turn the direction of writing, are shown as U+FFFD.
+    """
+    return _OBEYED.sub("\ufffd", text)
+
+
+class _HarmlessTable(Table):
+    """A table whose cells no terminal obeys."""
+
+    def add_row(self, *cells: RenderableType | None, **style: Any) -> None:
+        super().add_row(
+            *(harmless(cell) if isinstance(cell, str) else cell for cell in cells), **style
+        )
+
+
 def table_of(*columns: str) -> Table:
     """Return an empty table. `#` begins a column of numbers, `=` one of names, kept whole."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = _HarmlessTable(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(
             column.lstrip("#="),

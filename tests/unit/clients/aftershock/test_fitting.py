@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from aftershock.cli._fitting import fitted
-from aftershock.cli._output import table_of
+from aftershock.cli._output import harmless, table_of
 
 HEADERS = ("#rank", "=feature", "kind", "#GFI")
 ROW = ("1", "user_embedding", "encoded embedding", "0.0063 -> 0.15")
@@ -66,3 +66,13 @@ def test_a_word_longer_than_any_column_is_folded_and_whole(width: int) -> None:
     path = "x" * 100
     told = shown(width, ("1", "f", path, "0"))
     assert told.count("x") == len(path)
+
+
+def test_names_command_no_terminal() -> None:
+    assert harmless("\x1b[31mred\x9b2J\x07\u202eabc\r") == (
+        "\ufffd[31mred\ufffd2J\ufffd\ufffdabc\ufffd"
+    )
+    assert harmless("é 🚗\tb\nc") == "é 🚗\tb\nc"
+    table = table_of("=label")
+    table.add_row("\x1b[31mred")
+    assert list(table.columns[0].cells) == ["\ufffd[31mred"]
