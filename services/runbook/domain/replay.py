@@ -7,6 +7,7 @@ from services.runbook.domain.blast_radius import NOT_ASKED
 from services.runbook.domain.errors import ConditionFailed
 from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
+from services.runbook.domain.plan import Plan
 from services.runbook.domain.policy import Policy, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.proposal import Draft, Proposal, Situation, conclude, draft
@@ -56,7 +57,7 @@ def _replayed(
         wanted = draft(policies, rules.guard_rails, situation)
         if isinstance(wanted, str):
             return Replayed(incident, wanted, None, _UNRECORDED)
-        preview = _recorded(incident, wanted.plan.features)
+        preview = _recorded(incident, wanted.plan)
         concluded = conclude(wanted, preview)
     except ConditionFailed as error:
         return Replayed(incident, f"could not be followed: {error}", None, _UNRECORDED)
@@ -71,15 +72,17 @@ def _told(proposal: Proposal) -> str:
     return f"{'apply' if proposal.approves_itself else 'propose'}: {proposal.draft.plan}"
 
 
-def _recorded(incident: Incident, features: Sequence[str]) -> Preview | MissingPreview:
+def _recorded(incident: Incident, plan: Plan) -> Preview | MissingPreview:
     for mitigation in incident.mitigations:
         preview = mitigation.preview
-        if set(mitigation.plan.features) == set(features):
+        if mitigation.plan.kind is not plan.kind:
+            continue
+        if mitigation.plan.target == plan.target:
             return preview
         if isinstance(preview, MissingPreview):
             continue
         for other in preview.alternatives:
-            if set(other.features) == set(features):
+            if set(other.features) == set(plan.features):
                 count = preview.example_count
                 return Preview(other.calibration, other.lower, other.upper, count)
     return _UNRECORDED

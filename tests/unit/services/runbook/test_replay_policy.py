@@ -14,8 +14,11 @@ from services.runbook.replay_policy import ReplayPolicy
 from tests.unit.services.runbook.builders import (
     BROKEN,
     HEALTHY,
+    NODE,
     Runbook,
     event,
+    finding,
+    on_findings,
     policy,
     rules,
     shift,
@@ -49,6 +52,25 @@ async def a_day() -> Runbook:
     shifts = [shift("genres", 1, 0.9), shift("age", 2, 0.8), shift("zip", 3, 0.1)]
     await runbook.see(event(30, BROKEN, shifts=shifts))
     return runbook
+
+
+async def test_what_audits_found_is_replayed_from_the_incident() -> None:
+    runbook = await a_day()
+    runbook.lineage.found = (finding(),)
+    runbook.lineage.fed_by = {NODE: ["models/feed"]}
+    runbook.rules.rules = rules(on_findings(), open_incident_when="true")
+    await runbook.heed()
+    await runbook.worker.drain()
+    mask = json.dumps({"policies": [{"name": "m", "action": "mask_ids", "when": "finding.z > 6"}]})
+    told = {each.incident.model: each for each in await replayed(runbook, mask)}
+    assert told["models/feed"].would == "propose: serve genres without id 4711"
+    mitigation = await runbook.mitigation(told["models/feed"].incident.id)
+    assert told["models/feed"].preview == mitigation.preview
+    # Another kind was not asked about then.
+    rows = mask.replace("mask_ids", "quarantine_rows")
+    told = {each.incident.model: each for each in await replayed(runbook, rows)}
+    assert told["models/feed"].would.startswith("propose: leave rows of")
+    assert told["models/feed"].preview == MissingPreview("nobody asked for these features then")
 
 
 async def test_what_would_have_been_proposed_is_told_beside_what_was() -> None:

@@ -14,6 +14,7 @@ from services.runbook.domain.mitigation import Mitigation, MitigationState, prop
 from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview
+from services.runbook.domain.suspect import SuspectLabel
 from services.runbook.tell import Tell
 from tests.unit.services.runbook.builders import BROKEN, MODEL, WALL_TIME, event
 
@@ -129,6 +130,34 @@ async def test_a_rollback_is_no_flag(
         HappeningKind.ROLLBACK,
         "serve checkpoint 7 instead of 8",
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (MitigationKind.ID_MASK, (HappeningKind.FLAG_FLIP, "serve genres without id 4711")),
+        (
+            MitigationKind.ROW_QUARANTINE,
+            (
+                HappeningKind.ROW_ACTION,
+                "leave rows of clicks with label '4711' and outcome '1' out of training",
+            ),
+        ),
+    ],
+)
+async def test_what_is_done_about_findings_is_told(
+    store: MemoryStore,
+    timeline: MemoryTimeline,
+    tell: Tell,
+    kind: MitigationKind,
+    told: tuple[HappeningKind, str],
+) -> None:
+    label = SuspectLabel("4711", "genres", "clicks", "1", 0.9)
+    plan = Plan("INC-1", MODEL, kind, labels=(label,))
+    incident = an_incident().with_proposal(a_mitigation(plan=plan))
+    await save(store, move(incident, *APPLIED))
+    await tell(0, LONG_AGO)
+    assert summaries(timeline)[-1] == told
 
 
 async def test_only_what_is_new_is_told(

@@ -12,12 +12,21 @@ from services.runbook.adapters.grpc_evidence_messages import (
 )
 from services.runbook.adapters.grpc_messages import incident_message
 from services.runbook.domain.evidence import Verdict
-from services.runbook.domain.incident import opened
+from services.runbook.domain.incident import opened, opened_on
 from services.runbook.domain.mitigation import MitigationState, propose
 from services.runbook.domain.plan import MitigationKind, Plan
 from services.runbook.domain.preview import MissingPreview, Preview
+from services.runbook.domain.suspect import SuspectLabel
 from tests.unit.clients.aftershock.incidents import comparison
-from tests.unit.services.runbook.builders import BROKEN, HEALTHY, MODEL, WALL_TIME, event
+from tests.unit.services.runbook.builders import (
+    BROKEN,
+    HEALTHY,
+    MODEL,
+    NODE,
+    WALL_TIME,
+    event,
+    finding,
+)
 from tests.unit.services.runbook.stand_ins import event_message
 
 
@@ -62,6 +71,43 @@ def test_an_incident_without_a_comparison() -> None:
     assert not message.HasField("comparison")
     assert not message.HasField("close_time")
     assert message.state == incident_pb2.INCIDENT_STATE_OPEN
+
+
+def test_an_incident_on_what_an_audit_found() -> None:
+    label = SuspectLabel("4711", "genres", NODE, "1", 0.95, 0.12)
+    plan = Plan("INC-1", MODEL, MitigationKind.ROW_REBALANCE, labels=(label,))
+    mitigation = propose(
+        mitigation_id="1",
+        plan=plan,
+        preview=MissingPreview("nobody can tell"),
+        proposer="policy:rebalance",
+        time=WALL_TIME,
+        expire_time=WALL_TIME,
+        reason="",
+    )
+    plain = replace(finding("12"), lean=None, flips=None, model_count=None, severity=0.1)
+    incident = opened_on("INC-1", MODEL, [plain, finding()], WALL_TIME).with_proposal(mitigation)
+    message = incident_message(incident)
+    assert message.verdict == incident_pb2.INCIDENT_VERDICT_NATURAL_TRIGGER
+    worst, other = message.findings
+    assert (worst.label, worst.feature, worst.node, worst.model_count) == (
+        "4711",
+        "genres",
+        NODE,
+        1,
+    )
+    assert (worst.lean.outcome, worst.lean.expected_share, worst.flips.flipped_up) == (
+        "1",
+        0.12,
+        480,
+    )
+    assert {field.name for field, _ in other.ListFields()}.isdisjoint(
+        {"lean", "flips", "model_count"}
+    )
+    (proposed,) = message.mitigations
+    assert proposed.kind == incident_pb2.MITIGATION_KIND_ROW_REBALANCE
+    (told,) = proposed.labels
+    assert (told.label, told.outcome, told.share, told.target_share) == ("4711", "1", 0.95, 0.12)
 
 
 def test_a_mitigation_tells_its_story() -> None:
