@@ -217,6 +217,8 @@ def main() -> None:
             print(f"ready: attribution {platform.addresses.attribution}, ", end="")
             print(f"aggregator {platform.addresses.aggregator}, ", end="")
             print(f"runbook {platform.addresses.runbook}, ", end="")
+            if platform.addresses.audit:
+                print(f"audit {platform.addresses.audit}, ", end="")
             print(f"OpenLineage http://{platform.addresses.lineage}")
             print(f"call it from another terminal: source {file}", flush=True)
             while True:

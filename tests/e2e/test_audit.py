@@ -17,6 +17,8 @@ from aftershock.v1.audit_pb2 import AuditParameters
 from aftershock.v1.lineage_service_pb2 import ListEventsRequest
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
 from deploy.local import Platform
+from services.audit.adapters.parquet_snapshots import ParquetSnapshots
+from services.audit.domain.parameters import LabelRowsFile
 from services.chassis.tokens import Role
 from tests.checkpoints import arrow_table, random_examples, small_checkpoint
 from tests.snapshots import write_clicks
@@ -69,6 +71,13 @@ def test_the_shown_command_runs(platform: Platform, folder: Path, tmp_path: Path
     assert "The report is report/report.md." in _run(platform, tmp_path, *given)
     assert (tmp_path / "report" / "neighbourhood.png").exists()
     assert "# Audit" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_the_shown_snapshot_is_one(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", _PAGE, flags=re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    read = ParquetSnapshots([tmp_path]).rows(LabelRowsFile(str(tmp_path / "labels.parquet")))
+    assert (read.rows.names, read.rows.row_count) == (("car", "tree", "wheel"), 3)
 
 
 def test_the_shown_make_target_takes_the_shown_option() -> None:
