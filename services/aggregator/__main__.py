@@ -67,6 +67,7 @@ def _http(settings: AggregatorSettings, routes: Sequence[Route]) -> Sequence[Htt
         listen=settings.lineage_listen,
         address_file=settings.lineage_address_file,
         body_bytes=settings.lineage_body_bytes,
+        body_seconds=settings.lineage_body_seconds,
         requests_at_once=settings.lineage_requests_at_once,
     )
     return [server]

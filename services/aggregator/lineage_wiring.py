@@ -98,6 +98,7 @@ def lineage_of(client: Redis, parts: WindowParts, clock: Callable[[], datetime])
             parts.checkpoints, parts.shifts, follow, models, causes, clock
         ),
         clock=clock,
+        horizon=horizon,
         record_event=RecordEvent(timeline, horizon),
         list_events=ListEvents(timeline, LookUpstream(follow), clock),
     )

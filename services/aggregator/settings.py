@@ -89,6 +89,8 @@ class AggregatorSettings(ServiceSettings):
     """Where to write its bound address once it is ready."""
     lineage_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """Of one request to it, uncompressed; a longer one is answered 413."""
+    lineage_body_seconds: float = Field(default=30.0, gt=0)
+    """How long the body of one may take to arrive; a slower one is answered 408."""
     lineage_requests_at_once: int = Field(default=64, ge=1)
     """Requests to it that are under way; more are answered 429."""
     sweeps_at_once: int = Field(default=os.cpu_count() or 1, ge=1)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
@@ -13,6 +13,7 @@ from aftershock.v1 import lineage_service_pb2 as pb
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceServicer
 from services.aggregator.adapters import lineage_answers as answers
 from services.aggregator.adapters.incoming import model_of
+from services.aggregator.adapters.incoming_times import moment_of
 from services.aggregator.adapters.lineage_messages import (
     facts_of,
     feature_facts,
@@ -20,6 +21,7 @@ from services.aggregator.adapters.lineage_messages import (
     stamp,
 )
 from services.aggregator.domain.errors import InvalidPosition
+from services.aggregator.domain.horizon import Horizon
 from services.aggregator.domain.lineage.nodes import parse_node
 from services.aggregator.domain.lineage.propagation import Limits
 from services.aggregator.domain.lineage.reach import Bounds
@@ -56,6 +58,8 @@ class GraphMethods(LineageServiceServicer):
     get_blast_radius: GetBlastRadius
     watch_propagation: WatchPropagation
     clock: Callable[[], datetime]
+    horizon: Horizon
+    """What is told of later than that is refused: nothing told earlier could replace it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, watchers are sent elsewhere."""
 
@@ -63,14 +67,18 @@ class GraphMethods(LineageServiceServicer):
         self, request: pb.RegisterFeaturesRequest, _: _Context
     ) -> pb.RegisterFeaturesResponse:
         """Take in what features are made of."""
-        is_new = await self.record(feature_facts(request, self.clock()))
+        facts = feature_facts(request, self.clock())
+        self.horizon.check(facts.time, "valid_from")
+        is_new = await self.record(facts)
         return pb.RegisterFeaturesResponse(duplicate=not is_new)
 
     async def RegisterModel(  # noqa: N802 - the contract's name
         self, request: pb.RegisterModelRequest, _: _Context
     ) -> pb.RegisterModelResponse:
         """Take in what feeds a model and what it feeds."""
-        is_new = await self.record(model_facts(request, self.clock()))
+        facts = model_facts(request, self.clock())
+        self.horizon.check(facts.time, "valid_from")
+        is_new = await self.record(facts)
         return pb.RegisterModelResponse(duplicate=not is_new)
 
     async def RegisterLineage(  # noqa: N802 - the contract's name
@@ -78,6 +86,7 @@ class GraphMethods(LineageServiceServicer):
     ) -> pb.RegisterLineageResponse:
         """Take in any nodes and edges."""
         facts = await asyncio.to_thread(facts_of, request, self.clock())
+        self.horizon.check(facts.time, "time")
         return pb.RegisterLineageResponse(duplicate=not await self.record(facts))
 
     async def GetLineage(  # noqa: N802 - the contract's name
@@ -122,7 +131,7 @@ class GraphMethods(LineageServiceServicer):
             shifted = request.nodes
             found = await self.find_common_causes.of_nodes(
                 [parse_node(node, f"nodes.nodes[{n}]") for n, node in enumerate(shifted.nodes)],
-                _time(shifted, "time"),
+                _time(shifted, "time", "nodes"),
                 lookback,
                 bounds,
                 limit,
@@ -190,8 +199,6 @@ def _cursors(text: str) -> dict[str, str]:
     return {model: cursor for model, _, cursor in pairs}
 
 
-def _time(message: Any, name: str) -> datetime | None:
-    if not message.HasField(name):
-        return None
-    time: datetime = getattr(message, name).ToDatetime(tzinfo=UTC)
-    return time
+def _time(message: Any, name: str, path: str = "") -> datetime | None:
+    field = f"{path}.{name}" if path else name
+    return moment_of(getattr(message, name), field) if message.HasField(name) else None

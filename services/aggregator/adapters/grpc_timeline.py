@@ -1,14 +1,13 @@
 """The timeline over gRPC."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import lineage_service_pb2 as pb
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceServicer
+from services.aggregator.adapters.incoming_times import moment_of
 from services.aggregator.adapters.timeline_messages import event_message, event_of, kind_of
 from services.aggregator.domain.lineage.nodes import parse_node
 from services.aggregator.lineage_ports import EventQuery
@@ -54,11 +53,9 @@ def _query(request: pb.ListEventsRequest) -> EventQuery:
     nodes = [parse_node(node, f"nodes[{number}]") for number, node in enumerate(request.nodes)]
     return EventQuery(
         nodes=nodes or None,
-        start=_time(request.start_time) if request.HasField("start_time") else None,
-        end=_time(request.end_time) if request.HasField("end_time") else None,
+        start=moment_of(request.start_time, "start_time")
+        if request.HasField("start_time")
+        else None,
+        end=moment_of(request.end_time, "end_time") if request.HasField("end_time") else None,
         kinds=[kind_of(kind) for kind in request.kinds if kind],
     )
-
-
-def _time(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)

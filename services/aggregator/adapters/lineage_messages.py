@@ -1,13 +1,14 @@
 """Facts about lineage between the contract and the domain."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import lineage_pb2 as lineage
 from aftershock.v1 import lineage_service_pb2 as pb
+from services.aggregator.adapters.incoming_times import moment_of
 from services.aggregator.adapters.timeline_messages import event_message, event_of
 from services.aggregator.domain.lineage.facts import (
     Edge,
@@ -35,11 +36,12 @@ def facts_of(request: pb.RegisterLineageRequest, now: datetime) -> LineageFacts:
     Raises:
         InvalidNode: a node's id is not one.
         InvalidFacts: an edge cannot be.
+        InvalidRequest: a time is none.
     """
     return LineageFacts(
         key=request.request_id,
         provenance=request.provenance,
-        time=_time_of(request.time) if request.HasField("time") else now,
+        time=moment_of(request.time, "time") if request.HasField("time") else now,
         nodes=[node_of(node, f"nodes[{n}]") for n, node in enumerate(request.nodes)],
         edges=[_edge_of(edge, f"edges[{n}]") for n, edge in enumerate(request.edges)],
         ended_edges=[
@@ -80,6 +82,7 @@ def feature_facts(request: pb.RegisterFeaturesRequest, now: datetime) -> Lineage
 
     Raises:
         InvalidNode: a source's id is not one.
+        InvalidRequest: the time is none.
     """
     nodes, edges = [], []
     for n, told in enumerate(request.features):
@@ -91,7 +94,7 @@ def feature_facts(request: pb.RegisterFeaturesRequest, now: datetime) -> Lineage
     return LineageFacts(
         key=f"features:{request.request_id}",
         provenance=_FEATURES,
-        time=_time_of(request.valid_from) if request.HasField("valid_from") else now,
+        time=moment_of(request.valid_from, "valid_from") if request.HasField("valid_from") else now,
         nodes=nodes,
         edges=edges,
         restated_nodes=[node.id for node in nodes],
@@ -103,6 +106,7 @@ def model_facts(request: pb.RegisterModelRequest, now: datetime) -> LineageFacts
 
     Raises:
         InvalidNode: an output's name cannot be one.
+        InvalidRequest: the time is none.
     """
     name = request.model.removeprefix("models/")
     model = model_node(name)
@@ -116,7 +120,7 @@ def model_facts(request: pb.RegisterModelRequest, now: datetime) -> LineageFacts
     return LineageFacts(
         key=f"model:{request.request_id}",
         provenance=f"registered {model}",
-        time=_time_of(request.valid_from) if request.HasField("valid_from") else now,
+        time=moment_of(request.valid_from, "valid_from") if request.HasField("valid_from") else now,
         nodes=[Node(model, request.description, request.owner)],
         edges=edges,
         is_complete=True,
@@ -171,8 +175,12 @@ def _edge_of(message: lineage.LineageEdge, path: str) -> Edge:
         target=parse_node(message.target, f"{path}.target"),
         transform=_transform_of(message.transform),
         strength=message.strength if message.HasField("strength") else None,
-        valid_from=_time_of(message.valid_from) if message.HasField("valid_from") else None,
-        valid_until=_time_of(message.valid_until) if message.HasField("valid_until") else None,
+        valid_from=moment_of(message.valid_from, f"{path}.valid_from")
+        if message.HasField("valid_from")
+        else None,
+        valid_until=moment_of(message.valid_until, f"{path}.valid_until")
+        if message.HasField("valid_until")
+        else None,
     )
 
 
@@ -196,7 +204,3 @@ def _transform(kind: int, operation: str, description: str) -> Transform:
     is_indirect = kind == lineage.TransformKind.TRANSFORM_KIND_INDIRECT
     named = TransformKind.INDIRECT if is_indirect else TransformKind.DIRECT
     return Transform(named, operation, description)
-
-
-def _time_of(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)

@@ -26,11 +26,12 @@ from services.aggregator.adapters.metrics import CORRUPT_VALUES
 from services.aggregator.adapters.packed_graph import pack_graph, unpack_graph
 from services.aggregator.adapters.packing import seal, unseal
 from services.aggregator.adapters.redis_client import Script, ask
-from services.aggregator.domain.lineage.errors import LogForgotten
+from services.aggregator.domain.lineage.errors import InvalidFacts, InvalidNode, LogForgotten
 from services.aggregator.domain.lineage.facts import LineageFacts
 from services.aggregator.domain.lineage.spans import micros
 from services.aggregator.domain.lineage.state import GraphState
 from services.aggregator.lineage_ports import FactsReading
+from services.chassis.errors import InvalidRequest
 
 _log = logging.getLogger(__name__)
 _record = Script("record_facts")
@@ -104,8 +105,12 @@ class RedisLineage:
         own = self._recorded.pop(payload, None)
         if own is not None:
             return own
-        request = pb.RegisterLineageRequest.FromString(payload)
-        return facts_of(request, request.time.ToDatetime())
+        try:
+            return facts_of(pb.RegisterLineageRequest.FromString(payload), self.now())
+        except (InvalidFacts, InvalidNode, InvalidRequest) as error:
+            # By rules that came later: whoever follows the log must get past it.
+            _log.error("left out unreadable lineage: %s", error, extra={"cursor": cursor.decode()})
+            return None
 
     async def load(self) -> tuple[GraphState, str] | None:
         """Return the state and the log's cursor that it goes up to."""

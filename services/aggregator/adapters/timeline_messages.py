@@ -1,11 +1,11 @@
 """Events of the timeline between the contract and the domain."""
 
 import json
-from datetime import UTC
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import lineage_pb2 as pb
+from services.aggregator.adapters.incoming_times import moment_of
 from services.aggregator.domain.lineage.errors import InvalidFacts
 from services.aggregator.domain.lineage.facts import EventKind, TimelineEvent
 from services.aggregator.domain.lineage.nodes import parse_node
@@ -19,6 +19,7 @@ def event_of(message: pb.TimelineEvent, path: str) -> TimelineEvent:
     Raises:
         InvalidNode: it happened to nothing that can be a node.
         InvalidFacts: its details are no JSON object.
+        InvalidRequest: its time is none.
     """
     if message.details_json and not _is_object(message.details_json):
         raise InvalidFacts("details are a JSON object, or empty", f"{path}.details_json")
@@ -26,7 +27,7 @@ def event_of(message: pb.TimelineEvent, path: str) -> TimelineEvent:
         event_id=message.event_id,
         node=parse_node(message.node, f"{path}.node"),
         kind=kind_of(message.kind),
-        time=message.time.ToDatetime(tzinfo=UTC),
+        time=moment_of(message.time, f"{path}.time"),
         summary=message.summary,
         actor=message.actor,
         details=message.details_json,

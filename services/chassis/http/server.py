@@ -25,6 +25,7 @@ _REQUESTS = Counter(
 )
 _SECONDS = Histogram("aftershock_http_seconds", "Duration of requests.", ["route"])
 _RETRY_SECONDS = 1.0
+_ENCODINGS = ("identity", "gzip", "deflate")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +54,8 @@ class HttpServer:
     """Where to write the bound address once the server is ready."""
     body_bytes: int
     """A longer body, uncompressed, is answered 413."""
+    body_seconds: float
+    """A body that takes longer to arrive is answered 408."""
     requests_at_once: int
     """More are answered 429."""
 
@@ -87,9 +90,31 @@ class HttpServer:
         public_key = key.read_bytes() if key else None
         room = _Room(self.requests_at_once)
         for route in self.routes:
-            handler = _guarded(route, public_key, room)
+            handler = _guarded(route, public_key, room, self._arrived)
             application.router.add_route(route.method, route.path, handler)
         return application
+
+    async def _arrived(self, request: web.Request) -> None:
+        """Wait for the request's body, which then is at hand, whole and uncompressed.
+
+        Raises:
+            HTTPException: it is too long, takes too long, or cannot be read.
+        """
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in _ENCODINGS:
+            told = f"Content-Encoding {encoding[:80]!r}: send one of {', '.join(_ENCODINGS)}"
+            raise web.HTTPUnsupportedMediaType(text=told)
+        length = request.content_length or 0
+        if length > self.body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self.body_bytes, length)
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                await request.read()
+        except TimeoutError as error:
+            told = f"the body did not arrive within {self.body_seconds:g} s"
+            raise web.HTTPRequestTimeout(text=told) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise web.HTTPBadRequest(text=f"the body cannot be read: {error}") from error
 
     def _tls(self) -> ssl.SSLContext | None:
         settings = self.settings
@@ -118,7 +143,12 @@ class _Room:
         self._left += 1
 
 
-def _guarded(route: Route, public_key: bytes | None, room: _Room) -> Handler:
+def _guarded(
+    route: Route,
+    public_key: bytes | None,
+    room: _Room,
+    arrived: Callable[[web.Request], Awaitable[None]],
+) -> Handler:
     """Return the route's handler for those who may call it, as long as there is room."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -129,6 +159,7 @@ def _guarded(route: Route, public_key: bytes | None, room: _Room) -> Handler:
                 f"{route.role}"
             )
         with room:
+            await arrived(request)
             return await route.answer(request)
 
     return answer

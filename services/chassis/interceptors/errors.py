@@ -9,6 +9,7 @@ from google.rpc.status_pb2 import Status
 
 from services.chassis.errors import ErrorTable, is_expected, status_of
 from services.chassis.interceptors.around import AroundInterceptor, Call
+from services.chassis.interceptors.fitting import fitted
 
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -34,8 +35,9 @@ class ErrorInterceptor(AroundInterceptor):
 
 
 async def _abort(call: Call, status: Status) -> None:
+    fitting = fitted(status)
     await call.context.abort(
         _CODES[status.code],
-        status.message,
-        trailing_metadata=(("grpc-status-details-bin", status.SerializeToString()),),
+        fitting.message,
+        trailing_metadata=(("grpc-status-details-bin", fitting.SerializeToString()),),
     )

@@ -9,6 +9,8 @@ import protovalidate
 from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.around import AroundInterceptor, Call
 
+_MOST_TOLD = 100
+
 
 def check(request: Any) -> None:
     """Check a message against the contract's rules.
@@ -20,7 +22,7 @@ def check(request: Any) -> None:
     if violations:
         raise InvalidRequest(
             (_path(violation), violation.proto.message or violation.proto.rule_id)
-            for violation in violations
+            for violation in violations[:_MOST_TOLD]
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -54,7 +55,11 @@ async def fail(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *routes: Route, at_once: int = 8, **settings: Any
+    folder: Path,
+    *routes: Route,
+    at_once: int = 8,
+    body_seconds: float = 30.0,
+    **settings: Any,
 ) -> AsyncIterator[str]:
     """Serve the routes; yields `host:port`."""
     file = folder / "address"
@@ -65,6 +70,7 @@ async def serving(
         listen="127.0.0.1:0",
         address_file=file,
         body_bytes=_BODY_BYTES,
+        body_seconds=body_seconds,
         requests_at_once=at_once,
     )
     task = asyncio.create_task(server.run())
@@ -219,3 +225,81 @@ async def test_both_sides_show_a_certificate(tmp_path: Path) -> None:
         trusting.load_cert_chain(own, own_key)
         async with httpx.AsyncClient(verify=trusting) as pipeline:
             assert (await pipeline.post(url, content=b"123")).json() == {"length": 3}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "told"),
+    [
+        ("deflate", zlib.compress(b"{}"), 200, ""),
+        ("identity", b"{}", 200, ""),
+        ("x-unheard-of", b"{}", 415, "send one of identity, gzip, deflate"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415, "send one of"),
+        ("gzip", b"no gzip", 400, "the body cannot be read"),
+        ("gzip", gzip.compress(bytes(50_000_000)), 413, "exceeded"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_said_to_be(
+    tmp_path: Path, encoding: str, body: bytes, status: int, told: str
+) -> None:
+    async with serving(tmp_path, ECHO) as address, httpx.AsyncClient() as client:
+        headers = {"Content-Encoding": encoding}
+        answer = await client.post(f"http://{address}/echo", content=body, headers=headers)
+        assert answer.status_code == status
+        assert told in answer.json().get("detail", "")
+        assert (await client.post(f"http://{address}/echo", content=b"{}")).status_code == 200
+
+
+async def _raw(address: str, *parts: bytes) -> bytes:
+    """Return the first line of the answer to what is sent, without an end of it."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    try:
+        return await asyncio.wait_for(reader.readline(), 20)
+    finally:
+        writer.close()
+
+
+_HEAD = b"POST /echo HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"Content-Length: 100\r\n\r\n", b"{"),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nabcde\r\n"),
+    ],
+)
+async def test_a_body_that_drips_gives_its_place_away(
+    tmp_path: Path, parts: tuple[bytes, ...]
+) -> None:
+    async with serving(tmp_path, ECHO, at_once=1, body_seconds=0.3) as address:
+        assert b" 408 " in await _raw(address, _HEAD, *parts)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"http://{address}/echo", content=b"{}")
+    assert answer.status_code == 200
+
+
+async def test_a_body_that_is_said_to_be_too_long_is_not_waited_for(tmp_path: Path) -> None:
+    async with serving(tmp_path, ECHO) as address:
+        assert b" 413 " in await _raw(address, _HEAD, b"Content-Length: 99999999999\r\n\r\n{}")
+
+
+async def test_a_sender_who_leaves_is_no_fault_of_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path, ECHO, at_once=1) as address:
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_HEAD + b"Content-Length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with httpx.AsyncClient() as client, asyncio.timeout(20):
+            while (  # noqa: ASYNC110 - nothing tells
+                await client.post(f"http://{address}/echo", content=b"{}")
+            ).status_code != 200:
+                await asyncio.sleep(0.05)
+    assert "unexpected error" not in caplog.text
