@@ -47,7 +47,7 @@ def group(
     client = client_of(context, model)
     if around is not None:
         incident = client.incident(around)
-        client._model = short(incident.model)
+        client = client_of(context, short(incident.model))
         window = window or incident.comparison.anomaly.name or None
     elif model is None:
         raise typer.BadParameter("say whose features: --model MODEL, or --around INCIDENT")
