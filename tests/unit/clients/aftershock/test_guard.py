@@ -171,6 +171,9 @@ def test_a_dead_runbook_never_switches_a_feature_back_on(
     served.start(back)
     eventually(lambda: guard.killed == {"a", "b"})
     assert len(back.requests) == 1
+    caplog.clear()
+    served.kill()
+    eventually(lambda: "cannot be reached" in caplog.text)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,35 @@ def test_a_feature_that_the_model_ignores_has_no_entry() -> None:
     assert set(counts.values()) == {0}
 
 
+def test_rare_features_are_ablated_in_their_own_examples_whatever_the_blocks() -> None:
+    rare = EXAMPLES.take(np.arange(256))
+    for feature in SCHEMA.features:
+        rare.ablate_rows(feature, slice(0, 160))
+    weights = np.arange(1, 4)
+
+    def logits(examples: Examples) -> NDArray[np.float64]:
+        price, dense = (examples.arrays[n].astype(np.float64) for n in ("price", "dense"))
+        return np.asarray(price + dense @ weights)
+
+    formula = Formula(logits)
+    deltas = PlainAblation(formula, 16).ablate(rare).dense()
+    for j, feature in enumerate(SCHEMA.features):
+        change = logits(rare.ablated([feature])) - logits(rare)
+        assert deltas[:, j] == pytest.approx(change, abs=1e-12)
+
+
+@pytest.mark.parametrize(("roundings", "entries"), [(2, 0), (8, 512)])
+def test_a_change_of_a_few_roundings_is_no_effect(roundings: int, entries: int) -> None:
+    epsilon = float(np.finfo(np.float32).eps)
+
+    def logits(examples: Examples) -> NDArray[np.float64]:
+        return np.asarray(1.0 + roundings * epsilon * examples.arrays["poster"].any(axis=1))
+
+    with_posters = EXAMPLES.take(np.flatnonzero(EXAMPLES.present(SCHEMA.features[10])))
+    result = PlainAblation(Formula(logits), 64).ablate(with_posters)
+    assert len(result.deltas) == min(entries, with_posters.count)
+
+
 def test_entries_are_sorted_and_typed() -> None:
     result: Ablations = PlainAblation(small_predictor("sum"), 64).ablate(EXAMPLES)
     assert result.offsets.dtype == result.example_indices.dtype == np.uint32

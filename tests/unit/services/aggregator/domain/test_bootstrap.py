@@ -34,6 +34,14 @@ def tripled(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return 3 * rng.lognormal(0, 1.5, count)
 
 
+def small(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    return rng.lognormal(0, 0.5, count)
+
+
+def large(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    return rng.lognormal(1, 0.5, count)
+
+
 def of_four_values(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return rng.choice([0.1, 0.2, 0.5, 3.0], count)
 
@@ -58,6 +66,7 @@ CASES = {
     "few": {C: rows(3, 40, 0.2, normal)},
     "both": {C: rows(4, 1500, 0.3, normal), D: rows(5, 300, 0.3, normal)},
     "different": {C: rows(6, 1500, 0.3, skewed), D: rows(7, 300, 0.8, tripled)},
+    "apart": {C: rows(13, 1500, 0.5, small), D: rows(14, 300, 0.5, large)},
     "as many": {C: rows(8, 400, 0.5, normal), D: rows(9, 400, 0.5, skewed)},
     "ties": {C: rows(10, 1000, 0.3, of_four_values), D: rows(11, 200, 0.7, of_four_values)},
     "absent in one": {C: rows(12, 600, 0.5, normal), D: np.zeros((300, 1), dtype=np.float32)},

@@ -4,7 +4,12 @@ import pytest
 from services.aggregator.domain.block import Population
 from services.aggregator.domain.checkpoint import Feature, FeatureKind
 from services.aggregator.domain.history import HistoricalNoise, historical_noise
-from services.aggregator.domain.ranking import descending_ranks, rank_importances, rank_shifts
+from services.aggregator.domain.ranking import (
+    descending_ranks,
+    rank_importances,
+    rank_shifts,
+    shifts_of,
+)
 from services.aggregator.domain.summary import Summary, summarise
 from tests.unit.services.aggregator.worlds import block, lfis
 
@@ -42,6 +47,17 @@ def test_features_rank_by_the_size_of_their_shift_whatever_its_sign() -> None:
     assert (d.control_coverage, d.anomaly_coverage) == (0.5, 0.7)
     assert d.shift == pytest.approx(0.5)
     assert b.shift == pytest.approx(-0.2)
+
+
+def test_ranked_by_anything_else_a_feature_keeps_its_rank_by_the_size_of_its_shift() -> None:
+    control, anomaly = summary([0.4, 0.3, 0.2, 0.1]), summary([0.1, 0.5, 0.21, 0.1])
+    shifts = shifts_of(FEATURES, control, anomaly, QUIET)
+    ranking = shifts.ranked(np.array([1.0, 2.0, 4.0, 3.0]), shifts.judgement(), top_k=3)
+    assert [(s.feature.name, s.rank, s.shift_rank) for s in ranking.shifts] == [
+        ("c", 1, 3),
+        ("d", 2, 4),
+        ("b", 3, 2),
+    ]
 
 
 def test_z_combines_both_windows_bootstrap_with_the_history() -> None:

@@ -64,6 +64,17 @@ def test_a_freeze_window_says_until_when(minutes: int, frozen: bool) -> None:
     assert refusal == (said if frozen else None)
 
 
+def test_of_freeze_windows_that_overlap_the_last_end_counts() -> None:
+    windows = [
+        FreezeWindow(WALL_TIME, WALL_TIME + timedelta(hours=hours), reason)
+        for hours, reason in ((1, "the sale"), (3, "the move"), (2, "the audit"))
+    ]
+    rails = GuardRails(freeze_windows=tuple(windows))
+    assert "until 2026-11-22 06:12 UTC: the move" in str(
+        rails.refusal(plan("a"), Circumstances(), WALL_TIME)
+    )
+
+
 def test_most_features_killed_of_one_model() -> None:
     rails = GuardRails(most_features_killed_of_model=2)
     around = Circumstances([plan("a"), plan("x", "y", "z", model="models/feed")])
@@ -108,6 +119,12 @@ def test_a_pause_stops_everything_and_says_who_began_it() -> None:
 def test_the_quorum_follows_the_blast_radius(features: int, examples: int, approvers: int) -> None:
     rails = GuardRails(quorums=(Quorum(2, features=2), Quorum(3, examples=1000)))
     assert rails.required_approvals(BlastRadius(1, features, examples)) == approvers
+
+
+def test_what_is_not_known_of_the_blast_radius_reaches_any_limit() -> None:
+    rails = GuardRails(quorums=(Quorum(2, models=5),))
+    assert rails.required_approvals(BlastRadius(4, 1, 10)) == 1
+    assert rails.required_approvals(BlastRadius(None, 1, 10)) == 2
 
 
 def test_the_blast_radius_of_a_rollback_is_the_whole_model() -> None:

@@ -31,6 +31,9 @@ FINAL = {
 }
 
 
+_S = MitigationState
+
+
 def proposed() -> Mitigation:
     return propose(
         mitigation_id="1",
@@ -54,6 +57,14 @@ def test_the_states_are_the_contracts() -> None:
     }
     assert declared - {"UNSPECIFIED"} == set(MitigationState)
     assert ALLOWED.keys() == set(MitigationState)
+
+
+def test_a_passage_comes_from_another_state() -> None:
+    applied = moved(moved(moved(proposed(), _S.APPROVED), _S.APPLYING), _S.APPLIED)
+    renewed = transition(applied, _S.APPLIED, actor="eve", time=WALL_TIME, reason="a lease")
+    assert renewed.passage(_S.APPLIED) == applied.history[-1]
+    assert renewed.approver == "ada"
+    assert renewed.passage(_S.REVERTED) is None
 
 
 def test_final_states_have_no_way_out_and_others_have_one() -> None:
