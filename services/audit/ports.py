@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audit.domain.audit import Audit
+from services.audit.domain.news import AuditNews
 from services.audit.domain.parameters import (
     InsertionParameters,
     LabelCountsFile,
@@ -14,7 +15,7 @@ from services.audit.domain.parameters import (
     SaliencyParameters,
     ThresholdParameters,
 )
-from services.audit.domain.report import AuditReport, Finding, Insertion
+from services.audit.domain.report import AuditReport, Insertion
 from services.audit.domain.snapshot import LabelCounts, LabelledRows, ScoredLabels
 
 Progress = Callable[[float, str], None]
@@ -173,13 +174,9 @@ class Lineage(Protocol):
     async def model_count(self, node: str) -> int | None:
         """Return the number of models downstream of a node; None: not known. Idempotent."""
 
-    async def record(
-        self, audit: Audit, findings: Sequence[Finding], model_count: int | None
-    ) -> bool:
-        """Put findings into the timeline of the audit's node; whether it took them.
+    async def record(self, audit: Audit, news: AuditNews) -> bool:
+        """Put findings into the timeline of the audit's node, and last that the audit ended;
+        whether it took all.
 
         Idempotent: a finding of an audit counts once.
-
-        Args:
-            model_count: models downstream of the node; None: not known.
         """

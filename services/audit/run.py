@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from services.audit.ask_checkpoints import AskCheckpoints
 from services.audit.domain.audit import Audit, AuditState, Failure
 from services.audit.domain.errors import AuditError
-from services.audit.domain.report import AuditReport, Finding
+from services.audit.domain.news import news_of
+from services.audit.domain.report import AuditReport
 from services.audit.domain.severity import assessed
 from services.audit.ports import Analyst, AuditRepository, Lineage
-
-_TOLD = 50
-"""Findings of one audit that go into the timeline at most."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,10 @@ class Run:
         notes = list(found.notes)
         if count is None:
             notes.append(f"what lies downstream of {node} is not known: it counts as one model")
-        told = [finding for finding in found.findings if _is_told(finding)][:_TOLD]
-        if told and not await self.lineage.record(audit, told, count):
-            notes.append(f"{len(told)} findings could not be put into the timeline of {node}")
+        news = news_of(found)
+        if news is not None and not await self.lineage.record(audit, news):
+            count_told = len(news.findings)
+            notes.append(f"{count_told} findings could not be put into the timeline of {node}")
         return replace(found, notes=tuple(notes))
 
     async def _at(self, name: str, share: float, stage: str) -> Audit:
@@ -84,8 +83,3 @@ def _told(report: AuditReport) -> str:
     if not report.missing_tests:
         return "done"
     return f"done, without {', '.join(missing.test.value for missing in report.missing_tests)}"
-
-
-def _is_told(finding: Finding) -> bool:
-    """Whether there is evidence: being central alone is nothing that happened."""
-    return bool(finding.evidence)

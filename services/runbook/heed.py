@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.runbook.domain.errors import ConditionFailed
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.incident import opened_on
 from services.runbook.domain.policy import Condition, Facts, finding_facts
-from services.runbook.domain.trigger import is_acted_on
+from services.runbook.domain.trigger import cleared, is_acted_on
 from services.runbook.domain.work import WorkKind
 from services.runbook.ports import Clock, Lineage, PolicySource, Store, UnitOfWork
 
@@ -19,10 +19,11 @@ audits that began later may have ended earlier."""
 
 @dataclass(frozen=True)
 class Heed:
-    """Takes the findings in that audits told since it last looked, each once.
+    """Takes in what audits told since it last looked, each once.
 
     A finding comes to the open incident of each model that it concerns, or opens one. What is acted
-    on already concerns nobody.
+    on already concerns nobody. An audit that looks again and finds nothing clears what one before
+    it found.
     """
 
     store: Store
@@ -42,9 +43,18 @@ class Heed:
             return
         since, seen = await self.store.read(lambda unit: _known(unit, self.clock.now()))
         told = await self.lineage.told(since)
-        for finding in sorted(told, key=lambda each: (each.time, each.id)):
-            if finding.id not in seen:
-                await self._take(finding, rule)
+        # What an audit found is taken in before its end.
+        for each in sorted(told, key=lambda one: (one.time, isinstance(one, AuditEnd), one.id)):
+            if each.id in seen:
+                continue
+            if isinstance(each, AuditEnd):
+                await self._clear(each)
+            else:
+                await self._take(each, rule)
+
+    async def _clear(self, end: AuditEnd) -> None:
+        time = self.clock.now()
+        await self.store.transact(lambda unit: _record_end(unit, end, time))
 
     async def _take(self, finding: AuditFinding, rule: Condition) -> None:
         models: Sequence[str] = ()
@@ -73,6 +83,16 @@ def _concerns(rule: Condition, finding: AuditFinding, model: str) -> bool:
     except ConditionFailed:
         # One incident too many is looked at; one too few is not.
         return True
+
+
+def _record_end(unit: UnitOfWork, end: AuditEnd, time: datetime) -> None:
+    if not unit.findings.record(end):
+        return
+    for incident_id in unit.catalogue.open_ids():
+        before = unit.incidents.get(incident_id)
+        after = cleared(before, end, time)
+        if after is not before:
+            unit.incidents.save(after)
 
 
 def _record(unit: UnitOfWork, finding: AuditFinding, models: Sequence[str], time: datetime) -> None:

@@ -20,7 +20,7 @@ from aftershock.v1.attribution_service_pb2 import LoadCheckpointRequest
 from clients.drill.scenes.networks import Convolutional
 from services.audit.adapters.grpc_checkpoint_tests import GrpcCheckpointTests
 from services.audit.adapters.grpc_lineage import GrpcLineage
-from services.runbook.adapters.grpc_finding_messages import finding_of
+from services.runbook.adapters.grpc_finding_messages import end_of, finding_of
 from tests.audits import ServedAudits, finished, request_of
 from tests.checkpoints import arrow_table
 from tests.images import classes_checkpoint, image_checkpoint, image_examples
@@ -120,7 +120,14 @@ async def test_severity_is_exposure_times_evidence_times_reach(tmp_path: Path) -
     assert told.flips is not None
     assert (told.lean.outcome, told.lean.z, told.lean.share) == ("True", lean.z, lean.share)
     assert told.flips.share == flipped
+    ended = end_of(downstream.events.pop(f"{found.audit.name}:end").event)
     assert len(downstream.events) == sum(finding.evidence > 0 for finding in report.findings)
+    looked_at = [each for each in report.findings if each.HasField("evidence")]
+    assert {each.label for each in ended.cleared} == {
+        each.label for each in looked_at if not each.evidence
+    }
+    assert all(each.lean for each in ended.cleared)
+    assert (ended.audit, ended.node, ended.time) == (told.audit, NODE, told.time)
 
 
 async def test_a_checkpoint_is_asked_where_it_looks(tmp_path: Path) -> None:

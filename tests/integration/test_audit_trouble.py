@@ -17,8 +17,9 @@ from services.audit.adapters.parquet_snapshots import ParquetSnapshots
 from services.audit.adapters.thread_analyst import ThreadAnalyst
 from services.audit.analyse import Analyse
 from services.audit.domain.audit import Audit
+from services.audit.domain.news import AuditNews
 from services.audit.domain.parameters import InsertionParameters, SaliencyParameters
-from services.audit.domain.report import AuditReport, Finding, Insertion
+from services.audit.domain.report import AuditReport, Insertion
 from tests.audits import ServedAudits, finished, reached, request_of
 from tests.checkpoints import arrow_table
 from tests.snapshots import write_clicks, write_rows
@@ -70,9 +71,7 @@ class StuckLater:
         await self._stick()
         return None
 
-    async def record(
-        self, audit: Audit, findings: Sequence[Finding], model_count: int | None
-    ) -> bool:
+    async def record(self, audit: Audit, news: AuditNews) -> bool:
         raise AssertionError
 
     async def _stick(self) -> None:

@@ -154,7 +154,7 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
         made = pb.FeatureSources(feature="user_embedding", sources=["dataset:ads:clicks"])
         told = pb.RegisterFeaturesRequest(request_id="sources", features=[made])
         await stub.RegisterFeatures(told, timeout=10)
-        assert await lineage.findings(MODEL, SINCE) == []
+        assert await lineage.findings(MODEL, SINCE) == ()
         event = TimelineEvent(
             event_id="audits/A-1/20",
             node="dataset:ads:clicks",
@@ -174,6 +174,17 @@ async def test_the_real_aggregators_lineage(valkey: ValkeyServer) -> None:
             "models/search",
         }
         assert await lineage.fed("dataset:nobody:knows") == []
+        end = TimelineEvent(
+            event_id="audits/A-2:end",
+            node="dataset:ads:clicks",
+            kind=EventKind.EVENT_KIND_AUDIT,
+            summary="audits/A-2 found nothing",
+            details_json='{"audit": "audits/A-2", "cleared": [{"label": "20"}]}',
+        )
+        end.time.FromDatetime(event.time.ToDatetime(UTC) + timedelta(seconds=1))
+        await stub.RecordEvent(pb.RecordEventRequest(event=end), timeout=10)
+        assert await lineage.findings(MODEL, SINCE) == ()
+        assert [each.audit for each in await lineage.told(SINCE)] == ["audits/A-2", "audits/A-1"]
 
 
 async def test_findings_are_asked_for_upstream_of_the_model(
@@ -184,5 +195,8 @@ async def test_findings_are_asked_for_upstream_of_the_model(
     (request,) = graph.listed
     assert list(request.nodes) == ["model:ads_ctr"]
     assert request.depth == 6
-    assert list(request.kinds) == [EventKind.EVENT_KIND_AUDIT_FINDING]
+    assert list(request.kinds) == [
+        EventKind.EVENT_KIND_AUDIT_FINDING,
+        EventKind.EVENT_KIND_AUDIT,
+    ]
     assert request.start_time.ToDatetime(UTC) == SINCE

@@ -87,9 +87,11 @@ def _finding(finding: FindingDetails) -> Line:
         shares = f"{words.percent(lean.expected_share)} → {words.percent(lean.share)}"
         spans += [say(" · outcome "), name_of(lean.outcome), say(f" {shares} (z {lean.z:.0f})")]
     if finding.HasField("flips"):
-        most = max(finding.flips.flipped_up, finding.flips.flipped_down)
-        tested = words.count(finding.flips.example_count, "prediction")
+        flips = finding.flips
+        most = flips.flipped_up if flips.to_class else max(flips.flipped_up, flips.flipped_down)
+        tested = words.count(flips.example_count, "prediction")
         spans.append(say(f" · flips {most:,} of {tested}"))
+        spans += [say(" to "), name_of(flips.to_class)] if flips.to_class else []
     return tuple(spans)
 
 

@@ -41,6 +41,7 @@ EVENTS = {
     "rollback": EventKind.EVENT_KIND_ROLLBACK,
     "audit-finding": EventKind.EVENT_KIND_AUDIT_FINDING,
     "row-action": EventKind.EVENT_KIND_ROW_ACTION,
+    "audit": EventKind.EVENT_KIND_AUDIT,
 }
 """What can happen to a node, by the names that people use."""
 

@@ -1,12 +1,13 @@
 """Lineage by the aggregator's lineage service."""
 
 import logging
-from collections.abc import Sequence
 
 import grpc
 from google.protobuf.json_format import MessageToJson
 
 from aftershock.v1.lineage_pb2 import (
+    AuditDetails,
+    ClearedLabel,
     EventKind,
     FindingDetails,
     FindingFlips,
@@ -16,6 +17,7 @@ from aftershock.v1.lineage_pb2 import (
 from aftershock.v1.lineage_service_pb2 import GetBlastRadiusRequest, RecordEventRequest
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
 from services.audit.domain.audit import Audit
+from services.audit.domain.news import AuditNews
 from services.audit.domain.report import Finding, Insertion, OutcomeLean
 
 _log = logging.getLogger(__name__)
@@ -45,18 +47,47 @@ class GrpcLineage:
             return None
         return int(answer.model_count)
 
-    async def record(
-        self, audit: Audit, findings: Sequence[Finding], model_count: int | None
-    ) -> bool:
+    async def record(self, audit: Audit, news: AuditNews) -> bool:
         """Put findings into the timeline of the audit's node; whether it took all."""
-        for finding in findings:
-            request = RecordEventRequest(event=event_of(audit, finding, model_count))
+        events = [event_of(audit, finding, news.model_count) for finding in news.findings]
+        for event in (*events, end_of(audit, news)):
+            request = RecordEventRequest(event=event)
             try:
                 await self._lineage.RecordEvent(request, timeout=_SECONDS, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
                 _log_failure("event", audit.name, error)
                 return False
         return True
+
+
+def end_of(audit: Audit, news: AuditNews) -> TimelineEvent:
+    """Return the end of an audit as something that happened to its node when the audit began."""
+    cleared = [
+        ClearedLabel(
+            label=finding.label,
+            lean_looked_at=finding.concentration is not None,
+            flips_looked_at=finding.insertion is not None,
+        )
+        for finding in news.cleared
+    ]
+    details = AuditDetails(
+        audit=audit.name,
+        node=audit.parameters.lineage_node or "",
+        finding_count=len(news.findings),
+        cleared=cleared,
+    )
+    looked_at = len(news.findings) + len(news.cleared)
+    event = TimelineEvent(
+        event_id=f"{audit.name}:end",
+        node=details.node,
+        kind=EventKind.EVENT_KIND_AUDIT,
+        summary=f"{audit.name} found something against {details.finding_count} of {looked_at} "
+        "labels that it looked at",
+        actor=_ACTOR,
+        details_json=MessageToJson(details, preserving_proto_field_name=True, indent=None),
+    )
+    event.time.FromDatetime(audit.create_time)
+    return event
 
 
 def event_of(audit: Audit, finding: Finding, model_count: int | None) -> TimelineEvent:
@@ -114,6 +145,7 @@ def _flips(checkpoint: str, flips: Insertion) -> FindingFlips:
         example_count=flips.example_count,
         flipped_up=flips.flipped_up,
         flipped_down=flips.flipped_down,
+        to_class=flips.to_class,
     )
 
 
@@ -128,8 +160,8 @@ def summary_of(finding: Finding) -> str:
         )
     if finding.insertion is not None:
         tested = finding.insertion
-        flipped = max(tested.flipped_up, tested.flipped_down)
-        parts.append(f"put into {tested.example_count} examples, it flips {flipped} predictions")
+        flipped = f"it flips {tested.flipped_one_way} predictions"
+        parts.append(f"put into {tested.example_count} examples, {flipped}")
     return "; ".join(parts)
 
 

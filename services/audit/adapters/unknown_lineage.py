@@ -1,9 +1,7 @@
 """Where no lineage is kept."""
 
-from collections.abc import Sequence
-
 from services.audit.domain.audit import Audit
-from services.audit.domain.report import Finding
+from services.audit.domain.news import AuditNews
 
 
 class UnknownLineage:
@@ -13,11 +11,6 @@ class UnknownLineage:
         """Say that it is not known."""
         return None
 
-    async def record(
-        self,
-        audit: Audit,  # noqa: ARG002
-        findings: Sequence[Finding],  # noqa: ARG002
-        model_count: int | None,  # noqa: ARG002
-    ) -> bool:
+    async def record(self, audit: Audit, news: AuditNews) -> bool:  # noqa: ARG002 - likewise
         """Say that nothing was recorded."""
         return False

@@ -5,8 +5,32 @@ from datetime import UTC
 
 from google.protobuf.json_format import Parse, ParseError
 
-from aftershock.v1.lineage_pb2 import FindingDetails, FindingFlips, FindingLean, TimelineEvent
-from services.runbook.domain.finding import AuditFinding, Flips, Lean
+from aftershock.v1.lineage_pb2 import (
+    AuditDetails,
+    FindingDetails,
+    FindingFlips,
+    FindingLean,
+    TimelineEvent,
+)
+from services.runbook.domain.finding import AuditEnd, AuditFinding, Clearance, Flips, Lean
+
+
+def end_of(event: TimelineEvent) -> AuditEnd:
+    """Return the end of an audit; it clears nothing where the event tells it in words only."""
+    try:
+        told = Parse(event.details_json or "{}", AuditDetails(), ignore_unknown_fields=True)
+    except ParseError:
+        told = AuditDetails()
+    return AuditEnd(
+        id=event.event_id,
+        time=event.time.ToDatetime(UTC),
+        audit=told.audit,
+        node=told.node or event.node,
+        cleared=tuple(
+            Clearance(each.label, each.lean_looked_at, each.flips_looked_at)
+            for each in told.cleared
+        ),
+    )
 
 
 def finding_of(event: TimelineEvent) -> AuditFinding:
@@ -36,7 +60,13 @@ def finding_of(event: TimelineEvent) -> AuditFinding:
         )
         if told.HasField("lean")
         else None,
-        flips=Flips(flips.checkpoint, flips.example_count, flips.flipped_up, flips.flipped_down)
+        flips=Flips(
+            flips.checkpoint,
+            flips.example_count,
+            flips.flipped_up,
+            flips.flipped_down,
+            flips.to_class,
+        )
         if told.HasField("flips")
         else None,
         model_count=told.model_count if told.HasField("model_count") else None,

@@ -5,22 +5,23 @@ from datetime import datetime
 
 import grpc
 
-from aftershock.v1.lineage_pb2 import EventKind
+from aftershock.v1.lineage_pb2 import EventKind, TimelineEvent
 from aftershock.v1.lineage_service_pb2 import (
     GetBlastRadiusRequest,
     GetBlastRadiusResponse,
     ListEventsRequest,
 )
 from aftershock.v1.lineage_service_pb2_grpc import LineageServiceStub
-from services.runbook.adapters.grpc_finding_messages import finding_of
+from services.runbook.adapters.grpc_finding_messages import end_of, finding_of
 from services.runbook.domain.errors import LineageUnavailable
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding, standing
 
 _SECONDS = 5.0
 _MOST_MODELS = 10_000
 _MOST_EVENTS = 1000
 _DEPTH = 6
 """Edges upstream that findings are looked for in."""
+_OF_AUDITS = (EventKind.EVENT_KIND_AUDIT_FINDING, EventKind.EVENT_KIND_AUDIT)
 
 
 class GrpcLineage:
@@ -69,26 +70,35 @@ class GrpcLineage:
         """Return what audits found since then in what feeds the model."""
         request = ListEventsRequest(nodes=[_node(model)], depth=_DEPTH, page_size=_MOST_EVENTS)
         request.start_time.FromDatetime(since)
-        return (await self._found(request))[0]
+        told, _ = await self._told(request)
+        findings = [each for each in told if isinstance(each, AuditFinding)]
+        return standing(findings, [each for each in told if isinstance(each, AuditEnd)])
 
-    async def told(self, since: datetime) -> Sequence[AuditFinding]:
-        """Return what audits of whatever data found since then."""
+    async def told(self, since: datetime) -> Sequence[AuditFinding | AuditEnd]:
+        """Return what audits of whatever data found since then, and which of them ended."""
         request = ListEventsRequest(page_size=_MOST_EVENTS)
         request.start_time.FromDatetime(since)
-        found: list[AuditFinding] = []
+        told: list[AuditFinding | AuditEnd] = []
         while True:
-            some, request.page_token = await self._found(request)
-            found += some
+            some, request.page_token = await self._told(request)
+            told += some
             if not request.page_token:
-                return found
+                return told
 
-    async def _found(self, request: ListEventsRequest) -> tuple[Sequence[AuditFinding], str]:
-        request.kinds[:] = [EventKind.EVENT_KIND_AUDIT_FINDING]
+    async def _told(
+        self, request: ListEventsRequest
+    ) -> tuple[Sequence[AuditFinding | AuditEnd], str]:
+        request.kinds[:] = _OF_AUDITS
         try:
             answer = await self._stub.ListEvents(request, timeout=_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _unavailable(error) from error
-        return [finding_of(listed.event) for listed in answer.events], answer.next_page_token
+        return [_of_audit(listed.event) for listed in answer.events], answer.next_page_token
+
+
+def _of_audit(event: TimelineEvent) -> AuditFinding | AuditEnd:
+    ends = event.kind == EventKind.EVENT_KIND_AUDIT
+    return end_of(event) if ends else finding_of(event)
 
 
 def _node(model: str) -> str:

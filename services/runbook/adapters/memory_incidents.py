@@ -10,7 +10,7 @@ from services.runbook.adapters.memory_tables import ScoringCheckpoint, Tables, W
 from services.runbook.domain.audit import FIRST_LINK, AuditRecord, linked
 from services.runbook.domain.errors import IncidentNotFound, InvalidPageToken, LeaseLost
 from services.runbook.domain.evidence import ShiftEvent
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.guardrail import Begun, Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import (
@@ -196,9 +196,9 @@ class _Findings:
     def seen(self, since: datetime) -> Collection[str]:
         return {each for each, time in self._tables.findings.items() if time >= since}
 
-    def record(self, finding: AuditFinding) -> bool:
-        is_new = finding.id not in self._tables.findings
-        self._tables.findings.setdefault(finding.id, finding.time)
+    def record(self, told: AuditFinding | AuditEnd) -> bool:
+        is_new = told.id not in self._tables.findings
+        self._tables.findings.setdefault(told.id, told.time)
         return is_new
 
 

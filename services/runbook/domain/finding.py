@@ -1,6 +1,6 @@
 """What audits find in the data that models are trained on: labels that could hijack them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,16 +31,24 @@ class Flips:
     flipped_up: int
     """Predictions that crossed the checkpoint's threshold upwards."""
     flipped_down: int
+    to_class: str = ""
+    """Of a checkpoint with classes, the one that most predictions flip to: up is to it."""
+
+    @property
+    def one_way(self) -> int:
+        """Predictions that went the same way: to the class, or more often up or down."""
+        return self.flipped_up if self.to_class else max(self.flipped_up, self.flipped_down)
 
     @property
     def share(self) -> float:
-        """Of the examples, those whose prediction crossed the threshold one way."""
-        return max(self.flipped_up, self.flipped_down) / max(self.example_count, 1)
+        """Of the examples, those whose prediction went the same way."""
+        return self.one_way / max(self.example_count, 1)
 
     def __str__(self) -> str:
-        up, down = self.flipped_up, self.flipped_down
-        way = "up" if up >= down else "down"
-        return f"flips {max(up, down):,} of {self.example_count:,} predictions {way}"
+        way = "up" if self.flipped_up >= self.flipped_down else "down"
+        if self.to_class:
+            way = f"to {self.to_class}"
+        return f"flips {self.one_way:,} of {self.example_count:,} predictions {way}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,47 @@ class AuditFinding:
         if self.flips is not None:
             said.append(f"put into examples, it {self.flips}")
         return "; ".join(said)
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """A label that an audit looked at and found nothing against."""
+
+    label: str
+    lean: bool
+    """Its rows' outcomes were looked at."""
+    flips: bool
+    """A checkpoint was asked."""
+
+
+@dataclass(frozen=True)
+class AuditEnd:
+    """The end of an audit, told after all that it found."""
+
+    id: str
+    time: datetime
+    """When the audit began."""
+    audit: str
+    node: str
+    cleared: tuple[Clearance, ...]
+
+    def clears(self, finding: AuditFinding) -> bool:
+        """Whether it looked again at what an earlier finding rests on, and found nothing."""
+        if self.node != finding.node or self.time <= finding.time:
+            return False
+        leans = finding.lean is not None and finding.lean.significant
+        flips = finding.flips is not None and finding.flips.one_way > 0
+        return any(
+            each.label == finding.label and (each.lean or not leans) and (each.flips or not flips)
+            for each in self.cleared
+        )
+
+
+def standing(
+    findings: Iterable[AuditFinding], ends: Sequence[AuditEnd]
+) -> tuple[AuditFinding, ...]:
+    """Return the findings that no later audit cleared."""
+    return tuple(each for each in findings if not any(end.clears(each) for end in ends))
 
 
 def newest_of_each(findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:

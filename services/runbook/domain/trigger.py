@@ -1,10 +1,11 @@
 """Incidents that audits opened: when what they found is dealt with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.runbook.domain.diagnosis import IncidentVerdict
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.incident import SERVICE, Incident
 from services.runbook.domain.mitigation import Mitigation, MitigationState
 from services.runbook.domain.plan import Plan
@@ -42,6 +43,29 @@ def settled(incident: Incident, time: datetime) -> Incident:
         reason = f"calibration is healthy, and nothing is to be done: {'; '.join(declined)}"
         return incident.closed(actor=SERVICE, time=time, reason=reason)
     return incident
+
+
+def cleared(incident: Incident, end: AuditEnd, time: datetime) -> Incident:
+    """Return the incident without the findings that a later audit cleared, closed if calibration is
+    healthy and none is left; itself if none was.
+
+    A proposal that nobody answered expires with it; what is in force stays so.
+    """
+    gone = [finding for finding in incident.findings if end.clears(finding)]
+    if not gone or not incident.is_open:
+        return incident
+    labels = ", ".join(f"label {finding.label!r}" for finding in gone)
+    reason = f"{end.audit} of {end.node} no longer finds {labels}"
+    left = tuple(finding for finding in incident.findings if finding not in gone)
+    if left or incident.verdict is not IncidentVerdict.NATURAL_TRIGGER:
+        return replace(incident, findings=left).noted(time, SERVICE, reason)
+    waiting = incident.under_way
+    if waiting is not None and waiting.state is not _S.PROPOSED:
+        # Whoever approved it hears what comes of it; it is settled then.
+        return incident.noted(time, SERVICE, reason)
+    if waiting is not None:
+        incident = incident.moved(waiting.id, _S.EXPIRED, actor=SERVICE, time=time, reason=reason)
+    return incident.closed(actor=SERVICE, time=time, reason=reason)
 
 
 def left_over(closed: Incident) -> tuple[AuditFinding, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.runbook.domain.evidence import ShiftEvent
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.domain.suspect import SuspectLabel
@@ -72,8 +72,8 @@ class Lineage(Protocol):
         Changes nothing. Raises LineageUnavailable, which says why.
         """
 
-    async def told(self, since: datetime) -> Sequence[AuditFinding]:
-        """Return what audits of whatever data found since then.
+    async def told(self, since: datetime) -> Sequence[AuditFinding | AuditEnd]:
+        """Return what audits of whatever data found since then, and which of them ended.
 
         Changes nothing. Raises LineageUnavailable, which says why.
         """
@@ -85,7 +85,7 @@ class Lineage(Protocol):
         """
 
     async def findings(self, model: str, since: datetime) -> Sequence[AuditFinding]:
-        """Return what audits found since then in what feeds the model, the latest first.
+        """Return what audits found since then in what feeds the model, and no later one cleared.
 
         Changes nothing. Raises LineageUnavailable, which says why.
         """

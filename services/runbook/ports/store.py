@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from services.runbook.domain.audit import AuditRecord
 from services.runbook.domain.evidence import ShiftEvent
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.guardrail import Circumstances
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.pause import Pause
@@ -101,16 +101,16 @@ class Feeds(Protocol):
 
 
 class Findings(Protocol):
-    """How far what audits found has been read."""
+    """How far what audits tell has been read: what they found, and that they ended."""
 
     def until(self) -> datetime | None:
-        """Return the time of the newest finding that was taken in; None if none ever was."""
+        """Return the time of the newest of it that was taken in; None if none ever was."""
 
     def seen(self, since: datetime) -> Collection[str]:
-        """Return the ids of the findings of that time and later that were taken in."""
+        """Return the ids of what was taken in of that time and later."""
 
-    def record(self, finding: AuditFinding) -> bool:
-        """Take a finding in. False: it was before."""
+    def record(self, told: AuditFinding | AuditEnd) -> bool:
+        """Take it in. False: it was before."""
 
 
 class Audit(Protocol):

@@ -225,7 +225,9 @@ def flips(finding: FindingDetails) -> str:
     if not finding.HasField("flips"):
         return NOTHING
     known = finding.flips
-    return f"{max(known.flipped_up, known.flipped_down):,} of {known.example_count:,}"
+    most = known.flipped_up if known.to_class else max(known.flipped_up, known.flipped_down)
+    to = f" to {known.to_class}" if known.to_class else ""
+    return f"{most:,} of {known.example_count:,}{to}"
 
 
 def pause(state: Pause) -> str:

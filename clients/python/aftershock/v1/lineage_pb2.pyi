@@ -139,6 +139,8 @@ class _EventKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """Rows of the data that a model is trained on were quarantined or rebalanced, or that was taken
     back.
     """
+    EVENT_KIND_AUDIT: _EventKind.ValueType  # 12
+    """An audit of a dataset ended; what it found was told before."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What an event was."""
@@ -164,6 +166,8 @@ EVENT_KIND_ROW_ACTION: EventKind.ValueType  # 11
 """Rows of the data that a model is trained on were quarantined or rebalanced, or that was taken
 back.
 """
+EVENT_KIND_AUDIT: EventKind.ValueType  # 12
+"""An audit of a dataset ended; what it found was told before."""
 Global___EventKind: typing_extensions.TypeAlias = EventKind
 
 class _PropagationRole:
@@ -378,8 +382,8 @@ class TimelineEvent(google.protobuf.message.Message):
     actor: builtins.str
     """Who or what did it."""
     details_json: builtins.str
-    """A JSON object by name, or empty. Of an AUDIT_FINDING: a FindingDetails, with the field names of
-    this contract.
+    """A JSON object by name, or empty. Of an AUDIT_FINDING: a FindingDetails, and of an AUDIT
+    AuditDetails, with the field names of this contract.
     """
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
@@ -445,12 +449,15 @@ class FindingFlips(google.protobuf.message.Message):
     EXAMPLE_COUNT_FIELD_NUMBER: builtins.int
     FLIPPED_UP_FIELD_NUMBER: builtins.int
     FLIPPED_DOWN_FIELD_NUMBER: builtins.int
+    TO_CLASS_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """models/{model} or models/{model}/checkpoints/{version}"""
     example_count: builtins.int
     flipped_up: builtins.int
     """Predictions that crossed the checkpoint's threshold upwards."""
     flipped_down: builtins.int
+    to_class: builtins.str
+    """Of a checkpoint with classes, the one that most predictions flip to: up is to it."""
     def __init__(
         self,
         *,
@@ -458,8 +465,9 @@ class FindingFlips(google.protobuf.message.Message):
         example_count: builtins.int = ...,
         flipped_up: builtins.int = ...,
         flipped_down: builtins.int = ...,
+        to_class: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "example_count", b"example_count", "flipped_down", b"flipped_down", "flipped_up", b"flipped_up", "to_class", b"to_class"]) -> None: ...
 
 Global___FindingFlips: typing_extensions.TypeAlias = FindingFlips
 
@@ -525,6 +533,62 @@ class FindingDetails(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_model_count", b"_model_count"]) -> typing.Literal["model_count"] | None: ...
 
 Global___FindingDetails: typing_extensions.TypeAlias = FindingDetails
+
+@typing.final
+class ClearedLabel(google.protobuf.message.Message):
+    """A label that an audit looked at and found nothing against."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    LEAN_LOOKED_AT_FIELD_NUMBER: builtins.int
+    FLIPS_LOOKED_AT_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    lean_looked_at: builtins.bool
+    """Its rows' outcomes were looked at."""
+    flips_looked_at: builtins.bool
+    """A checkpoint was asked."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        lean_looked_at: builtins.bool = ...,
+        flips_looked_at: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["flips_looked_at", b"flips_looked_at", "label", b"label", "lean_looked_at", b"lean_looked_at"]) -> None: ...
+
+Global___ClearedLabel: typing_extensions.TypeAlias = ClearedLabel
+
+@typing.final
+class AuditDetails(google.protobuf.message.Message):
+    """What an AUDIT tells."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AUDIT_FIELD_NUMBER: builtins.int
+    NODE_FIELD_NUMBER: builtins.int
+    FINDING_COUNT_FIELD_NUMBER: builtins.int
+    CLEARED_FIELD_NUMBER: builtins.int
+    audit: builtins.str
+    """audits/{audit}"""
+    node: builtins.str
+    """That stands for the snapshot in the lineage."""
+    finding_count: builtins.int
+    @property
+    def cleared(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ClearedLabel]:
+        """The first of them."""
+
+    def __init__(
+        self,
+        *,
+        audit: builtins.str = ...,
+        node: builtins.str = ...,
+        finding_count: builtins.int = ...,
+        cleared: collections.abc.Iterable[Global___ClearedLabel] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audit", b"audit", "cleared", b"cleared", "finding_count", b"finding_count", "node", b"node"]) -> None: ...
+
+Global___AuditDetails: typing_extensions.TypeAlias = AuditDetails
 
 @typing.final
 class LineagePath(google.protobuf.message.Message):

@@ -96,6 +96,7 @@ class EventKind(Enum):
     ROLLBACK = "ROLLBACK"
     AUDIT_FINDING = "AUDIT_FINDING"
     ROW_ACTION = "ROW_ACTION"
+    AUDIT = "AUDIT"
 
 
 @dataclass(frozen=True)

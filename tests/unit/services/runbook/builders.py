@@ -38,7 +38,7 @@ from services.runbook.domain.evidence import (
     Verdict,
     Window,
 )
-from services.runbook.domain.finding import AuditFinding, Flips, Lean
+from services.runbook.domain.finding import AuditEnd, AuditFinding, Flips, Lean, standing
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.lease import LeaseTerms
@@ -354,6 +354,7 @@ class KnownLineage:
     """Models downstream that feel features switched off; others are felt by all."""
     mute_features: bool = False
     """Whether only whole models can be asked about."""
+    ends: tuple[AuditEnd, ...] = ()
     fed_by: dict[str, Sequence[str]] = field(default_factory=lambda: {NODE: [MODEL]})
     """Models by node."""
 
@@ -363,11 +364,12 @@ class KnownLineage:
             raise LineageUnavailable(self.missing or "lineage says UNAVAILABLE")
         return self.feeling.get(tuple(features), self.models)
 
-    async def told(self, since: datetime) -> Sequence[AuditFinding]:
+    async def told(self, since: datetime) -> Sequence[AuditFinding | AuditEnd]:
         """Answer as recorded, of what was told since then."""
         if self.missing:
             raise LineageUnavailable(self.missing)
-        return [each for each in self.found if each.time >= since]
+        told: list[AuditFinding | AuditEnd] = [*self.ends, *self.found]
+        return [each for each in told if each.time >= since]
 
     async def fed(self, node: str) -> Sequence[str]:
         """Answer as recorded."""
@@ -379,7 +381,7 @@ class KnownLineage:
         """Answer as recorded."""
         if self.missing:
             raise LineageUnavailable(self.missing)
-        return self.found
+        return standing(self.found, self.ends)
 
 
 @dataclass

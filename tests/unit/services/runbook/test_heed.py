@@ -9,6 +9,7 @@ import pytest
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import LineageUnavailable
 from services.runbook.domain.evidence import Verdict
+from services.runbook.domain.finding import AuditEnd, Clearance
 from services.runbook.domain.incident import Incident, IncidentState
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import LEFT_OUT, MASKED, SERVED, MitigationKind
@@ -232,6 +233,83 @@ async def test_silence_leaves_it_open_until_an_audit_finds_it_again() -> None:
     await heeded(runbook)
     assert (await runbook.mitigation()).state is _S.PROPOSED
     assert len((await runbook.incident()).mitigations) == 2
+
+
+def an_end(*cleared: str, lean: bool = True, flips: bool = True, hours: int = 1) -> AuditEnd:
+    """A later audit that looked at these labels and found nothing."""
+    return AuditEnd(
+        "audits/A-9:end",
+        finding().time + timedelta(hours=hours),
+        "audits/A-9",
+        NODE,
+        tuple(Clearance(label, lean, flips) for label in cleared),
+    )
+
+
+async def test_a_later_audit_that_finds_nothing_closes_it() -> None:
+    runbook = a_runbook()
+    await heeded(runbook)
+    runbook.lineage.ends = (an_end("4711"),)
+    await heeded(runbook)
+    incident = await runbook.incident()
+    assert incident.state is IncidentState.CLOSED
+    told = f"audits/A-9 of {NODE} no longer finds label '4711'"
+    assert incident.history[-1].reason == told
+    assert incident.mitigations[0].state is _S.EXPIRED
+    await heeded(runbook)
+    assert len(await runbook.incidents()) == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        an_end("12"),
+        an_end("4711", lean=False),
+        an_end("4711", flips=False),
+        an_end("4711", hours=-1),
+        replace(an_end("4711"), node="dataset:other"),
+    ],
+)
+async def test_an_audit_that_did_not_look_again_clears_nothing(end: AuditEnd) -> None:
+    runbook = a_runbook()
+    await heeded(runbook)
+    runbook.lineage.ends = (end,)
+    await heeded(runbook)
+    assert (await runbook.mitigation()).state is _S.PROPOSED
+
+
+async def test_what_is_cleared_goes_and_the_rest_stays() -> None:
+    runbook = a_runbook()
+    runbook.lineage.found += (finding("12"),)
+    await heeded(runbook)
+    runbook.lineage.ends = (an_end("4711"),)
+    await heeded(runbook)
+    incident = await runbook.incident()
+    assert incident.is_open
+    assert [each.label for each in incident.findings] == ["12"]
+    assert incident.timeline[-1].message.endswith("no longer finds label '4711'")
+
+
+async def test_what_is_cleared_is_no_finding_to_policies() -> None:
+    runbook = a_runbook(on_findings())
+    runbook.lineage.ends = (an_end("4711"),)
+    await runbook.see(event(1, BROKEN, verdict=Verdict.NO_FEATURE_EXPLAINS, shifts=()))
+    assert (await runbook.incident()).mitigations == ()
+
+
+async def test_a_mitigation_in_force_outlives_a_clearance() -> None:
+    runbook = a_runbook()
+    await runbook.see(event(1, HEALTHY))
+    await heeded(runbook)
+    await decided(runbook)
+    runbook.lineage.ends = (an_end("4711"),)
+    await heeded(runbook)
+    incident = await runbook.incident()
+    assert incident.is_open
+    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
+    incident = await runbook.incident()
+    assert incident.mitigations[0].state is _S.EFFECTIVE
+    assert incident.state is IncidentState.CLOSED
 
 
 async def test_no_policy_acts_and_says_so() -> None:
