@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import resource
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from aftershock.v1 import audit_service_pb2 as pb
 from aftershock.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
-from services.audit.adapters.file_audits import FileAudits
+from services.audit.adapters.file_audits import FileAudits, claim
 from services.audit.adapters.grpc_access import ACCESS
 from services.audit.adapters.grpc_checkpoint_tests import GrpcCheckpointTests
 from services.audit.adapters.grpc_errors import ERRORS
@@ -53,6 +55,8 @@ class AuditSettings(ServiceSettings):
     """Audits that run at a time, each in a process of its own."""
     audits_waiting: int = Field(default=16, ge=0, le=4096)
     """Audits that wait; further ones are told to come back."""
+    analysis_memory_bytes: int | None = Field(default=None, ge=256 * 1024 * 1024)
+    """What the analysis of one audit may take (Linux). None: what there is."""
     attribution_address: str | None = None
     """Where checkpoints are tested, `host:port`. None: audits that ask for it are refused."""
     attribution_seconds: float = Field(default=900.0, gt=0)
@@ -68,17 +72,30 @@ def main() -> None:
     settings = AuditSettings()
     configure_logging(settings)
     if sys.argv[1:] == ["analyse"]:
-        source = ParquetSnapshots(settings.snapshot_roots)
-        converse(Analyse(source), sys.stdin.buffer, sys.stdout.buffer)
+        _analyse(settings)
     else:
-        asyncio.run(_serve(settings))
+        try:
+            claimed = claim(settings.data)
+        except BlockingIOError:
+            sys.exit(f"AFTERSHOCK_AUDIT_DATA: another process keeps its audits in {settings.data}")
+        except OSError as error:
+            sys.exit(f"AFTERSHOCK_AUDIT_DATA: audits cannot be kept there: {error}")
+        with claimed:
+            asyncio.run(_serve(settings))
+
+
+def _analyse(settings: AuditSettings) -> None:
+    most = settings.analysis_memory_bytes
+    if most is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    source = ParquetSnapshots(settings.snapshot_roots)
+    converse(Analyse(source), sys.stdin.buffer, sys.stdout.buffer)
+    # A thread still reads standard input: an orderly end would wait for it.
+    os._exit(0)
 
 
 async def _serve(settings: AuditSettings) -> None:
-    try:
-        audits = FileAudits(settings.data, settings.most_kept)
-    except OSError as error:
-        sys.exit(f"AFTERSHOCK_AUDIT_DATA: audits cannot be kept there: {error}")
+    audits = FileAudits(settings.data, settings.most_kept)
     if interrupted := await Interrupt(audits)():
         _log.warning("audits were interrupted", extra={"count": interrupted})
     source = ParquetSnapshots(settings.snapshot_roots)

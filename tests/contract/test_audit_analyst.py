@@ -84,15 +84,16 @@ async def test_it_stops_when_nobody_waits_any_more(analyst: Analyst, tmp_path: P
         await task
 
 
-_HUNGRY = """
+_FAILING = """
 import sys
 from services.audit.adapters.process_analyst import converse
 
-def hungry(audit, progress):
-    raise MemoryError("Unable to allocate 29 TiB")
+def analyse(audit, progress):
+    raise {}
 
-converse(hungry, sys.stdin.buffer, sys.stdout.buffer)
+converse(analyse, sys.stdin.buffer, sys.stdout.buffer)
 """
+_HUNGRY = _FAILING.format("MemoryError('Unable to allocate 29 TiB')")
 _TALKATIVE = "print('x' * (300 << 20))"
 
 
@@ -111,6 +112,16 @@ async def test_what_is_too_large_says_what_to_ask_for(
 
     analyst = ProcessAnalyst([sys.executable, "-c", script])
     with pytest.raises(TooLargeForExact, match=says):
+        await analyst.analyse(audit(tmp_path / "rows.parquet"), progress)
+
+
+async def test_what_nobody_foresaw_is_for_the_log(tmp_path: Path) -> None:
+    async def progress(share: float, stage: str) -> None:
+        pass
+
+    broken = _FAILING.format("ZeroDivisionError('secret')")
+    analyst = ProcessAnalyst([sys.executable, "-c", broken])
+    with pytest.raises(AuditError, match=r"^internal error; the service's log has the details$"):
         await analyst.analyse(audit(tmp_path / "rows.parquet"), progress)
 
 

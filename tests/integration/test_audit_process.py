@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -25,6 +28,7 @@ from services.audit.domain.parameters import AuditParameters, LabelRowsFile
 from tests.audits import request_of
 from tests.containers import first_process
 from tests.snapshots import write_scenes
+from tests.unit.services.attribution.serving import reason
 
 REPOSITORY = Path(__file__).parents[2]
 PREFIX = "AFTERSHOCK_AUDIT_"
@@ -101,6 +105,28 @@ def test_it_audits_as_the_first_process_of_a_container(tmp_path: Path) -> None:
         assert _until(stub, name, audit_pb2.AUDIT_STATE_DONE).report.row_count == 300
 
 
+def test_a_snapshot_larger_than_its_memory_fails_its_audit_alone(tmp_path: Path) -> None:
+    # Some kilobytes on disk that are twenty million labels in memory.
+    count = 10_000_000
+    offsets = pa.array(np.arange(0, 2 * count + 1, 2), pa.int32())
+    labels = pa.ListArray.from_arrays(offsets, pa.array(np.tile([1, 2], count)))
+    rows = pa.table({"row_id": np.arange(count), "labels": labels})
+    pq.write_table(rows, tmp_path / "bomb.parquet", compression="zstd")
+    write_scenes(tmp_path / "rows.parquet", 300)
+    with (
+        process(tmp_path, ANALYSIS_MEMORY_BYTES=str(512 << 20)) as (_, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = AuditServiceStub(channel)
+        name = stub.StartAudit(request_of(tmp_path / "bomb.parquet"), timeout=10).audit.name
+        failed = _until(stub, name, audit_pb2.AUDIT_STATE_FAILED).audit
+        assert reason(failed.error) == "TOO_LARGE_FOR_EXACT"
+        assert "the analysis takes more memory than there is" in failed.error.message
+        request = request_of(tmp_path / "rows.parquet", "after")
+        name = stub.StartAudit(request, timeout=10).audit.name
+        _until(stub, name, audit_pb2.AUDIT_STATE_DONE)
+
+
 def test_two_audits_run_at_once(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.parquet" for name in ("one", "other")]
     for seed, file in enumerate(files):
@@ -117,19 +143,31 @@ def test_two_audits_run_at_once(tmp_path: Path) -> None:
     assert found[0].report != found[1].report
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def _complaint(data: Path) -> str:
+    """Return what a service says that cannot start with a folder for its audits."""
     done = subprocess.run(
         [sys.executable, "-m", "services.audit"],
         cwd=REPOSITORY,
-        env=os.environ | {f"{PREFIX}DATA": str(tmp_path / "file" / "audits")},
+        env=os.environ | {f"{PREFIX}DATA": str(data)},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("AFTERSHOCK_AUDIT_DATA: audits cannot be kept")
+    return done.stderr.splitlines()[-1].removeprefix("AFTERSHOCK_AUDIT_DATA: ")
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert _complaint(tmp_path / "file" / "audits").startswith("audits cannot be kept there")
+
+
+def test_two_services_do_not_share_a_folder(tmp_path: Path) -> None:
+    with process(tmp_path) as (_, address), grpc.insecure_channel(address) as channel:
+        said = _complaint(tmp_path / "audits")
+        assert said == f"another process keeps its audits in {tmp_path / 'audits'}"
+        AuditServiceStub(channel).ListAudits(audit_service_pb2.ListAuditsRequest(), timeout=10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -1,10 +1,12 @@
 """Audits and reports as JSON files in a folder."""
 
 import asyncio
+import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -127,6 +129,22 @@ class FileAudits:
 
     def _report_file(self, name: str) -> Path:
         return self._folder / f"{name.removeprefix('audits/')}{_REPORT}"
+
+
+def claim(folder: Path) -> IO[bytes]:
+    """Keep other processes from keeping their audits in a folder, until what is returned closes.
+
+    Raises:
+        OSError: another process has claimed it, or it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    claimed = (folder / "claimed").open("wb")
+    try:
+        fcntl.flock(claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claimed.close()
+        raise
+    return claimed
 
 
 def _kept(folder: Path) -> Iterator[Audit]:

@@ -146,6 +146,8 @@ class ParquetSnapshots:
             # Not as a data set: folders named like `day=1` would add columns.
             with pq.ParquetFile(self._path(file)) as parquet:
                 table = parquet.read(columns=list(columns))
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise SnapshotRefused(f"{file} cannot be read: {error}") from error
         if not len(table):
@@ -158,6 +160,8 @@ class ParquetSnapshots:
             with pq.ParquetFile(self._path(file)) as parquet:
                 batches = parquet.iter_batches(batch_size=count, columns=list(columns))
                 batch = next(batches, None)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise SnapshotRefused(f"{file} cannot be read: {error}") from error
         if batch is None:

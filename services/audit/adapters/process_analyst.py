@@ -103,20 +103,24 @@ def converse(analyse: Analyse, questions: IO[bytes], answers: IO[bytes]) -> None
     threading.Thread(target=_end_with, args=[questions], daemon=True).start()
     try:
         report = analyse(audit, lambda share, stage: say({"progress": share, "stage": stage}))
-    except AuditError as error:
-        say({"failure": FAILURE.dump_python(Failure.of(error), mode="json")})
-    except MemoryError as error:
-        _log.exception("no memory is left")
-        say({"failure": FAILURE.dump_python(Failure.of(_too_large(error)), mode="json")})
-    else:
         say({"report": REPORT.dump_python(report, mode="json")})
+    except Exception as error:
+        say({"failure": FAILURE.dump_python(_failure(error), mode="json")})
 
 
-def _too_large(error: MemoryError) -> AuditError:
-    return TooLargeForExact(
-        f"the analysis takes more memory than there is ({error}): raise min_overlaps, look for "
-        "fewer labels (top), or audit fewer rows"
-    )
+def _failure(error: Exception) -> Failure:
+    """Return what to tell of an error; what is nobody's mistake goes to the log whole."""
+    if isinstance(error, AuditError):
+        return Failure.of(error)
+    _log.error("an analysis broke", exc_info=error)
+    if isinstance(error, MemoryError):
+        return Failure.of(
+            TooLargeForExact(
+                f"the analysis takes more memory than there is ({error}): raise min_overlaps, look "
+                "for fewer labels (top), or audit fewer rows"
+            )
+        )
+    return Failure("AuditError", "internal error; the service's log has the details")
 
 
 def _end_with(questions: IO[bytes]) -> None:

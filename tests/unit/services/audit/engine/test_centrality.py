@@ -143,3 +143,13 @@ def test_paths_of_a_large_graph_are_refused(
         centrality(random_graph(2, 60, 0.2), Measure(kind, is_weighted=False))
     alone = CooccurrenceGraph.from_matrix("abcdefghijklmn", np.zeros((14, 14), np.int64), 1)
     assert not centrality(alone, Measure(kind, is_weighted=False)).any()
+
+
+@pytest.mark.parametrize("vertices", [2, 3, 30])
+@pytest.mark.parametrize("pivots", [1, 2, 3, 40])
+def test_however_few_pivots_answer_a_number(vertices: int, pivots: int) -> None:
+    graph = random_graph(1, vertices, 1.1)
+    measure = Measure(Centrality.BETWEENNESS, is_weighted=True, pivots=pivots)
+    values = centrality(graph, measure)
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
