@@ -3,7 +3,8 @@
 Two replicas share a database, SQLite and then PostgreSQL. Models break one after the other; experts
 approve, reject, race each other, change their minds or stay silent, through either replica; they
 stop all mitigations and let them go on; windows then show that it helped, or that it did not.
-Leases lapse within seconds; kills are renewed, released by stages and killed again. Meanwhile one
+Leases lapse within seconds; kills are renewed, released by stages and killed again. Every other
+model is fed an id that an audit found: it is masked instead. Meanwhile one
 replica after another is killed (-9) and started again. A subscriber follows the flags. The database
 itself witnesses every effect and every audit row; in the end every mitigation must have come to
 rest by allowed ways, with each approved effect applied once and none without approval.
@@ -36,14 +37,17 @@ from services.runbook.adapters.sql_engine import open_engine
 from services.runbook.adapters.sql_schema import upgrade
 from services.runbook.adapters.sql_store import SqlStore
 from services.runbook.adapters.sql_transactions import SqlTransactions
+from services.runbook.domain.suspect import masked_id
 from services.runbook.verify_audit import VerifyAudit
 from tests.postgres import start_postgres
-from tests.torture.runbook_history import audited, install_witness, judge, witnessed
+from tests.torture.runbook_history import audited as audit_of
+from tests.torture.runbook_history import install_witness, judge, witnessed
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, event
 from tests.unit.services.runbook.replicas import PERMISSIVE_POLICY, Replica
 from tests.unit.services.runbook.stand_ins import (
     Aggregator,
     an_aggregator,
+    audited,
     event_message,
     serving,
 )
@@ -68,6 +72,8 @@ _LEASES = {
     "reapproval_minutes": 1 / 60,
     "stages": [10, 100],
 }
+_MASK = {"name": "mask", "action": "mask_ids", "when": "finding.severity > 0.5"}
+_ALL_TRAFFIC = 100
 _ATTEMPT_SECONDS = 3.0
 _AT_WORK = 0.8
 _SETTLING_SECONDS = 90.0
@@ -138,6 +144,7 @@ class World:
         """Say yes."""
         model = await self._model(proposal.name)
         self.asked |= {f"aftershock.kill.{model}.{feature}" for feature in proposal.features}
+        self.asked |= {f"aftershock.mask.{model}.{each.feature}" for each in proposal.labels}
         request = pb.ApproveMitigationRequest(name=proposal.name, plan_hash=proposal.plan_hash)
         if await self.insist(lambda s: s.ApproveMitigation(request, timeout=_ATTEMPT_SECONDS)):
             self.approved.add(proposal.name)
@@ -205,6 +212,11 @@ class World:
             self.unasked |= self.served - self.asked
 
 
+def _holds_an_id(model: str) -> bool:
+    """Whether an audit found an id in what feeds a model: of every other pipeline."""
+    return int(model.split("_")[1]) % 2 == 0
+
+
 async def _pipeline(world: World, number: int) -> None:
     """Break one model after the other until told to stop; a begun incident is ended."""
     count = 0
@@ -260,7 +272,8 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
     install_witness(engine)
     anchor_file = folder / f"anchors-{engine.dialect.name}"
     anchors = AnchorFile(anchor_file)
-    async with serving(aggregator := an_aggregator()) as address:
+    aggregator = an_aggregator()
+    async with serving(aggregator, audited(_holds_an_id)) as address:
         settings = {
             "AGGREGATOR_ADDRESS": address,
             "DATABASE_URL": url,
@@ -268,7 +281,8 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
             "AUDIT_ANCHOR_SECONDS": "0.3",
             "APPROVAL_MINUTES": str(APPROVAL_SECONDS / 60),
         }
-        policy = {**PERMISSIVE_POLICY, "lease": _LEASES}
+        policies = [_MASK, *PERMISSIVE_POLICY["policies"]]
+        policy = {**PERMISSIVE_POLICY, "policies": policies, "lease": _LEASES}
         replicas = [Replica(folder / f"replica-{n}", settings, policy) for n in range(REPLICAS)]
         try:
             world = World(aggregator, replicas)
@@ -283,16 +297,26 @@ async def _tortured(folder: Path, url: str, kills: int) -> Counter[str]:
     history = witnessed(engine)
     ways = Counter(f"{e.before}>{e.after}" for e in history if "/mitigations/" in e.subject)
     print({way: count for way, count in sorted(ways.items()) if way.isupper()}, flush=True)
-    counts = judge(history, audited(engine), world.approved)
+    counts = judge(history, audit_of(engine), world.approved)
     verified = await VerifyAudit(SqlStore(SqlTransactions(engine), ChangeSignal()), anchors)()
     counts["audit_breaks"] += len(verified.breaks) + (verified.anchor_count == 0)
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql("SELECT model, feature FROM killed_feature")
-        killed = {f"aftershock.kill.{m.removeprefix('models/')}.{f}" for m, f in rows}
+        rows = connection.exec_driver_sql(
+            "SELECT model, feature, served_percent FROM killed_feature"
+        )
+        killed = {flag for row in rows if (flag := _flag(*row))}
     counts["applied_without_approval"] += len(world.unasked | (world.served - killed))
     counts["approved_but_never_applied"] += len(killed - world.served)
     engine.dispose()
     return counts + Counter(kills=kills)
+
+
+def _flag(model: str, lever: str, served_percent: int) -> str:
+    """Return the flag of what is switched off; empty for an id that is served to all again."""
+    model_id, mask = model.removeprefix("models/"), masked_id(lever)
+    if mask is None:
+        return f"aftershock.kill.{model_id}.{lever}"
+    return f"aftershock.mask.{model_id}.{mask[0]}" if served_percent < _ALL_TRAFFIC else ""
 
 
 async def _with_kills(world: World, kills: int) -> None:

@@ -1,17 +1,19 @@
 """An aggregator and an attribution service that answer as recorded, on real gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aftershock.v1 import aggregator_service_pb2 as aggregator_pb
 from aftershock.v1 import attribution_service_pb2 as attribution_pb
+from aftershock.v1 import lineage_service_pb2 as lineage_pb
 from aftershock.v1 import shift_pb2
 from aftershock.v1.aggregator_service_pb2_grpc import (
     AggregatorServiceServicer,
@@ -24,6 +26,11 @@ from aftershock.v1.attribution_service_pb2_grpc import (
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
 from aftershock.v1.importance_pb2 import FeatureImportance
+from aftershock.v1.lineage_pb2 import EventKind, FindingDetails, TimelineEvent
+from aftershock.v1.lineage_service_pb2_grpc import (
+    LineageServiceServicer,
+    add_LineageServiceServicer_to_server,
+)
 from services.runbook.adapters.grpc_messages import incident_message
 from services.runbook.domain.evidence import ShiftEvent
 from services.runbook.domain.incident import opened
@@ -172,6 +179,40 @@ class Attribution(AttributionServiceServicer):
         )
 
 
+@dataclass
+class Audited(LineageServiceServicer):
+    """Audits found an id in what feeds some models."""
+
+    concerns: Callable[[str], bool]
+    """By model id."""
+
+    async def ListEvents(
+        self, request: lineage_pb.ListEventsRequest, context: _Context
+    ) -> lineage_pb.ListEventsResponse:
+        models = (node.removeprefix("model:") for node in request.nodes)
+        told = [_finding_event(model) for model in models if self.concerns(model)]
+        return lineage_pb.ListEventsResponse(
+            events=[lineage_pb.ListedEvent(event=event) for event in told]
+        )
+
+
+def _finding_event(model: str) -> TimelineEvent:
+    details = FindingDetails(audit="audits/A-1", label="4711", feature="watched", severity=1.0)
+    event = TimelineEvent(
+        event_id=f"audits/A-1/{model}",
+        node=f"dataset:{model}",
+        kind=EventKind.EVENT_KIND_AUDIT_FINDING,
+        details_json=MessageToJson(details, preserving_proto_field_name=True),
+    )
+    event.time.GetCurrentTime()
+    return event
+
+
+def audited(concerns: Callable[[str], bool]) -> Audited:
+    """Return a lineage in which audits found an id in what feeds some models."""
+    return Audited(concerns)  # type: ignore[abstract]
+
+
 def an_aggregator(*events: ShiftEvent) -> Aggregator:
     """Return an aggregator that has published these events."""
     return Aggregator([event_message(event) for event in events])  # type: ignore[abstract]
@@ -183,12 +224,16 @@ def an_attribution() -> Attribution:
 
 
 @asynccontextmanager
-async def serving(*servicers: Aggregator | Attribution, port: int = 0) -> AsyncIterator[str]:
+async def serving(
+    *servicers: Aggregator | Attribution | Audited, port: int = 0
+) -> AsyncIterator[str]:
     """Serve the stand-ins on loopback and give their address."""
     server = grpc.aio.server()
     for servicer in servicers:
         if isinstance(servicer, Aggregator):
             add_AggregatorServiceServicer_to_server(servicer, server)
+        elif isinstance(servicer, Audited):
+            add_LineageServiceServicer_to_server(servicer, server)
         else:
             add_AttributionServiceServicer_to_server(servicer, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
