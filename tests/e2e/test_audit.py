@@ -88,9 +88,13 @@ def test_the_shown_make_target_takes_the_shown_option() -> None:
 
 
 def test_the_shown_parameters_are_parameters() -> None:
-    for block in re.findall(r"```json\n(.*?)```", _PAGE, flags=re.DOTALL):
+    blocks = re.findall(r"```json\n(.*?)```", _PAGE, flags=re.DOTALL)
+    spans = re.findall(r"`(\{.*?\})`", _PAGE, flags=re.DOTALL)
+    assert blocks
+    assert spans
+    for block in blocks:
         Parse(block, AuditParameters())
-    for inline in re.findall(r"`(\{.*?\})`", _PAGE, flags=re.DOTALL):
+    for inline in spans:
         content = json.loads(inline)
         Parse(
             json.dumps({"measures": [content]} if "kind" in content else content), AuditParameters()

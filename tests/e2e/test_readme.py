@@ -26,15 +26,10 @@ def _blocks(language: str) -> list[str]:
 
 
 def test_every_make_target_exists() -> None:
-    targets = set(re.findall(r"\bmake ([a-z]+)", _README))
+    targets = set(re.findall(r"\bmake ([a-z-]+)", _README))
     assert {"demo", "test", "up", "check", "bench"} <= targets
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=_ROOT, check=True, capture_output=True)
-
-
-def test_every_link_leads_somewhere() -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", _README):
-        assert (_ROOT / link).exists(), link
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 import redis
 
@@ -130,7 +131,7 @@ async def test_sigterm_ends_it_cleanly_while_somebody_watches(
             await ingest(stub, hour_of_blocks(NOON, 1))
             running.process.terminate()
             assert await asyncio.to_thread(running.process.wait, 5) == 0
-            with pytest.raises(Exception, match="shuts down"):
+            with pytest.raises(grpc.aio.AioRpcError, match="shuts down"):
                 await reading
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import aftershock
 from aftershock.v1.example_pb2 import FeatureKind
-from aftershock.v1.window_pb2 import Window
+from aftershock.v1.window_pb2 import Window, WindowState
 from deploy.local import Platform
 from services.chassis.tokens import Role
 from tests.checkpoints import (
@@ -115,7 +115,10 @@ def test_a_killed_backfill_goes_on_and_counts_nothing_twice(platform: Platform, 
         assert len(expected) == HOURS
         # Reported outcomes let event time pass the last window, too.
         deadline = time.monotonic() + 20
-        while any(w.state != 2 for w in whole.windows()) and time.monotonic() < deadline:
+        while (
+            any(w.state != WindowState.WINDOW_STATE_CLOSED for w in whole.windows())
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.1)
         assert {w.state for w in whole.windows()} == {2}
 
@@ -180,7 +183,11 @@ def test_history_comes_before_what_is_live(platform: Platform, file: Path, tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert "windows sent" in done.stdout
-    time.sleep(2.5)
+    with client_of(platform, "plain") as client:
+        deadline = time.monotonic() + 20
+        while not any(w.state == WindowState.WINDOW_STATE_CLOSED for w in client.windows()):
+            assert time.monotonic() < deadline, "no window was closed"
+            time.sleep(0.1)
     whole = run(platform, file, "plain")
     assert whole.returncode == 3
     assert json.loads(whole.stdout)["windows"]["closed before it had any"] >= 4
