@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from services.runbook.domain.case import Case
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.evidence import Comparison
 from services.runbook.domain.learned import inputs_of
-from services.runbook.domain.policy import Case
 
 DRILLED = 1.0
 RECORDED = 5.0

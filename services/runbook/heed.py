@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.runbook.domain.errors import ConditionFailed
+from services.runbook.domain.facts import Facts, finding_facts
 from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.incident import opened_on
-from services.runbook.domain.policy import Condition, Facts, finding_facts
+from services.runbook.domain.policy import Condition
 from services.runbook.domain.trigger import cleared, is_acted_on
 from services.runbook.domain.work import WorkKind
 from services.runbook.ports import Clock, Lineage, PolicySource, Store, UnitOfWork

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cel
 
 from services.runbook.domain.errors import ConditionFailed, InvalidPolicy
-from services.runbook.domain.policy import Facts, Fields
+from services.runbook.domain.facts import Facts, Fields
 
 _TEXT = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|filter|map)\s*\(\s*(\w+)\s*,")

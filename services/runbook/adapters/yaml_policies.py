@@ -18,17 +18,19 @@ from services.runbook.adapters.yaml_limits import (
     VerificationSection,
 )
 from services.runbook.domain.errors import InvalidPolicy
-from services.runbook.domain.learned import Learned
-from services.runbook.domain.policy import (
+from services.runbook.domain.facts import (
     FEATURES_FIELDS,
     FINDINGS_FIELDS,
     OPEN_INCIDENT_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
+    Fields,
+)
+from services.runbook.domain.learned import Learned
+from services.runbook.domain.policy import (
     Action,
     Chooser,
     Condition,
-    Fields,
     Mode,
     Policy,
     Rules,

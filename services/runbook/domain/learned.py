@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from services.runbook.domain.case import Case
 from services.runbook.domain.evidence import Comparison, FeatureShift
-from services.runbook.domain.policy import Case, Choice
+from services.runbook.domain.policy import Choice
 
 _TOLD = 3
 """Inputs that a choice names."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.runbook.domain.blast_radius import NOT_ASKED, Downstream
+from services.runbook.domain.case import Case
 from services.runbook.domain.diagnosis import MITIGABLE, IncidentVerdict, advice_on
 from services.runbook.domain.finding import AuditFinding
 from services.runbook.domain.finding_plan import finding_plan
@@ -12,7 +13,7 @@ from services.runbook.domain.guardrail import Circumstances, GuardRails
 from services.runbook.domain.incident import Incident
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import MitigationKind, Plan
-from services.runbook.domain.policy import Action, Case, Mode, Policy, Rules
+from services.runbook.domain.policy import Action, Mode, Policy, Rules
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.rollback import Registered, rollback_target
 from services.runbook.domain.track_record import TrackRecord

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from services.runbook.domain.case import Case
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import ConditionFailed, InvalidPolicy
 from services.runbook.domain.evidence import (
@@ -13,10 +14,7 @@ from services.runbook.domain.evidence import (
     Verdict,
     Window,
 )
-from services.runbook.domain.finding import AuditFinding, Flips, Lean
-from services.runbook.domain.policy import (
-    Case,
-    Condition,
+from services.runbook.domain.facts import (
     Facts,
     Fields,
     case_facts,
@@ -24,6 +22,8 @@ from services.runbook.domain.policy import (
     preview_facts,
     shift_facts,
 )
+from services.runbook.domain.finding import AuditFinding, Flips, Lean
+from services.runbook.domain.policy import Condition
 from services.runbook.domain.preview import MissingPreview, Preview
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from services.runbook.domain.policy import Condition, Fields, Rules
+from services.runbook.domain.facts import Fields
+from services.runbook.domain.policy import Condition, Rules
 
 
 class PolicySource(Protocol):

@@ -38,6 +38,13 @@ from services.runbook.domain.evidence import (
     Verdict,
     Window,
 )
+from services.runbook.domain.facts import (
+    FEATURES_FIELDS,
+    FINDINGS_FIELDS,
+    OPEN_INCIDENT_FIELDS,
+    PROPOSE_IF_FIELDS,
+    WHEN_FIELDS,
+)
 from services.runbook.domain.finding import AuditEnd, AuditFinding, Flips, Lean, standing
 from services.runbook.domain.guardrail import GuardRails
 from services.runbook.domain.incident import Incident
@@ -45,18 +52,7 @@ from services.runbook.domain.lease import LeaseTerms
 from services.runbook.domain.mitigation import Mitigation
 from services.runbook.domain.pause import Pause, PauseState
 from services.runbook.domain.plan import Change, MitigationKind, Plan, Settings
-from services.runbook.domain.policy import (
-    FEATURES_FIELDS,
-    FINDINGS_FIELDS,
-    OPEN_INCIDENT_FIELDS,
-    PROPOSE_IF_FIELDS,
-    WHEN_FIELDS,
-    Action,
-    Mode,
-    Policy,
-    Rules,
-    Threshold,
-)
+from services.runbook.domain.policy import Action, Mode, Policy, Rules, Threshold
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.domain.suspect import SuspectLabel
@@ -532,6 +528,11 @@ class Runbook:
         for each in events:
             await self.open(each)
             await self.worker.drain()
+
+    async def hear_of_audits(self) -> None:
+        """Look at what audits told and work until there is nothing left to do."""
+        await self.heed()
+        await self.worker.drain()
 
     async def incident(self, incident_id: str = "INC-1") -> Incident:
         """Return an incident as it is."""

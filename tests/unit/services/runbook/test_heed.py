@@ -9,7 +9,6 @@ import pytest
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import LineageUnavailable
 from services.runbook.domain.evidence import Verdict
-from services.runbook.domain.finding import AuditEnd, Clearance
 from services.runbook.domain.incident import Incident, IncidentState
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import LEFT_OUT, MASKED, SERVED, MitigationKind
@@ -41,11 +40,6 @@ def a_runbook(*policies: object, rule: str = RULE) -> Runbook:
     return runbook
 
 
-async def heeded(runbook: Runbook) -> None:
-    await runbook.heed()
-    await runbook.worker.drain()
-
-
 async def decided(runbook: Runbook, decide: Callable[..., object] | None = None) -> Incident:
     await (decide or runbook.say_yes)()  # type: ignore[misc]
     await runbook.worker.drain()
@@ -55,7 +49,7 @@ async def decided(runbook: Runbook, decide: Callable[..., object] | None = None)
 async def test_a_finding_opens_an_incident_of_a_healthy_model() -> None:
     runbook = a_runbook()
     await runbook.see(event(1, HEALTHY))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await runbook.incident()
     assert (incident.verdict, incident.model, incident.windows) == (TRIGGER, MODEL, ())
     assert [each.label for each in incident.findings] == ["4711"]
@@ -66,17 +60,17 @@ async def test_a_finding_opens_an_incident_of_a_healthy_model() -> None:
 @pytest.mark.parametrize("rule", ["", "finding.severity > 0.5", 'model == "feed"'])
 async def test_what_no_rule_is_for_opens_nothing(rule: str) -> None:
     runbook = a_runbook(rule=rule)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert await runbook.incidents() == {}
 
 
 async def test_a_finding_counts_once_however_often_it_is_told() -> None:
     runbook = a_runbook()
     for _ in range(3):
-        await heeded(runbook)
+        await runbook.hear_of_audits()
     assert len((await runbook.incident()).timeline) == 2
     await decided(runbook, runbook.say_no)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert len(await runbook.incidents()) == 1
 
 
@@ -86,38 +80,38 @@ async def test_it_survives_an_aggregator_that_is_away() -> None:
     with pytest.raises(LineageUnavailable):
         await runbook.heed()
     runbook.lineage.missing = ""
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert len(await runbook.incidents()) == 1
 
 
 async def test_audits_that_end_late_are_seen_though_later_ones_were_before() -> None:
     runbook = a_runbook()
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     late = replace(finding("12", audit="audits/A-0"), time=finding().time - timedelta(hours=20))
     too_late = replace(finding("13", audit="audits/A"), time=finding().time - timedelta(hours=30))
     runbook.lineage.found += (late, too_late)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert {each.label for each in (await runbook.incident()).findings} == {"4711", "12"}
 
 
 async def test_every_model_that_the_data_feeds_has_its_incident() -> None:
     runbook = a_runbook()
     runbook.lineage.fed_by = {NODE: ["models/feed", MODEL]}
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert {i.model for i in (await runbook.incidents()).values()} == {"models/feed", MODEL}
 
 
 async def test_a_model_that_was_tested_is_concerned_though_lineage_does_not_know_it() -> None:
     runbook = a_runbook()
     runbook.lineage.fed_by = {}
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert (await runbook.incident()).model == MODEL
 
 
 async def test_findings_come_to_the_incident_that_is_open() -> None:
     runbook = a_runbook(policy(), on_findings())
     await runbook.see(event(1, BROKEN))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await runbook.incident()
     assert len(await runbook.incidents()) == 1
     assert incident.verdict is IncidentVerdict.FEATURE_CORRUPTION
@@ -127,7 +121,7 @@ async def test_findings_come_to_the_incident_that_is_open() -> None:
 
 async def test_a_mask_closes_it_once_nothing_worsened() -> None:
     runbook = a_runbook()
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await decided(runbook)
     mitigation = await runbook.mitigation()
     assert mitigation.state is _S.APPLIED
@@ -148,7 +142,7 @@ async def test_a_mask_closes_it_once_nothing_worsened() -> None:
 async def test_a_mask_that_makes_things_worse_is_taken_back() -> None:
     runbook = a_runbook()
     await runbook.see(event(1, HEALTHY))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await decided(runbook)
     await runbook.see(event(2, BROKEN), event(3, BROKEN))
     mitigation = next(iter((await runbook.incident()).mitigations))
@@ -160,7 +154,7 @@ async def test_a_mask_that_makes_things_worse_is_taken_back() -> None:
 async def test_rows_and_then_the_mask_are_proposed_and_both_end_it() -> None:
     runbook = a_runbook(on_findings(Action.QUARANTINE_ROWS), on_findings())
     await runbook.see(event(1, HEALTHY))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await decided(runbook)
     first, second = incident.mitigations
     assert (first.state, second.state) == (_S.EFFECTIVE, _S.PROPOSED)
@@ -175,7 +169,7 @@ async def test_a_cool_down_puts_the_next_proposal_off() -> None:
     runbook = a_runbook(on_findings(Action.QUARANTINE_ROWS), on_findings())
     hurried = replace(UNHURRIED, cool_down=timedelta(minutes=10))
     runbook.rules.rules = replace(runbook.rules.rules, guard_rails=hurried)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await decided(runbook)
     assert incident.is_open
     assert len(incident.mitigations) == 1
@@ -187,7 +181,7 @@ async def test_a_cool_down_puts_the_next_proposal_off() -> None:
 
 async def test_who_decides_against_it_closes_it() -> None:
     runbook = a_runbook()
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await decided(runbook, runbook.say_no)
     assert incident.state is IncidentState.CLOSED
     told = "nothing is to be done: ada rejected to serve genres without id 4711 (not this one)"
@@ -196,7 +190,7 @@ async def test_who_decides_against_it_closes_it() -> None:
 
 async def test_who_takes_it_back_closes_it() -> None:
     runbook = a_runbook()
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await decided(runbook)
     incident = await decided(runbook, runbook.take_back)
     assert incident.mitigations[0].state is _S.REVERTED
@@ -206,23 +200,23 @@ async def test_who_takes_it_back_closes_it() -> None:
 
 async def test_what_is_acted_on_opens_nothing_again() -> None:
     runbook = a_runbook(on_findings(Action.QUARANTINE_ROWS))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert not (await decided(runbook)).is_open
     again = replace(finding(audit="audits/A-2"), time=finding().time + timedelta(hours=2))
     runbook.lineage.found += (again,)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert len(await runbook.incidents()) == 1
     await runbook.take_back()
     await runbook.worker.drain()
     later = replace(finding(audit="audits/A-3"), time=finding().time + timedelta(hours=3))
     runbook.lineage.found += (later,)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert len(await runbook.incidents()) == 2
 
 
 async def test_silence_leaves_it_open_until_an_audit_finds_it_again() -> None:
     runbook = a_runbook()
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     runbook.clock.advance(minutes=31)
     await runbook.expire()
     incident = await runbook.incident()
@@ -230,91 +224,14 @@ async def test_silence_leaves_it_open_until_an_audit_finds_it_again() -> None:
     assert "If an audit finds it again it is proposed again" in incident.advice
     again = replace(finding(audit="audits/A-2"), time=finding().time + timedelta(hours=1))
     runbook.lineage.found += (again,)
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     assert (await runbook.mitigation()).state is _S.PROPOSED
     assert len((await runbook.incident()).mitigations) == 2
 
 
-def an_end(*cleared: str, lean: bool = True, flips: bool = True, hours: int = 1) -> AuditEnd:
-    """A later audit that looked at these labels and found nothing."""
-    return AuditEnd(
-        "audits/A-9:end",
-        finding().time + timedelta(hours=hours),
-        "audits/A-9",
-        NODE,
-        tuple(Clearance(label, lean, flips) for label in cleared),
-    )
-
-
-async def test_a_later_audit_that_finds_nothing_closes_it() -> None:
-    runbook = a_runbook()
-    await heeded(runbook)
-    runbook.lineage.ends = (an_end("4711"),)
-    await heeded(runbook)
-    incident = await runbook.incident()
-    assert incident.state is IncidentState.CLOSED
-    told = f"audits/A-9 of {NODE} no longer finds label '4711'"
-    assert incident.history[-1].reason == told
-    assert incident.mitigations[0].state is _S.EXPIRED
-    await heeded(runbook)
-    assert len(await runbook.incidents()) == 1
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        an_end("12"),
-        an_end("4711", lean=False),
-        an_end("4711", flips=False),
-        an_end("4711", hours=-1),
-        replace(an_end("4711"), node="dataset:other"),
-    ],
-)
-async def test_an_audit_that_did_not_look_again_clears_nothing(end: AuditEnd) -> None:
-    runbook = a_runbook()
-    await heeded(runbook)
-    runbook.lineage.ends = (end,)
-    await heeded(runbook)
-    assert (await runbook.mitigation()).state is _S.PROPOSED
-
-
-async def test_what_is_cleared_goes_and_the_rest_stays() -> None:
-    runbook = a_runbook()
-    runbook.lineage.found += (finding("12"),)
-    await heeded(runbook)
-    runbook.lineage.ends = (an_end("4711"),)
-    await heeded(runbook)
-    incident = await runbook.incident()
-    assert incident.is_open
-    assert [each.label for each in incident.findings] == ["12"]
-    assert incident.timeline[-1].message.endswith("no longer finds label '4711'")
-
-
-async def test_what_is_cleared_is_no_finding_to_policies() -> None:
-    runbook = a_runbook(on_findings())
-    runbook.lineage.ends = (an_end("4711"),)
-    await runbook.see(event(1, BROKEN, verdict=Verdict.NO_FEATURE_EXPLAINS, shifts=()))
-    assert (await runbook.incident()).mitigations == ()
-
-
-async def test_a_mitigation_in_force_outlives_a_clearance() -> None:
-    runbook = a_runbook()
-    await runbook.see(event(1, HEALTHY))
-    await heeded(runbook)
-    await decided(runbook)
-    runbook.lineage.ends = (an_end("4711"),)
-    await heeded(runbook)
-    incident = await runbook.incident()
-    assert incident.is_open
-    await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
-    incident = await runbook.incident()
-    assert incident.mitigations[0].state is _S.EFFECTIVE
-    assert incident.state is IncidentState.CLOSED
-
-
 async def test_no_policy_acts_and_says_so() -> None:
     runbook = a_runbook(policy())
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     incident = await runbook.incident()
     assert incident.is_open
     assert "No policy acts on it" in incident.advice
@@ -322,14 +239,14 @@ async def test_no_policy_acts_and_says_so() -> None:
 
 async def test_windows_of_a_healthy_model_are_no_evidence() -> None:
     runbook = a_runbook(policy())
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await runbook.see(*(event(hour, HEALTHY) for hour in range(1, 5)))
     assert (await runbook.incident()).windows == ()
 
 
 async def test_an_anomaly_comes_to_it_and_what_is_left_over_opens_anew() -> None:
     runbook = a_runbook(policy(), on_findings(when="finding.severity > 0.9"))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await runbook.see(event(1, BROKEN))
     incident = await runbook.incident()
     assert incident.verdict is IncidentVerdict.FEATURE_CORRUPTION
@@ -347,7 +264,7 @@ async def test_an_anomaly_comes_to_it_and_what_is_left_over_opens_anew() -> None
 async def test_a_released_mask_watches_that_nothing_worsens() -> None:
     runbook = a_runbook()
     await runbook.see(event(1, HEALTHY))
-    await heeded(runbook)
+    await runbook.hear_of_audits()
     await decided(runbook)
     await runbook.see(event(2, HEALTHY), event(3, HEALTHY))
     await runbook.let_go()

@@ -9,9 +9,9 @@ import pytest
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.yaml_policies import YamlPolicies
 from services.runbook.domain.blast_radius import Downstream
+from services.runbook.domain.facts import UNKNOWN_RADIUS
 from services.runbook.domain.guardrail import Quorum
 from services.runbook.domain.mitigation import MitigationState
-from services.runbook.domain.policy import UNKNOWN_RADIUS
 from tests.unit.services.runbook.builders import (
     BROKEN,
     EXPERT,

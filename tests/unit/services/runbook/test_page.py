@@ -8,7 +8,8 @@ import pytest
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.domain.errors import PagerUnavailable
 from services.runbook.domain.escalation import EscalationStep
-from services.runbook.domain.policy import WHEN_FIELDS, Action, Mode, Policy
+from services.runbook.domain.facts import WHEN_FIELDS
+from services.runbook.domain.policy import Action, Mode, Policy
 from services.runbook.domain.work import Call, WorkKind
 from services.runbook.page import Page
 from tests.unit.services.runbook.builders import BROKEN, HEALTHY, Runbook, event, policy, rules

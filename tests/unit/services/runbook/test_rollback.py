@@ -11,9 +11,10 @@ from services.runbook.adapters.actuators.by_kind import ByKind
 from services.runbook.adapters.actuators.dry_rollback import DryRollback
 from services.runbook.adapters.actuators.dry_run import DryRun
 from services.runbook.adapters.cel_conditions import CelConditions
+from services.runbook.domain.facts import WHEN_FIELDS
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import MitigationKind, Plan
-from services.runbook.domain.policy import WHEN_FIELDS, Action, Mode, Policy
+from services.runbook.domain.policy import Action, Mode, Policy
 from services.runbook.domain.preview import MissingPreview, Preview
 from services.runbook.domain.rollback import (
     Registered,

@@ -4,7 +4,7 @@ import pytest
 
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.domain.errors import ConditionFailed, InvalidPolicy
-from services.runbook.domain.policy import Facts, Fields
+from services.runbook.domain.facts import Facts, Fields
 
 FIELDS: Fields = {
     "model": frozenset(),

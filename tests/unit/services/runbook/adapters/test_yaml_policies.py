@@ -8,12 +8,14 @@ import pytest
 
 from services.runbook.adapters.cel_conditions import CelConditions
 from services.runbook.adapters.yaml_policies import YamlPolicies
+from services.runbook.domain.case import Case
 from services.runbook.domain.conclusion import VerificationTerms
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import InvalidPolicy
+from services.runbook.domain.facts import Facts, finding_facts
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails, Quorum
 from services.runbook.domain.lease import LeaseTerms
-from services.runbook.domain.policy import Case, Facts, Mode, Rules, finding_facts
+from services.runbook.domain.policy import Mode, Rules
 from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, finding, shift, window
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from services.runbook.domain.case import Case
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.learned import INPUTS, Learned, LearnedModel, Weight, inputs_of
-from services.runbook.domain.policy import Case
 from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, shift, window
 
 NUMBERS = st.floats(-1e6, 1e6)

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from services.runbook.domain.case import Case
 from services.runbook.domain.diagnosis import IncidentVerdict
-from services.runbook.domain.policy import (
+from services.runbook.domain.facts import (
     FEATURES_FIELDS,
+    FINDINGS_FIELDS,
     PROPOSE_IF_FIELDS,
     WHEN_FIELDS,
-    Case,
     Fields,
     case_facts,
+    finding_facts,
     preview_facts,
     shift_facts,
 )
@@ -24,6 +26,7 @@ from tests.unit.services.runbook.builders import (
     MODEL,
     calibration,
     comparison,
+    finding,
     policy,
     shift,
     window,
@@ -47,13 +50,15 @@ def test_the_facts_are_those_that_conditions_may_use() -> None:
     known = preview_facts(Preview(1.0, 0.9, 1.1, 10), CASE.calibration)
     assert names(facts) == WHEN_FIELDS
     assert names({**facts, "shift": shift_facts(shift("a", 1, 1.0), 1.0)}) == FEATURES_FIELDS
+    for found in (finding(), replace(finding(), lean=None, flips=None)):
+        assert names({**facts, "finding": finding_facts(found)}) == FINDINGS_FIELDS
     for preview in (missing, known):
         assert names({**facts, "features": ("a",), "preview": preview}) == PROPOSE_IF_FIELDS
 
 
 def test_every_field_is_documented() -> None:
     text = REFERENCE.read_text()
-    for variable, fields in {**FEATURES_FIELDS, **PROPOSE_IF_FIELDS}.items():
+    for variable, fields in {**FEATURES_FIELDS, **FINDINGS_FIELDS, **PROPOSE_IF_FIELDS}.items():
         for name in fields or {""}:
             assert f"`{variable}.{name}`".replace(".`", "`") in text
 
