@@ -131,7 +131,7 @@ def _checkpoint_tests(settings: AuditSettings) -> tuple[CheckpointTests, Checkpo
     metadata = call_metadata(settings)
     return (
         GrpcCheckpointTests(channel, metadata, settings.attribution_seconds),
-        GrpcCheckpointTests(channel, metadata, _START_SECONDS),
+        GrpcCheckpointTests(channel, metadata, min(_START_SECONDS, settings.attribution_seconds)),
     )
 
 

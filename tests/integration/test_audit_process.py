@@ -27,7 +27,7 @@ from services.audit.domain.audit import Audit
 from services.audit.domain.parameters import AuditParameters, LabelRowsFile
 from tests.audits import request_of
 from tests.containers import first_process
-from tests.snapshots import write_scenes
+from tests.snapshots import write_rows, write_scenes
 from tests.unit.services.attribution.serving import reason
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,6 +103,26 @@ def test_it_audits_as_the_first_process_of_a_container(tmp_path: Path) -> None:
         stub = AuditServiceStub(channel)
         name = stub.StartAudit(request_of(tmp_path / "rows.parquet"), timeout=10).audit.name
         assert _until(stub, name, audit_pb2.AUDIT_STATE_DONE).report.row_count == 300
+
+
+def test_an_attribution_that_is_away_costs_its_tests_alone(tmp_path: Path) -> None:
+    rows, examples = tmp_path / "rows.parquet", tmp_path / "examples.parquet"
+    write_rows(rows, [["1", "2"]] * 20)
+    write_rows(examples, [["1"]])
+    insertion = audit_pb2.InsertionParameters(
+        checkpoint="models/m", feature="watched", examples_file=str(examples)
+    )
+    settings = {"ATTRIBUTION_ADDRESS": "127.0.0.1:1", "ATTRIBUTION_SECONDS": "0.5"}
+    with (
+        process(tmp_path, **settings) as (_, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = AuditServiceStub(channel)
+        name = stub.StartAudit(request_of(rows, insertion=insertion), timeout=20).audit.name
+        found = _until(stub, name, audit_pb2.AUDIT_STATE_DONE)
+    (missing,) = found.report.missing_tests
+    assert "attribution says UNAVAILABLE" in missing.reason
+    assert found.report.row_count == 20
 
 
 def test_a_snapshot_larger_than_its_memory_fails_its_audit_alone(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import math
 import struct
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from aftershock.cli._output import harmless
 from aftershock.v1.audit_pb2 import (
     AuditReport,
     CooccurrenceEdge,
@@ -39,7 +41,10 @@ def draw(report: AuditReport, folder: Path) -> tuple[Path, ...]:
 def _saved(file: Path, paint: Callable[[Figure], None]) -> Path:
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     paint(figure)
-    figure.savefig(file)
+    with warnings.catch_warnings():
+        # A label may be in any script, and the font lacks some.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(file)
     return file
 
 
@@ -131,4 +136,4 @@ def _rows_of(values: Sequence[float], width: int) -> list[list[float]]:
 def _plain(label: str) -> str:
     """Return a label as text: a dollar sign would begin a formula."""
     short = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}..."
-    return short.replace("$", "\\$")
+    return harmless(short).replace("$", "\\$")

@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToJson
 from aftershock._names import short
 from aftershock.cli import _audit_tables as tables
 from aftershock.cli import _words as words
+from aftershock.cli._output import harmless
 from aftershock.v1.audit_pb2 import (
     Audit,
     AuditFinding,
@@ -61,8 +62,10 @@ def _lines(found: GetAuditResponse, figures: tuple[Path, ...], missing: str) -> 
         yield from _thresholds(report.thresholds)
     if report.missing_tests:
         yield "\n## Tests without a result\n"
-        yield from (f"- {missing}" for missing in tables.missing_tests(report))
-    yield from ["\n## Notes\n", *(f"- {note}" for note in report.notes)] if report.notes else []
+        yield from (f"- {_plain(missing)}" for missing in tables.missing_tests(report))
+    if report.notes:
+        yield "\n## Notes\n"
+        yield from (f"- {_plain(note)}" for note in report.notes)
 
 
 def _heading(audit: Audit, report: AuditReport) -> Iterator[str]:
@@ -110,7 +113,7 @@ def _overlaps(report: AuditReport) -> Iterator[str]:
 
 
 def _sweep(sweep: LabelSweep) -> Iterator[str]:
-    yield f"\n## Edge threshold: {sweep.label}\n"
+    yield f"\n## Edge threshold: {_plain(sweep.label)}\n"
     yield from _table(
         ("threshold", "classes", "usable", "dilution"),
         (
@@ -187,5 +190,9 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[s
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    # A label may hold anything: a bar would end the cell.
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(map(_plain, cells)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Return text that stays in its line and its cell, and is no tag: labels may be anything."""
+    return harmless(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")

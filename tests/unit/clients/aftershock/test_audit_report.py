@@ -13,7 +13,8 @@ from aftershock.cli._audit_report import write_report
 from aftershock.v1 import audit_pb2 as pb
 from aftershock.v1.audit_service_pb2 import GetAuditResponse
 
-ODD = "a|b $x$\nc"
+ODD = "a|b $x$\nc<img src=x>\x1b[2J"
+TOLD = "a\\|b $x$ c&lt;img src=x>\ufffd[2J"
 CELLS = 6
 
 
@@ -76,10 +77,11 @@ def test_everything_is_told_and_drawn(tmp_path: Path) -> None:
     ]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in drawn)
     markdown = (tmp_path / "report.md").read_text()
-    row = next(line for line in markdown.splitlines() if line.startswith("| a\\|b $x$ c | 0.35"))
+    row = next(line for line in markdown.splitlines() if line.startswith(f"| {TOLD} | 0.35"))
     assert row == (
-        "| a\\|b $x$ c | 0.35 | 0.7 | 0.5 | 1 of 1 | click: 10 % -> 60 % (z 9.0) | 40 % | - |"
+        f"| {TOLD} | 0.35 | 0.7 | 0.5 | 1 of 1 | click: 10 % -> 60 % (z 9.0) | 40 % | - |"
     )
+    assert f"## Edge threshold: {TOLD}\n" in markdown
     assert "| quiet | - | - | 0 | 0 of 0 | - | - | - |" in markdown
     assert "| clean checkpoint | 90 % | 0 % | 80 % | 0 % |" in markdown
     assert "0.5: 3 labels that a person did not give, 4 missing." in markdown
