@@ -66,8 +66,8 @@ class Heed:
 
     async def _models(self, finding: AuditFinding) -> Collection[str]:
         fed = set(await self.lineage.fed(finding.node))
-        if finding.flips is not None:
-            fed.add(finding.flips.checkpoint.partition("/checkpoints/")[0])
+        if finding.flips is not None and finding.flips.model:
+            fed.add(finding.flips.model)
         return sorted(fed)
 
 

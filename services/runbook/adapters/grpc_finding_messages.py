@@ -1,5 +1,6 @@
 """What audits found, as the contract's messages."""
 
+import math
 from dataclasses import asdict
 from datetime import UTC
 
@@ -25,7 +26,7 @@ def end_of(event: TimelineEvent) -> AuditEnd:
         id=event.event_id,
         time=event.time.ToDatetime(UTC),
         audit=told.audit,
-        node=told.node or event.node,
+        node=event.node,
         cleared=tuple(
             Clearance(each.label, each.lean_looked_at, each.flips_looked_at)
             for each in told.cleared
@@ -39,38 +40,43 @@ def finding_of(event: TimelineEvent) -> AuditFinding:
         told = Parse(event.details_json or "{}", FindingDetails(), ignore_unknown_fields=True)
     except ParseError:
         told = FindingDetails()
-    lean, flips = told.lean, told.flips
     return AuditFinding(
         id=event.event_id,
         time=event.time.ToDatetime(UTC),
         audit=told.audit,
-        node=told.node or event.node,
+        # As the aggregator has checked it, whatever the details say.
+        node=event.node,
         label=told.label,
         feature=told.feature,
-        severity=told.severity,
-        exposure=told.exposure,
-        evidence=told.evidence,
-        lean=Lean(
-            lean.outcome,
-            lean.row_count,
-            lean.share,
-            lean.expected_share,
-            lean.z,
-            lean.significant,
-        )
-        if told.HasField("lean")
-        else None,
-        flips=Flips(
-            flips.checkpoint,
-            flips.example_count,
-            flips.flipped_up,
-            flips.flipped_down,
-            flips.to_class,
-        )
-        if told.HasField("flips")
-        else None,
+        severity=_number(told.severity),
+        exposure=_number(told.exposure),
+        evidence=_number(told.evidence),
+        lean=_lean(told.lean) if told.HasField("lean") else None,
+        flips=_flips(told.flips) if told.HasField("flips") else None,
         model_count=told.model_count if told.HasField("model_count") else None,
     )
+
+
+def _lean(told: FindingLean) -> Lean:
+    return Lean(
+        told.outcome,
+        told.row_count,
+        min(_number(told.share), 1.0),
+        min(_number(told.expected_share), 1.0),
+        told.z if math.isfinite(told.z) else 0.0,
+        told.significant,
+    )
+
+
+def _flips(told: FindingFlips) -> Flips:
+    return Flips(
+        told.checkpoint, told.example_count, told.flipped_up, told.flipped_down, told.to_class
+    )
+
+
+def _number(value: float) -> float:
+    """Return a number of at least 0; 0 where it is none: anybody may have told of it."""
+    return max(value, 0.0) if math.isfinite(value) else 0.0
 
 
 def finding_message(finding: AuditFinding) -> FindingDetails:

@@ -61,7 +61,8 @@ class GrpcLineage:
         try:
             answer = await self._noticing([node])
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
+            # A node that cannot be asked about stays so: waiting would hold up all other findings.
+            if error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}:
                 return []
             raise _unavailable(error) from error
         return [each.model for each in answer.models]

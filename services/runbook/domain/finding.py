@@ -1,8 +1,11 @@
 """What audits find in the data that models are trained on: labels that could hijack them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+_CHECKPOINT = re.compile(r"(models/[A-Za-z0-9_.-]{1,64})(/checkpoints/.*)?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Flips:
     flipped_down: int
     to_class: str = ""
     """Of a checkpoint with classes, the one that most predictions flip to: up is to it."""
+
+    @property
+    def model(self) -> str:
+        """The checkpoint's model, `models/{model}`; empty if that is no model's name."""
+        match = _CHECKPOINT.fullmatch(self.checkpoint)
+        return match[1] if match else ""
 
     @property
     def one_way(self) -> int:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from services.runbook.domain.errors import ActuatorConflict
 from services.runbook.domain.kill_switch import Kill, Kills, restored, settings_of, switched
-from services.runbook.domain.plan import KILLED, SERVED, Change
+from services.runbook.domain.plan import KILLED, SERVED, Change, MitigationKind, Plan
+from services.runbook.domain.suspect import SuspectLabel
 
 FEATURES = st.frozensets(st.sampled_from("abcdef"))
 
@@ -21,6 +22,25 @@ def test_undoing_is_the_inverse(killed: frozenset[str], wanted: frozenset[str]) 
     change = Change(settings_of(wanted, before), dict.fromkeys(wanted, KILLED))
     after = switched(before, "ours", change)
     assert after == {**{feature: Kill("ours") for feature in wanted}, **before}
+    assert restored(after, "ours", change) == before
+
+
+@given(FEATURES, FEATURES)
+def test_masks_and_kills_of_the_same_features_stand_apart(
+    killed: frozenset[str], masked: frozenset[str]
+) -> None:
+    before = kills(*killed)
+    plan = Plan(
+        "INC-1",
+        "models/m",
+        MitigationKind.ID_MASK,
+        labels=tuple(SuspectLabel("4711", feature) for feature in masked),
+    )
+    change = Change(settings_of(plan.target, before), plan.target)
+    assert set(change.previous.values()) <= {SERVED}
+    after = switched(before, "ours", change)
+    assert settings_of(plan.target, after) == plan.target
+    assert settings_of(killed, after) == dict.fromkeys(killed, KILLED)
     assert restored(after, "ours", change) == before
 
 
