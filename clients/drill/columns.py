@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from clients.drill.history import Ints, Mask
+from clients.drill.movielens.history import Ints, Mask
 from clients.drill.schema import FLOATS_PER_WORD, Feature, FeatureKind
 
 AnyFloats = npt.NDArray[np.float64] | npt.NDArray[np.float32]

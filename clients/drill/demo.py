@@ -24,12 +24,12 @@ from aftershock.v1.incident_pb2 import IncidentState, Mitigation, MitigationStat
 from aftershock.v1.window_pb2 import Window
 from clients.drill.corruptions import Corruption
 from clients.drill.expert import POLL_SECONDS, STATE_SECONDS, Answer, DemoFailed, Expert
+from clients.drill.movielens.world import World, load_world
 from clients.drill.paper_cases import TITLES, paper_case
 from clients.drill.replay import HOURS_A_DAY, Hour, Replay, hours_of
 from clients.drill.serving import ModelServer
 from clients.drill.story import Story
 from clients.drill.training import train_checkpoint
-from clients.drill.world import World, load_world
 from deploy.local import Platform
 from services.chassis.tokens import Role
 

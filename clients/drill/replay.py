@@ -14,8 +14,8 @@ import aftershock
 from aftershock.serving import KillSwitchGuard
 from aftershock.v1.window_pb2 import Window, WindowState
 from clients.drill.corruptions import Corruption
+from clients.drill.movielens.world import World
 from clients.drill.serving import ModelServer
-from clients.drill.world import World
 
 FIRST_HOUR = 18
 HOURS_A_DAY = 4

@@ -14,7 +14,7 @@ from clients.drill.ads.population import AdsSettings
 from clients.drill.drill import Drill, Plan
 from clients.drill.errors import DrillError
 from clients.drill.laboratory import Laboratory
-from clients.drill.movielens import default_cache
+from clients.drill.movielens.source import default_cache
 from clients.drill.pipeline_cases import CASES, PAPER, Case, stale_case
 from clients.drill.progress import Progressing, progressing
 from clients.drill.records import write_records

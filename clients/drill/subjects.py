@@ -9,12 +9,12 @@ from clients.drill.ads.learning import Learner
 from clients.drill.ads.population import HOURS_A_DAY, AdsSettings
 from clients.drill.ads.world import USER, AdsWorld
 from clients.drill.export import Release, export_checkpoint
+from clients.drill.movielens.world import World, load_world
 from clients.drill.plain_model import PlainClickModel
 from clients.drill.progress import Progressing
 from clients.drill.schema import Schema
 from clients.drill.subject import Slice, Subject
 from clients.drill.training import train_model
-from clients.drill.world import World, load_world
 
 ADS_WARM_UP_DAYS = 2
 MOVIELENS_KEY = "item_id"

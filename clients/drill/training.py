@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from clients.drill.encoding import Encoder
 from clients.drill.export import Release, export_checkpoint
 from clients.drill.model import ClickModel
+from clients.drill.movielens.world import World
 from clients.drill.progress import Progressing, silent
 from clients.drill.schema import FeatureKind, Schema, inputs_of
-from clients.drill.world import World
 
 MODEL = "movielens_like"
 BATCH = 256

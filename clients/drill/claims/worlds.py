@@ -15,11 +15,11 @@ from clients.drill.ads.learning import Learner
 from clients.drill.ads.population import HOURS_A_DAY, AdsSettings
 from clients.drill.ads.world import USER, AdsWorld
 from clients.drill.laboratory import Laboratory
-from clients.drill.movielens import default_cache
+from clients.drill.movielens.source import default_cache
+from clients.drill.movielens.world import load_world
 from clients.drill.progress import Progressing
 from clients.drill.subject import Slice, Subject
 from clients.drill.subjects import movielens_checkpoint
-from clients.drill.world import load_world
 
 Numbers = dict[str, Any]
 """What a claim's measurement came to; goes to JSON and back."""

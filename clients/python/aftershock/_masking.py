@@ -7,11 +7,7 @@ of no elements, a pair of no ids and no weights, an offset that is its neighbour
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Ids = frozenset[int]
-
-
-class NotIds(TypeError):
-    """A value that holds no lists of ids."""
+from aftershock._ids import Ids, NotIds
 
 
 def without(value: Any, masked: Ids) -> Any:

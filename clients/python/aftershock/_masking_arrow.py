@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aftershock._masking import Ids, NotIds
+from aftershock._ids import Ids, NotIds
 
 
 def without_in(value: Any, masked: Ids) -> Any:

@@ -20,7 +20,8 @@ from aftershock._channel import Channels, call_metadata, open_channel
 from aftershock._environment import Endpoints, Environment, Service
 from aftershock._errors import error_of_call
 from aftershock._flags import Switches, switches
-from aftershock._masking import NotIds, without
+from aftershock._ids import NotIds
+from aftershock._masking import without
 from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 
 __all__ = ["KillSwitchGuard"]

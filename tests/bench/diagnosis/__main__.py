@@ -29,8 +29,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from typing import Any
 
-from clients.drill.movielens import default_cache
-from clients.drill.world import World, load_world
+from clients.drill.movielens.source import default_cache
+from clients.drill.movielens.world import World, load_world
 from tests.bench.diagnosis.captum_check import check_against_captum
 from tests.bench.diagnosis.draws import GROUPS
 from tests.bench.diagnosis.peers import import_evidently

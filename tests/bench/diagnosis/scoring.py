@@ -9,8 +9,8 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from clients.drill.movielens.world import World
 from clients.drill.subjects import movielens_checkpoint
-from clients.drill.world import World
 from services.aggregator.adapters.incoming import block_of
 from services.aggregator.adapters.packing import pack_summary, unpack_summary
 from services.aggregator.domain.checkpoint import Feature, FeatureKind

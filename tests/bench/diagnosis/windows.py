@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clients.drill.world import World
+from clients.drill.movielens.world import World
 from services.aggregator.adapters.packing import pack_summary, unpack_summary
 from tests.bench.diagnosis.peers import INDICES
 from tests.bench.diagnosis.scoring import Scoring, Seen

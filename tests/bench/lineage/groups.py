@@ -24,9 +24,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clients.drill.corruptions import Corruption, Drop
-from clients.drill.movielens import default_cache
+from clients.drill.movielens.source import default_cache
+from clients.drill.movielens.world import load_world
 from clients.drill.schema import Schema
-from clients.drill.world import load_world
 from services.aggregator.domain.diagnosis import History, diagnose
 from services.aggregator.domain.lineage.group_test import FeatureGroup, find_groups
 from services.aggregator.domain.portrait import Frame

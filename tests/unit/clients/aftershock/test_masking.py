@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aftershock._encoding import to_arrow
-from aftershock._masking import NotIds, without
+from aftershock._ids import NotIds
+from aftershock._masking import without
 
 IDS = st.integers(-3, 6)
 LISTS = st.lists(st.none() | st.lists(IDS, max_size=5), min_size=1, max_size=6)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from clients.drill.movielens import MovieLens, default_cache, load_movielens
+from clients.drill.movielens.source import MovieLens, default_cache, load_movielens
+from clients.drill.movielens.timeline import Timeline
+from clients.drill.movielens.world import World, build_world
 from clients.drill.progress import silent
-from clients.drill.timeline import Timeline
 from clients.drill.training import train_checkpoint
-from clients.drill.world import World, build_world
 
 ROWS = 6_000
 

@@ -17,10 +17,10 @@ import torch
 from clients.drill.encoding import Encoder
 from clients.drill.errors import CheckpointError
 from clients.drill.export import load_checkpoint
+from clients.drill.movielens.world import World
 from clients.drill.schema import FeatureKind
 from clients.drill.serving import ModelServer
 from clients.drill.training import MODEL, train, train_checkpoint
-from clients.drill.world import World
 
 
 def test_the_program_equals_the_eager_model(world: World, checkpoint: Path) -> None:

@@ -16,10 +16,10 @@ from clients.drill.corruptions import (
     ZeroWeights,
 )
 from clients.drill.encoding import Encoder
+from clients.drill.movielens.upstream import REFIT
+from clients.drill.movielens.world import World
 from clients.drill.paper_cases import TITLES, USUAL_VICTIMS, VICTIM_KINDS, paper_case
 from clients.drill.schema import FeatureKind, Schema
-from clients.drill.upstream import REFIT
-from clients.drill.world import World
 
 COUNTS = {4: 3, 5: 3, 6: 4, 7: 4}
 

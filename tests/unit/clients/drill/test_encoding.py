@@ -10,8 +10,8 @@ import torch
 from clients.drill.columns import pack_float16, unpack_float16
 from clients.drill.encoding import Encoder
 from clients.drill.errors import EncodingError
+from clients.drill.movielens.world import World
 from clients.drill.schema import Feature, FeatureKind, Schema
-from clients.drill.world import World
 
 SCHEMA = Schema(
     (

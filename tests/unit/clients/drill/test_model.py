@@ -6,8 +6,8 @@ import torch
 from clients.drill.columns import pack_float16, unpack_float16
 from clients.drill.encoding import Encoder
 from clients.drill.model import LARGEST, ClickModel, Pairs, decode
+from clients.drill.movielens.world import World
 from clients.drill.training import Absences
-from clients.drill.world import World
 
 
 def test_words_decode_to_bounded_float16() -> None:

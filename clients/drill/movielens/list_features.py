@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clients.drill.catalogue import Tags
 from clients.drill.columns import AnyFloats, Column, id_list, weighted_id_list
-from clients.drill.history import Ints
-from clients.drill.numeric_features import AFFINITY_PRIOR, genre_affinities, like_rate
-from clients.drill.timeline import (
+from clients.drill.movielens.catalogue import Tags
+from clients.drill.movielens.history import Ints
+from clients.drill.movielens.numeric_features import AFFINITY_PRIOR, genre_affinities, like_rate
+from clients.drill.movielens.timeline import (
     ACTORS,
     AWARDS,
     COUNTRIES,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clients.drill.history import Ints, Mask
-from clients.drill.timeline import Timeline
+from clients.drill.movielens.history import Ints, Mask
+from clients.drill.movielens.timeline import Timeline
 
 DIMENSION = 16
 REFIT = 5_000

@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
-from clients.drill.catalogue import Catalogue
-from clients.drill.history import History, Ints, Mask
-from clients.drill.movielens import Events, MovieLens
+from clients.drill.movielens.catalogue import Catalogue
+from clients.drill.movielens.history import History, Ints, Mask
+from clients.drill.movielens.source import Events, MovieLens
 
 HOUR = 3600
 DAY = 24 * HOUR

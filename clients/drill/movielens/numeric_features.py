@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clients.drill.catalogue import Catalogue
 from clients.drill.columns import AnyFloats, Column, numeric
-from clients.drill.history import Floats, Ints, Mask
-from clients.drill.timeline import AWARDS, DAY, NOMINATIONS, Timeline
+from clients.drill.movielens.catalogue import Catalogue
+from clients.drill.movielens.history import Floats, Ints, Mask
+from clients.drill.movielens.timeline import AWARDS, DAY, NOMINATIONS, Timeline
 
 USUAL_RATE = 0.55
 USUAL_RATING = 3.5

@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from clients.drill.history import Ints
-from clients.drill.movielens import MovieLens
+from clients.drill.movielens.history import Ints
+from clients.drill.movielens.source import MovieLens
 
 AGE_EDGES = (18, 25, 35, 45, 50, 56)
 DECADE_OF_FIRST = 1920

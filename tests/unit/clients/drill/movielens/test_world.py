@@ -1,4 +1,4 @@
-"""The world has what the issue asks for, and no feature looks ahead."""
+"""The world has features of all kinds, and none looks ahead."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clients.drill import world as module
-from clients.drill.movielens import MovieLens
+from clients.drill.movielens import world as module
+from clients.drill.movielens.source import MovieLens
+from clients.drill.movielens.timeline import Timeline
+from clients.drill.movielens.upstream import REFIT
+from clients.drill.movielens.world import World, build_world, load_world
 from clients.drill.progress import silent
 from clients.drill.schema import FeatureKind
-from clients.drill.timeline import Timeline
-from clients.drill.upstream import REFIT
-from clients.drill.world import World, build_world, load_world
 from tests.unit.clients.drill.conftest import ROWS
 
 CHANGED_FROM = REFIT + 300

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.drill.history import History, Ints
+from clients.drill.movielens.history import History, Ints
 
 ROWS = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 9), st.integers(0, 5)), max_size=30)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from clients.drill.columns import Column, categorical
-from clients.drill.history import Ints
-from clients.drill.timeline import Timeline
+from clients.drill.movielens.history import Ints
+from clients.drill.movielens.timeline import Timeline
 
 PLAIN = (
     "gender",

@@ -17,31 +17,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clients.drill.categorical_features import categorical_features
 from clients.drill.columns import Column
-from clients.drill.embedding_features import embedding_features, encoded_features
-from clients.drill.list_features import list_features
-from clients.drill.movielens import SHA256, load_movielens
-from clients.drill.numeric_features import numeric_features
+from clients.drill.movielens.categorical_features import categorical_features
+from clients.drill.movielens.embedding_features import embedding_features, encoded_features
+from clients.drill.movielens.list_features import list_features
+from clients.drill.movielens.numeric_features import numeric_features
+from clients.drill.movielens.source import SHA256, load_movielens
+from clients.drill.movielens.timeline import Timeline
 from clients.drill.progress import Progressing, silent
 from clients.drill.schema import Schema
-from clients.drill.timeline import Timeline
 
 TRAIN_SHARE = 0.55
-SOURCES = (
-    "catalogue",
-    "categorical_features",
-    "columns",
-    "embedding_features",
-    "history",
-    "list_features",
-    "movielens",
-    "numeric_features",
-    "schema",
-    "timeline",
-    "upstream",
-    "world",
-)
+_HERE = Path(__file__).parent
+SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "columns.py", _HERE.parent / "schema.py")
+"""The code that computes the world."""
 LABEL, TIMESTAMP, SCHEMA_KEY = "__liked", "__timestamp", b"aftershock.schema"
 
 
@@ -102,8 +91,8 @@ def _columns(timeline: Timeline, progress: Progressing) -> Iterator[Column]:
 
 def _digest() -> str:
     digest = hashlib.sha256(SHA256.encode())
-    for name in SOURCES:
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    for source in SOURCES:
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 

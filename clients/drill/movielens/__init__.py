@@ -1,0 +1,1 @@
+"""MovieLens-100K as a click model's pipeline would have logged it."""
