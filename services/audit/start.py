@@ -37,7 +37,7 @@ class Start:
         try:
             known = await self.audits.get(audit.name)
         except AuditNotFound:
-            return await self._taken_on(audit)
+            known = await self._taken_on(audit)
         if (known.snapshot, known.parameters, known.seed) != (snapshot, parameters, seed):
             raise InvalidParameters(
                 f"this request id has started {known.name}, of something else: take a new one",
@@ -51,6 +51,10 @@ class Start:
         await asyncio.to_thread(self._check_files, audit)
         await self.try_checkpoints(audit.parameters)
         self.queue.check_room()
+        # What is kept is carried out, also where its caller has just gone.
+        return await asyncio.shield(self._kept(audit))
+
+    async def _kept(self, audit: Audit) -> Audit:
         kept = await self.audits.add(audit)
         self.queue.submit(kept.name)
         return kept
