@@ -24,12 +24,9 @@ import torch
 from tests.bench.attribution import ablation, bootstrap, racing, rpc_overhead
 from tests.bench.attribution.models import MODELS
 from tests.bench.attribution.prepared import Prepared
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES
+from tests.unit.services.attribution.engine.exporting import exported, seeded
+from tests.unit.services.attribution.engine.vectors import make_schema
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from services.attribution.engine.program import AblationProgram, Limits
 from tests.bench.attribution.models import MODELS
 from tests.bench.attribution.prepared import Measure, Result
 from tests.checkpoints import random_examples
-from tests.unit.services.attribution.engine.architectures import (
+from tests.unit.services.attribution.engine.exporting import (
     brute_force,
     checkpoint_of,
     exported,

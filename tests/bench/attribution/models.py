@@ -4,14 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from services.attribution.domain.checkpoint import FeatureKind, Schema
-from tests.unit.services.attribution.engine.architectures import (
+from tests.unit.services.attribution.engine.architectures import Dlrm, Model, NormDcn, Transformer
+from tests.unit.services.attribution.engine.vectors import (
     CARDINALITY,
     DIMENSION,
     Counts,
-    Dlrm,
-    Model,
-    NormDcn,
-    Transformer,
     make_schema,
 )
 

@@ -40,13 +40,8 @@ from services.attribution.race import RaceOn
 from tests.bench.attribution.models import Wide
 from tests.bench.attribution.prepared import Measure
 from tests.checkpoints import random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    Counts,
-    checkpoint_of,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.exporting import checkpoint_of, exported, seeded
+from tests.unit.services.attribution.engine.vectors import Counts, make_schema
 from tests.unit.services.attribution.races import Matrix, first, full_gfi, is_right, run
 
 TOP_K = 10

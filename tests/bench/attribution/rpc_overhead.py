@@ -38,7 +38,8 @@ from services.chassis.channel import MESSAGE_OPTIONS
 from tests.bench.attribution.models import MODELS
 from tests.bench.attribution.prepared import FORK, Measure, Result
 from tests.checkpoints import TRAINED_UNTIL, arrow_stream, random_examples, save_checkpoint
-from tests.unit.services.attribution.engine.architectures import Counts, make_schema, seeded
+from tests.unit.services.attribution.engine.exporting import seeded
+from tests.unit.services.attribution.engine.vectors import Counts, make_schema
 
 BATCH = 384
 COVERAGE = 0.5

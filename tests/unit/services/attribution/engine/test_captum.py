@@ -15,14 +15,9 @@ from services.attribution.domain.lfi import LfiMethod, attribute
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import AblationProgram
 from tests.checkpoints import grouped, random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    GROUPS,
-    checkpoint_of,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES
+from tests.unit.services.attribution.engine.exporting import checkpoint_of, exported, seeded
+from tests.unit.services.attribution.engine.vectors import GROUPS, make_schema
 
 SCHEMAS = {"single": make_schema(), "groups": grouped(make_schema(), GROUPS)}
 EXAMPLES = random_examples(SCHEMAS["single"], 17, seed=4)

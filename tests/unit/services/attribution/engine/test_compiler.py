@@ -8,14 +8,9 @@ from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.compilation import Explanation
 from services.attribution.domain.errors import CheckpointRefused
 from services.attribution.engine.compiler import compiled
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    Leaky,
-    checkpoint_of,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES, Leaky
+from tests.unit.services.attribution.engine.exporting import checkpoint_of, exported, seeded
+from tests.unit.services.attribution.engine.vectors import make_schema
 
 SCHEMA = make_schema()
 

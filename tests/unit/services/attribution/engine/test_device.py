@@ -11,14 +11,10 @@ from services.attribution.domain.checkpoint import Output
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.device import CPU, array_of, computing_on, tensor_of
 from tests.checkpoints import random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    checkpoint_of,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES
+from tests.unit.services.attribution.engine.exporting import checkpoint_of, exported, seeded
 from tests.unit.services.attribution.engine.other_device import OTHER, OtherDevice, OtherTensor
+from tests.unit.services.attribution.engine.vectors import make_schema
 
 SCHEMA = make_schema()
 

@@ -12,16 +12,14 @@ from services.attribution.domain.lfi import LfiMethod, attribute, pseudo_loss, r
 from services.attribution.engine.compiler import compiled
 from services.attribution.engine.program import AblationProgram, Limits
 from tests.checkpoints import grouped, random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    GROUPS,
-    Model,
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES, Model
+from tests.unit.services.attribution.engine.exporting import (
     brute_force,
     checkpoint_of,
     exported,
-    make_schema,
     seeded,
 )
+from tests.unit.services.attribution.engine.vectors import GROUPS, make_schema
 
 SCHEMA = make_schema()
 SCHEMAS = {"single": SCHEMA, "groups": grouped(SCHEMA, GROUPS)}

@@ -11,13 +11,9 @@ from services.attribution.engine.compiler import compiled
 from services.attribution.engine.footprint import Footprint, dealt
 from services.attribution.engine.program import AblationProgram, Limits
 from tests.checkpoints import random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    checkpoint_of,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES
+from tests.unit.services.attribution.engine.exporting import checkpoint_of, exported, seeded
+from tests.unit.services.attribution.engine.vectors import make_schema
 
 SCHEMA = make_schema()
 

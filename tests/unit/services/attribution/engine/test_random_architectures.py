@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from services.attribution.domain.checkpoint import Schema
 from services.attribution.engine.compiler import compiled
 from tests.checkpoints import grouped, random_examples
-from tests.unit.services.attribution.engine.architectures import (
-    Counts,
-    Cross,
-    Model,
+from tests.unit.services.attribution.engine.architectures import Cross, Model, mlp
+from tests.unit.services.attribution.engine.exporting import (
     brute_force,
     checkpoint_of,
     exported,
-    make_schema,
-    mlp,
     seeded,
 )
+from tests.unit.services.attribution.engine.vectors import Counts, make_schema
 
 FRONTS = ("plain", "norm", "batch_norm", "dropout", "scaled", "clamped")
 BRANCHES = ("mlp", "cross", "low_rank_cross", "dots", "machine", "mean", "gated", "residual")

@@ -19,16 +19,14 @@ from services.attribution.engine.joins import JOINS, Site
 from services.attribution.engine.ownership import Own
 from services.attribution.engine.structure import Delta
 from services.attribution.load import check_rows_independent
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    Counts,
-    RawDeepFm,
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES, RawDeepFm
+from tests.unit.services.attribution.engine.exporting import (
     brute_force,
     checkpoint_of,
     exported,
-    make_schema,
     seeded,
 )
+from tests.unit.services.attribution.engine.vectors import Counts, make_schema
 
 SCHEMA = make_schema()
 A_LITTLE = 1.001

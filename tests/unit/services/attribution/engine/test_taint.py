@@ -7,13 +7,9 @@ from services.attribution.domain.probe import probe_examples
 from services.attribution.engine.dependencies import Dependencies
 from services.attribution.engine.graph import lowered
 from services.attribution.engine.taint import contradictions
-from tests.unit.services.attribution.engine.architectures import (
-    ARCHITECTURES,
-    Counts,
-    exported,
-    make_schema,
-    seeded,
-)
+from tests.unit.services.attribution.engine.architectures import ARCHITECTURES
+from tests.unit.services.attribution.engine.exporting import exported, seeded
+from tests.unit.services.attribution.engine.vectors import Counts, make_schema
 
 SCHEMA = make_schema(Counts(40, 20, 3, 2, 2, 2))
 
