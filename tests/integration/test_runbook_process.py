@@ -20,6 +20,7 @@ from aftershock.v1.flag_sync_pb2 import FlagSyncRequest, FlagSyncResponse
 from aftershock.v1.incident_pb2 import (
     INCIDENT_STATE_CLOSED,
     INCIDENT_STATE_OPEN,
+    INCIDENT_VERDICT_NATURAL_TRIGGER,
     MITIGATION_STATE_APPLIED,
     MITIGATION_STATE_EFFECTIVE,
     MITIGATION_STATE_PROPOSED,
@@ -33,6 +34,7 @@ from tests.unit.services.runbook.stand_ins import (
     Aggregator,
     an_aggregator,
     an_attribution,
+    audited,
     event_message,
     serving,
 )
@@ -191,6 +193,42 @@ async def test_kills_between_yes_and_action_lead_to_one_effect(
         await runbook.stop(signal.SIGKILL)
         await runbook.start()
         assert await following(runbook.flags()) == {KEY}
+
+
+async def test_a_finding_outlives_deaths_and_an_aggregator_that_is_away(
+    tmp_path: Path, aggregator: Aggregator, database_url: str
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "audit: {open_incident_when: finding.severity > 0.3}\n"
+        "policies: [{name: mask, action: mask_ids, when: finding.severity > 0.3}]"
+    )
+    calm, lineage = an_aggregator(), audited(lambda _: True, "ads_ctr")
+    async with serving(calm) as address:
+        port = int(address.rpartition(":")[2])
+    settings = {"POLICIES": str(policy), "FINDING_SECONDS": "0.1", "DATABASE_URL": database_url}
+    runbook = Process(tmp_path, {"AGGREGATOR_ADDRESS": address, **settings})
+    await runbook.start()
+    try:
+        assert await runbook.incident() is None
+        async with serving(calm, lineage, port=port):
+            await runbook.until_state(MITIGATION_STATE_PROPOSED)
+            await runbook.stop(signal.SIGKILL)
+            await runbook.start()
+            await runbook.approve()
+            await runbook.stop(signal.SIGKILL)
+            await runbook.start()
+            incident = await runbook.until_state(MITIGATION_STATE_APPLIED)
+            assert incident.verdict == INCIDENT_VERDICT_NATURAL_TRIGGER
+            assert await following(runbook.flags()) == {"aftershock.mask.ads_ctr.watched"}
+            told = [entry.message for entry in incident.timeline]
+            assert told.count("applied: serve watched without id 4711") == 1
+            assert sum(said.startswith("opened:") for said in told) == 1
+            request = pb.ListIncidentsRequest()
+            page = await runbook.stub.ListIncidents(request, timeout=SECONDS)
+            assert len(page.incidents) == 1
+    finally:
+        await runbook.stop(signal.SIGKILL)
 
 
 async def test_a_bad_policy_stops_the_start(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """An aggregator and an attribution service that answer as recorded, on real gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from aftershock.v1.attribution_service_pb2_grpc import (
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
 from aftershock.v1.importance_pb2 import FeatureImportance
-from aftershock.v1.lineage_pb2 import EventKind, FindingDetails, TimelineEvent
+from aftershock.v1.lineage_pb2 import AffectedModel, EventKind, FindingDetails, TimelineEvent
 from aftershock.v1.lineage_service_pb2_grpc import (
     LineageServiceServicer,
     add_LineageServiceServicer_to_server,
@@ -181,19 +181,28 @@ class Attribution(AttributionServiceServicer):
 
 @dataclass
 class Audited(LineageServiceServicer):
-    """Audits found an id in what feeds some models."""
+    """Audits found an id in what feeds some models; each has a data set of its own."""
 
     concerns: Callable[[str], bool]
     """By model id."""
+    models: Sequence[str] = ()
+    """Ids of those that are told of to who asks for all."""
 
     async def ListEvents(
         self, request: lineage_pb.ListEventsRequest, context: _Context
     ) -> lineage_pb.ListEventsResponse:
-        models = (node.removeprefix("model:") for node in request.nodes)
+        models = [node.removeprefix("model:") for node in request.nodes] or self.models
         told = [_finding_event(model) for model in models if self.concerns(model)]
         return lineage_pb.ListEventsResponse(
             events=[lineage_pb.ListedEvent(event=event) for event in told]
         )
+
+    async def GetBlastRadius(
+        self, request: lineage_pb.GetBlastRadiusRequest, context: _Context
+    ) -> lineage_pb.GetBlastRadiusResponse:
+        models = [node.partition(":")[2] for node in request.nodes]
+        affected = [AffectedModel(model=f"models/{model}") for model in models]
+        return lineage_pb.GetBlastRadiusResponse(models=affected, model_count=len(affected))
 
 
 def _finding_event(model: str) -> TimelineEvent:
@@ -208,9 +217,9 @@ def _finding_event(model: str) -> TimelineEvent:
     return event
 
 
-def audited(concerns: Callable[[str], bool]) -> Audited:
+def audited(concerns: Callable[[str], bool], *models: str) -> Audited:
     """Return a lineage in which audits found an id in what feeds some models."""
-    return Audited(concerns)  # type: ignore[abstract]
+    return Audited(concerns, models)  # type: ignore[abstract]
 
 
 def an_aggregator(*events: ShiftEvent) -> Aggregator:
