@@ -31,9 +31,10 @@ class BlastRadius:
     models: int | None
     """The one it acts on and those downstream of it. None: nobody can say, so that it may be any
     number."""
-    features: int
-    examples: int
-    """Considered in one window: the traffic that feels it."""
+    features: int | None
+    """None: not known, as above."""
+    examples: int | None
+    """Considered in one window: the traffic that feels it. None: no window was looked at."""
 
 
 def blast_radius(plan: Plan, comparison: Comparison | None, downstream: Downstream) -> BlastRadius:
@@ -43,10 +44,13 @@ def blast_radius(plan: Plan, comparison: Comparison | None, downstream: Downstre
     are trained on other rows.
     """
     compared = comparison.feature_count if comparison else 0
+    examples = comparison.anomaly.considered_count if comparison else 0
+    # What audits found is acted on while nothing was compared.
+    unknown = comparison is None and plan.kind.is_on_findings
     return BlastRadius(
         models=None if downstream.models is None else 1 + downstream.models,
-        features=_features(plan, compared),
-        examples=comparison.anomaly.considered_count if comparison else 0,
+        features=None if unknown and plan.kind.is_on_rows else _features(plan, compared),
+        examples=None if unknown else examples,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from services.runbook.domain.diagnosis import IncidentVerdict
 from services.runbook.domain.errors import LineageUnavailable
 from services.runbook.domain.evidence import Verdict
+from services.runbook.domain.guardrail import Quorum
 from services.runbook.domain.incident import Incident, IncidentState
 from services.runbook.domain.mitigation import MitigationState
 from services.runbook.domain.plan import LEFT_OUT, MASKED, SERVED, MitigationKind
@@ -196,6 +197,24 @@ async def test_who_takes_it_back_closes_it() -> None:
     assert incident.mitigations[0].state is _S.REVERTED
     assert incident.state is IncidentState.CLOSED
     assert "ada took back to serve genres" in incident.history[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("action", "limit", "needed"),
+    [
+        (Action.MASK_IDS, {"features": 2}, 1),
+        (Action.MASK_IDS, {"examples": 1_000_000}, 2),
+        (Action.QUARANTINE_ROWS, {"features": 150}, 2),
+    ],
+)
+async def test_what_nobody_compared_is_taken_for_the_worst(
+    action: Action, limit: dict[str, int], needed: int
+) -> None:
+    runbook = a_runbook(on_findings(action))
+    rails = replace(UNHURRIED, quorums=(Quorum(2, **limit),))
+    runbook.rules.rules = replace(runbook.rules.rules, guard_rails=rails)
+    await runbook.hear_of_audits()
+    assert (await runbook.mitigation()).required_approvals == needed
 
 
 async def test_what_is_acted_on_opens_nothing_again() -> None:
