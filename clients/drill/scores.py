@@ -12,7 +12,10 @@ from aftershock.v1.shift_pb2 import Comparison, FeatureShift, RankBy, Signal
 Scores = Mapping[str, float]
 """One number a feature; the largest is the first suspect, 0 is none."""
 
-EVIDENCE, GFI, GFI_HISTORY = "evidence", "GFI shift", "GFI shift / history"
+BY_HISTORY = " / history"
+"""Ends the name of a method that divides by what a feature does between healthy windows."""
+EVIDENCE, GFI = "evidence", "GFI shift"
+GFI_HISTORY = GFI + BY_HISTORY
 _SIGNALS = {
     "MFC shift": Signal.SIGNAL_MFC_SHIFT,
     "LFI distance": Signal.SIGNAL_LFI_DISTANCE,
@@ -51,4 +54,4 @@ def _of_signal(
                 changes[shift.feature] = abs(evidence.change)
                 strengths[shift.feature] = evidence.strength
                 known = True
-    return {name: changes, f"{name} / history": strengths} if known else {}
+    return {name: changes, name + BY_HISTORY: strengths} if known else {}

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clients.drill.report import Report
+from clients.drill.scores import BY_HISTORY
 
 PAGE_WIDTH = 160
 
@@ -38,15 +39,17 @@ def _parts(report: Report) -> Iterator[Table | str]:
 
 
 def _cases(report: Report) -> Table:
+    """One row a case; methods that divide by history are in the table of recalls alone."""
+    methods = [m for m in report.findings.methods if not m.endswith(BY_HISTORY)]
     table = Table(title="Broken features found in the first K, by case")
-    table.add_column("#")
-    table.add_column("corruption")
+    table.add_column("#", no_wrap=True)
+    table.add_column("corruption", overflow="fold")
     table.add_column("broken", justify="right")
     table.add_column("prediction change", justify="right")
-    for method in report.findings.methods:
+    for method in methods:
         table.add_column(method, justify="right")
     for row in report.cases:
-        found = [f"{row.found[method]:.2g}" for method in report.findings.methods]
+        found = [f"{row.found[method]:.2g}" for method in methods]
         change = f"{row.prediction_change:.2%}"
         table.add_row(row.case, row.title, f"{row.culprits:g}", change, *found)
     return table

@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +122,17 @@ def test_tables_and_figures_are_drawn(capsys: pytest.CaptureFixture[str], tmp_pa
     before = [path.read_bytes() for path in paths]
     assert all(content.startswith(b"\x89PNG") for content in before)
     assert before == [p.read_bytes() for p in save_report_figures(REPORT, tmp_path / "figures")]
+
+
+def test_the_table_by_case_has_room_for_its_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    def twice(one: Any) -> Any:
+        return replace(one, scores={"m": one.scores["m"], "m / history": one.scores["m"]})
+
+    runs, clean = map(twice, FINDINGS.runs), map(twice, FINDINGS.clean)
+    show_report(Report(replace(FINDINGS, runs=[*runs], clean=[*clean]), top=2))
+    by_case, by_method = capsys.readouterr().out.split("Recall by method")
+    assert "m / history" not in by_case
+    assert "m / history" in by_method
 
 
 def test_methods_are_those_that_the_aggregator_knows() -> None:
