@@ -6,10 +6,11 @@ import grpc
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from aftershock.v1 import attribution_service_pb2 as pb
 from clients.drill.scenes.networks import Convolutional
-from tests.checkpoints import arrow_stream
+from tests.checkpoints import SCHEMA, Manifest, arrow_stream, save_checkpoint, small_model
 from tests.images import classes_checkpoint, image_checkpoint, image_examples
 from tests.unit.services.attribution.serving import (
     EXAMPLES,
@@ -113,6 +114,39 @@ async def test_checkpoints_with_classes_are_looked_into_and_not_ablated(tmp_path
         with pytest.raises(grpc.aio.AioRpcError, match="export the logit of the class") as raised:
             await answers(stub, [options(checkpoint=scenes)])
         assert field_of(failure(raised.value)) == "options.checkpoint"
+
+
+class Three(nn.Module):
+    """Tells three classes apart by one logit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small_model("dots")
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return logits [N, 3]."""
+        logits = self.inner(*inputs)
+        return torch.stack([logits, -logits, 0.1 - 0 * logits], dim=1)
+
+
+async def test_ids_inserted_before_a_checkpoint_with_classes_are_told_by_a_class(
+    tmp_path: Path,
+) -> None:
+    classes = ("click", "none", "hide")
+    manifest = Manifest(model="three", changes={"classes": list(classes)})
+    folder = save_checkpoint(tmp_path / "three", Three(), SCHEMA, manifest)
+    request = pb.TestInsertionRequest(feature="genres", ids=[3, 5], arrow_streams=[STREAM])
+    async with ServedAttribution(tmp_path, None) as stub:
+        await stub.LoadCheckpoint(pb.LoadCheckpointRequest(folder=str(folder)), timeout=60)
+        request.checkpoint = "models/three"
+        several = (await stub.TestInsertion(request, timeout=30)).outcomes
+        request.checkpoint = NAME
+        one = (await stub.TestInsertion(request, timeout=30)).outcomes
+    for told, alone in zip(several, one, strict=True):
+        assert told.to_class in classes
+        assert told.example_count == alone.example_count > told.flipped_up
+        assert 0 < told.mean_prediction < 1
+        assert not alone.to_class
 
 
 def _preview(checkpoint: str, stream: bytes) -> pb.PreviewMitigationRequest:
