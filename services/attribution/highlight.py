@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.attribution.domain.classes import class_index
 from services.attribution.domain.errors import NoSaliency
 from services.attribution.domain.example import Examples
 from services.attribution.domain.layer import Layer
@@ -43,7 +44,7 @@ class Highlight:
                 "program",
                 field="checkpoint",
             )
-        target = self.scorer.checkpoint.class_index(target_class)
+        target = class_index(self.scorer.checkpoint, target_class)
         starts = range(0, examples.count, _BLOCK_EXAMPLES)
         blocks = [examples.part(start, start + _BLOCK_EXAMPLES) for start in starts]
         return np.concatenate([gradients.saliency(block, layer, size, target) for block in blocks])

@@ -29,6 +29,7 @@ from services.attribution.adapters.grpc_messages import (
 from services.attribution.adapters.grpc_race_stream import RaceStream, racing_of
 from services.attribution.adapters.inference import Inference
 from services.attribution.domain.checkpoint import Schema
+from services.attribution.domain.classes import check_one_output
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
 from services.attribution.domain.importance import Move
@@ -76,7 +77,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             return
         options = _options(first)
         with self.checkpoints.using(options.checkpoint) as scorer:
-            scorer.checkpoint.check_one_output("options.checkpoint")
+            check_one_output(scorer.checkpoint, "options.checkpoint")
             stream = self._stream(options, scorer.ablator)
             answers = in_order(requests, stream.answer, self.batches_under_way)
             try:
@@ -93,7 +94,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.PreviewMitigationResponse:
         """Preview a mitigation."""
         with self.checkpoints.using(request.checkpoint) as scorer:
-            scorer.checkpoint.check_one_output("checkpoint")
+            check_one_output(scorer.checkpoint, "checkpoint")
             served = Predict(scorer.predictor, self.block_examples)
             if request.replacement:
                 result = await self._replaced(request, served)
@@ -114,7 +115,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         self, request: pb.PreviewMitigationRequest, served: Predict
     ) -> MitigationPreview:
         with self.checkpoints.using(request.replacement) as other:
-            other.checkpoint.check_one_output("replacement")
+            check_one_output(other.checkpoint, "replacement")
             replacement = Predict(other.predictor, self.block_examples)
             preview = PreviewReplacement(served, replacement)
             schemas = served.predictor.checkpoint.schema, other.checkpoint.schema
@@ -176,7 +177,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.ExplainCheckpointResponse:
         """Say how a checkpoint is ablated."""
         scorer = self.checkpoints.get(request.name)
-        scorer.checkpoint.check_one_output("name")
+        check_one_output(scorer.checkpoint, "name")
         return explanation_message(scorer.checkpoint, scorer.ablator.explanation)
 
     async def ComputeSaliency(  # noqa: N802
@@ -230,7 +231,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.TestGroupResponse:
         """Ablate features together; each window takes its own turn."""
         with self.checkpoints.using(request.checkpoint) as scorer:
-            scorer.checkpoint.check_one_output("checkpoint")
+            check_one_output(scorer.checkpoint, "checkpoint")
             schema, method = scorer.checkpoint.schema, method_of(request.method)
             group = AblateGroup.of(scorer, request.features, method, self.block_examples)
             found = [

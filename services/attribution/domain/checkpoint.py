@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from services.attribution.domain.errors import (
     CheckpointRefused,
     SeenInTraining,
-    SeveralClasses,
-    UnknownClass,
     UnknownFeature,
     WrongDataType,
 )
 
 _LARGEST_EXACT = 2**53
 """Larger integers do not all have a float64 of their own."""
-_TOLD_CLASSES = 20
 
 
 class FeatureKind(Enum):
@@ -267,39 +264,6 @@ class Checkpoint:
     def name(self) -> str:
         """Resource name."""
         return f"models/{self.model}/checkpoints/{self.version}"
-
-    def class_index(self, name: str) -> int | None:
-        """Return the position of a class; None for no name where there are no classes.
-
-        Raises:
-            UnknownClass: there is none of that name.
-        """
-        if not self.classes and not name:
-            return None
-        if name in self.classes:
-            return self.classes.index(name)
-        known = ", ".join(self.classes[:_TOLD_CLASSES]) + (
-            ", ..." if len(self.classes) > _TOLD_CLASSES else ""
-        )
-        raise UnknownClass(
-            f"{self.name} tells {known} apart: name one of them"
-            if self.classes
-            else f"{self.name} tells no classes apart: leave the class out",
-            field="target_class",
-        )
-
-    def check_one_output(self, field: str) -> None:
-        """Check that there is one prediction for each example, whose change can be told.
-
-        Raises:
-            SeveralClasses: there is one for each class.
-        """
-        if self.classes:
-            raise SeveralClasses(
-                f"{self.name} answers a logit for each of {len(self.classes)} classes, and this "
-                "takes one: export the logit of the class that matters as a checkpoint of its own",
-                field=field,
-            )
 
     def check_unseen(self, event_time: datetime) -> None:
         """Check that the checkpoint was not trained on examples of that time.
