@@ -95,7 +95,7 @@ class ParquetSnapshots:
 
     def examples(self, file: str, count: int, without: Sequence[str] = ()) -> bytes:
         """Return the first examples as an Arrow IPC stream, without some columns."""
-        kept = [name for name in self._schema(file).names if name not in without]
+        kept = [name for name in self._names(file) if name not in without]
         return stream_of(self._first(file, kept, count))
 
     def masks(self, file: str, column: str, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
@@ -122,14 +122,15 @@ class ParquetSnapshots:
             raise SnapshotRefused(f"{file} is not a file")
         return path
 
-    def _schema(self, file: str) -> pa.Schema:
+    def _names(self, file: str) -> list[str]:
+        """Return the names of a file's columns."""
         try:
-            return pq.read_schema(self._path(file))
-        except (pa.ArrowException, OSError) as error:
+            return list(pq.read_schema(self._path(file)).names)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SnapshotRefused(f"{file} is not a Parquet file: {error}") from error
 
     def _check_columns(self, file: str, columns: Sequence[str]) -> None:
-        known = Counter(self._schema(file).names)
+        known = Counter(self._names(file))
         for column in columns:
             if column not in known:
                 raise SnapshotRefused(

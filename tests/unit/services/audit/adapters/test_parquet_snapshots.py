@@ -1,6 +1,7 @@
 """Parquet as rows, counts, scores and examples, and what is wrong with it in one line."""
 
 import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,31 @@ def test_examples_are_the_first_ones_as_arrow(source: ParquetSnapshots, tmp_path
     assert read.tolist() == [[[False, True]], [[True, False]]]
     with pytest.raises(SnapshotRefused, match="lists of 2 x 2 elements"):
         source.masks(str(file), "mask", (2, 2, 2))
+
+
+def test_a_file_that_was_damaged_is_refused_or_read(
+    source: ParquetSnapshots, tmp_path: Path
+) -> None:
+    whole = write_rows(tmp_path / "whole.parquet", ROWS * 5, mask=[[True, False]] * 20).read_bytes()
+    draw = random.Random(3)
+    file = tmp_path / "damaged.parquet"
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice([1, 3, 20])):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        file.write_bytes(damaged)
+        for read in (
+            lambda: source.rows(LabelRowsFile(str(file))),
+            lambda: source.examples(str(file), 5, ["mask"]),
+            lambda: source.masks(str(file), "mask", (5, 1, 2)),
+        ):
+            try:
+                read()
+            except AuditError:
+                refused += 1
+    assert refused > 100
+    name = whole.replace(b"row_id", b"r\xff\xfe_id")
+    file.write_bytes(name)
+    with pytest.raises(SnapshotRefused, match="is not a Parquet file: 'utf-8'"):
+        source.check(str(file))
