@@ -10,6 +10,8 @@ from services.chassis.errors import InvalidRequest
 from services.chassis.interceptors.around import AroundInterceptor, Call
 
 _MOST_TOLD = 100
+_MOST_SHOWN = 80
+"""Characters of a value that has not the form it should have."""
 
 
 def check(request: Any) -> None:
@@ -21,8 +23,7 @@ def check(request: Any) -> None:
     violations = protovalidate.collect_violations(request)
     if violations:
         raise InvalidRequest(
-            (_path(violation), violation.proto.message or violation.proto.rule_id)
-            for violation in violations[:_MOST_TOLD]
+            (_path(violation), _told(violation)) for violation in violations[:_MOST_TOLD]
         )
 
 
@@ -42,6 +43,13 @@ class ValidationInterceptor(AroundInterceptor):
         """Check a request that comes alone."""
         if call.is_own and not call.streams_requests:
             check(request)
+
+
+def _told(violation: protovalidate.Violation) -> str:
+    if violation.proto.rule_id != "string.pattern":
+        return violation.proto.message or violation.proto.rule_id
+    form = str(violation.rule_value).removeprefix("^").removesuffix("$")
+    return f"{str(violation.field_value)[:_MOST_SHOWN]!r} is not of the form {form}"
 
 
 def _path(violation: protovalidate.Violation) -> str:

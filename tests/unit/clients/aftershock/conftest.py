@@ -1,12 +1,13 @@
 """Servers to talk to, and an environment that says nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from aftershock import Client
+from aftershock import Client, aio
+from tests.unit.clients.aftershock.incidents import incident
 from tests.unit.clients.aftershock.recording import Aggregator, Attribution, Runbook, Served
 from tests.unit.clients.aftershock.recording_lineage import Lineage
 
@@ -47,3 +48,16 @@ def platform() -> Iterator[Platform]:
 def client(platform: Platform) -> Iterator[Client]:
     with Client(platform.address, model="ads_ctr", timeout=5.0) as client:
         yield client
+
+
+@pytest.fixture
+async def asynchronous(platform: Platform) -> AsyncIterator[aio.Client]:
+    async with aio.Client(platform.address, timeout=5.0) as client:
+        yield client
+
+
+@pytest.fixture
+def with_incident(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The platform has an incident, and its address is in the environment."""
+    platform.runbook.incidents = [incident()]
+    monkeypatch.setenv("AFTERSHOCK_ADDRESS", platform.address)

@@ -1,7 +1,6 @@
 """What is asked of the lineage graph, and how a person sees it, sync and async."""
 
 import threading
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,16 +18,7 @@ ADS = pb.LineagePath(nodes=["feature:user_embedding", "model:ads_ctr"], strength
 FEED = [service.OutputFeed(output="score", feature="ads_score")]
 
 
-@pytest.fixture(autouse=True)
-def _addressed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform.runbook.incidents = [incident()]
-    monkeypatch.setenv("AFTERSHOCK_ADDRESS", platform.address)
-
-
-@pytest.fixture
-async def asynchronous(platform: Platform) -> AsyncIterator[aio.Client]:
-    async with aio.Client(platform.address, timeout=5.0) as client:
-        yield client
+pytestmark = pytest.mark.usefixtures("with_incident")
 
 
 @pytest.fixture

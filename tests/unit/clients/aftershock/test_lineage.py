@@ -1,7 +1,6 @@
 """What is told of lineage and events, and how a person sees it, sync and async."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,16 +30,7 @@ EDGES = RegisterLineageRequest(
 FILE = "provenance: lineage\npipelines:\n  - job: airflow:encode\n    feeds: [user_embedding]\n"
 
 
-@pytest.fixture(autouse=True)
-def _addressed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform.runbook.incidents = [incident()]
-    monkeypatch.setenv("AFTERSHOCK_ADDRESS", platform.address)
-
-
-@pytest.fixture
-async def asynchronous(platform: Platform) -> AsyncIterator[aio.Client]:
-    async with aio.Client(platform.address, timeout=5.0) as client:
-        yield client
+pytestmark = pytest.mark.usefixtures("with_incident")
 
 
 @pytest.fixture
