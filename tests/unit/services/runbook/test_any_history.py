@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -14,7 +15,7 @@ from services.runbook.adapters.change_signal import ChangeSignal
 from services.runbook.adapters.memory_incidents import MemoryStore
 from services.runbook.domain.approval import Expert
 from services.runbook.domain.errors import ActuatorUnavailable, RunbookError
-from services.runbook.domain.finding import AuditFinding
+from services.runbook.domain.finding import AuditEnd, AuditFinding, Clearance
 from services.runbook.domain.guardrail import Quorum
 from services.runbook.domain.mitigation import (
     ALLOWED,
@@ -109,6 +110,14 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(label=st.sampled_from(["4711", "4712"]), audit=st.integers(1, 3))
     def an_audit_finds_something(self, label: str, audit: int) -> None:
         self.runbook.lineage.found += (finding(label, audit=f"audits/A-{audit}"),)
+        self.run(self.runbook.heed())
+
+    @rule(label=st.sampled_from(["4711", "4712"]), audit=st.integers(1, 3))
+    def an_audit_finds_nothing_more(self, label: str, audit: int) -> None:
+        cleared = (Clearance(label, lean=True, flips=True),)
+        time = finding().time + timedelta(minutes=audit)
+        end = AuditEnd(f"audits/B-{audit}:end", time, f"audits/B-{audit}", NODE, cleared)
+        self.runbook.lineage.ends += (end,)
         self.run(self.runbook.heed())
 
     @rule(model=st.sampled_from(MODELS))

@@ -1,5 +1,6 @@
 """Rules from YAML, and what is said of mistakes in them."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,11 @@ from services.runbook.domain.errors import InvalidPolicy
 from services.runbook.domain.facts import Facts, finding_facts
 from services.runbook.domain.guardrail import FreezeWindow, GuardRails, Quorum
 from services.runbook.domain.lease import LeaseTerms
-from services.runbook.domain.policy import Mode, Rules
+from services.runbook.domain.policy import Action, Mode, Rules
 from tests.unit.services.runbook.builders import BROKEN, MODEL, comparison, finding, shift, window
 
 CORRUPTION = IncidentVerdict.FEATURE_CORRUPTION
+REFERENCE = Path(__file__).parents[5] / "docs" / "reference" / "policies.md"
 DEFAULT = Path(__file__).parents[5] / "deploy" / "policies" / "threshold.yaml"
 POLICY = """
 policies:
@@ -219,6 +221,15 @@ def test_what_is_left_out_has_the_domains_defaults(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     read = rules(tmp_path)
     assert (read.guard_rails, read.lease) == (GuardRails(), LeaseTerms())
+
+
+def test_the_shown_policies_can_be_followed(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(), flags=re.DOTALL)
+    actions = set()
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.yaml").write_text(block)
+        actions |= {policy.action for policy in rules(tmp_path / f"{number}.yaml").policies}
+    assert actions >= {Action.KILL_SWITCH, Action.MASK_IDS, Action.QUARANTINE_ROWS}
 
 
 def test_which_findings_open_incidents(tmp_path: Path) -> None:
