@@ -233,9 +233,9 @@ async def test_both_sides_show_a_certificate(tmp_path: Path) -> None:
         ("deflate", zlib.compress(b"{}"), 200, ""),
         ("identity", b"{}", 200, ""),
         ("x-unheard-of", b"{}", 415, "send one of identity, gzip, deflate"),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415, "send one of"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), 415, "send one of"),
         ("gzip", b"no gzip", 400, "the body cannot be read"),
-        ("gzip", gzip.compress(bytes(50_000_000)), 413, "exceeded"),
+        ("gzip", gzip.compress(bytes(50_000_000), mtime=0), 413, "exceeded"),
     ],
 )
 async def test_a_body_that_cannot_be_read_is_said_to_be(
