@@ -1,6 +1,6 @@
 """Kill-switches and the stores of killed features, over every implementation.
 
-What every actuator has to do is in test_runbook_actuator_contract.py.
+What every actuator has to do is in test_actuator_contract.py.
 """
 
 from collections.abc import Iterator
