@@ -49,7 +49,7 @@ class World:
         drawn = np.sort(np.unique(pairs, return_index=True)[1])
         rows = np.zeros(len(drawn), ROW)
         rows["source"], rows["target"] = self.sources[drawn], self.targets[drawn]
-        rows["declared"] = rows["strength"] = np.maximum(self.strengths[drawn], LEAST)
+        rows["declared"] = rows["strength"] = self.strengths[drawn]
         rows["measured"] = np.nan
         rows["start"] = rows["last"] = micros(SINCE)
         rows["end"] = FOREVER
@@ -131,7 +131,8 @@ def build(seed: int) -> World:
     left = EDGES - sum(len(sources) for sources, _, _ in parts)
     parts.append((some(column, feature, left), some(column, feature, left), 0.5))
     strengths = [
-        rng.lognormal(-5, 1.5, len(sources))
+        # No importance is less in the graph, and both are to have the same one.
+        np.maximum(rng.lognormal(-5, 1.5, len(sources)), LEAST)
         if strength is None
         else np.full(len(sources), strength)
         for sources, _, strength in parts
