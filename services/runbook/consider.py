@@ -81,7 +81,7 @@ class Consider:
         plan, why = wanted.plan, "it acts on checkpoints that are not trained yet"
         if plan.kind is MitigationKind.ID_MASK:
             try:
-                window = _window(wanted)
+                window = wanted.case.window or await self.previewer.newest(plan.model)
                 masked = await self.previewer.mask(window.name, plan.labels)
                 _check_window(window, masked)
                 return predict(window.calibration, masked)

@@ -190,6 +190,15 @@ class TestPreviews:
         assert request.checkpoint == f"{MODEL}/checkpoints/older"
         assert {m.feature: list(m.ids) for m in request.masks} == {"genres": [7, 8], "tags": [-1]}
 
+    async def test_where_nothing_broke_the_newest_judged_window_stands_for_the_model(
+        self, channel: grpc.aio.Channel, aggregator: Aggregator
+    ) -> None:
+        previewer = GrpcPreviewer(channel, channel, ())
+        assert await previewer.newest(MODEL) == HOURS[-1].window
+        aggregator.events.clear()
+        with pytest.raises(PreviewUnavailable, match="no outcomes are known of models/ads_ctr"):
+            await previewer.newest(MODEL)
+
     async def test_displayed_examples_come_before_considered_ones(
         self, channel: grpc.aio.Channel, aggregator: Aggregator
     ) -> None:
@@ -260,6 +269,8 @@ class TestPreviews:
                 await GrpcPreviewer(channel, nobody, ()).ablate(WINDOW, [("a",)])
         with pytest.raises(PreviewUnavailable, match="none is configured"):
             await NoPreviewer("none is configured").ablate(WINDOW, [("a",)])
+        with pytest.raises(PreviewUnavailable, match="none is configured"):
+            await NoPreviewer("none is configured").newest(MODEL)
         with pytest.raises(PreviewUnavailable, match="none is configured"):
             await NoPreviewer("none is configured").mask(WINDOW, [SuspectLabel("7", "genres")])
         with pytest.raises(PreviewUnavailable, match="none is configured"):

@@ -106,9 +106,15 @@ def _about(kind: MitigationKind.ValueType, label: SuspectLabel) -> Line:
 
 
 def preview(known: Preview, now: float) -> Line:
-    """Return what calibration would become, beside doing nothing."""
+    """Return what calibration would become, beside doing nothing; `now`: 0 where nothing broke."""
     if known.missing_reason:
         return (say("No preview: "), quote(known.missing_reason))
+    if not now:
+        return (
+            say("Preview: calibration "),
+            strong(ratio(known.calibration)),
+            say(f" ({between(known.lower, known.upper)})."),
+        )
     return (
         say("Preview: calibration "),
         strong(f"{ratio(now)} → {ratio(known.calibration)}"),

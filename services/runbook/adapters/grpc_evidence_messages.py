@@ -30,10 +30,11 @@ def event_from(message: shift_pb2.ShiftEvent) -> ShiftEvent:
         ValueError: it lacks a window, a calibration or a verdict.
     """
     comparison = comparison_from(message.comparison) if message.HasField("comparison") else None
-    return ShiftEvent(message.cursor, message.model, _window_from(message.window), comparison)
+    return ShiftEvent(message.cursor, message.model, window_from(message.window), comparison)
 
 
-def _window_from(message: window_pb2.Window) -> Window:
+def window_from(message: window_pb2.Window) -> Window:
+    """Return the window. Raises ValueError where it has no name or no calibration."""
     if not (message.name and message.HasField("calibration")):
         raise ValueError(f"window {message.name!r} has no name or no calibration")
     calibration = message.calibration
@@ -58,8 +59,8 @@ def _window_from(message: window_pb2.Window) -> Window:
 def comparison_from(message: shift_pb2.Comparison) -> Comparison:
     """Return the comparison. Raises ValueError on what breaks the contract."""
     return Comparison(
-        control=_window_from(message.control),
-        anomaly=_window_from(message.anomaly),
+        control=window_from(message.control),
+        anomaly=window_from(message.anomaly),
         control_selection=shift_pb2.ControlSelection.Name(message.control_selection).removeprefix(
             _SELECTION
         ),

@@ -6,7 +6,11 @@ from functools import partial
 
 import grpc
 
-from aftershock.v1.aggregator_service_pb2 import GetWindowSampleRequest, GetWindowSampleResponse
+from aftershock.v1.aggregator_service_pb2 import (
+    GetWindowSampleRequest,
+    GetWindowSampleResponse,
+    ListWindowsRequest,
+)
 from aftershock.v1.aggregator_service_pb2_grpc import AggregatorServiceStub
 from aftershock.v1.attribution_service_pb2 import (
     ListCheckpointsRequest,
@@ -16,7 +20,10 @@ from aftershock.v1.attribution_service_pb2 import (
 from aftershock.v1.attribution_service_pb2_grpc import AttributionServiceStub
 from aftershock.v1.checkpoint_pb2 import Checkpoint
 from aftershock.v1.example_pb2 import Population
+from aftershock.v1.window_pb2 import WindowState
+from services.runbook.adapters.grpc_evidence_messages import window_from
 from services.runbook.domain.errors import PreviewUnavailable
+from services.runbook.domain.evidence import Window
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.domain.suspect import SuspectLabel
@@ -24,6 +31,8 @@ from services.runbook.domain.suspect import SuspectLabel
 _SECONDS = 30.0
 _MOST_STREAMS = 64
 """That one request takes."""
+_MOST_WINDOWS = 48
+"""Looked at for one whose outcomes are known."""
 
 
 class GrpcPreviewer:
@@ -38,6 +47,20 @@ class GrpcPreviewer:
         self._aggregator = AggregatorServiceStub(aggregator)
         self._attribution = AttributionServiceStub(attribution)
         self._metadata = metadata
+
+    async def newest(self, model: str) -> Window:
+        """Return the model's newest closed window whose outcomes are known."""
+        request = ListWindowsRequest(parent=model, page_size=_MOST_WINDOWS)
+        try:
+            found = await self._aggregator.ListWindows(
+                request, timeout=_SECONDS, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable("the aggregator", error) from error
+        for window in found.windows:
+            if window.state == WindowState.WINDOW_STATE_CLOSED and window.HasField("calibration"):
+                return window_from(window)
+        raise PreviewUnavailable(f"no outcomes are known of {model}'s last windows")
 
     async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Return mean predictions over the window's sample with each set ablated together."""

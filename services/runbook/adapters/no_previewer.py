@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.runbook.domain.errors import PreviewUnavailable
+from services.runbook.domain.evidence import Window
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
 from services.runbook.domain.suspect import SuspectLabel
@@ -13,6 +14,13 @@ class NoPreviewer:
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
+
+    async def newest(
+        self,
+        model: str,  # noqa: ARG002 - the port's signature
+    ) -> Window:
+        """Raise PreviewUnavailable."""
+        raise PreviewUnavailable(self._reason)
 
     async def ablate(
         self,

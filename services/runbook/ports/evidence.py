@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from services.runbook.domain.evidence import ShiftEvent
+from services.runbook.domain.evidence import ShiftEvent, Window
 from services.runbook.domain.finding import AuditEnd, AuditFinding
 from services.runbook.domain.preview import JointAblation
 from services.runbook.domain.rollback import RegisteredCheckpoint
@@ -40,6 +40,12 @@ class ImportanceSource(Protocol):
 
 class Previewer(Protocol):
     """Asks the model what a mitigation would do."""
+
+    async def newest(self, model: str) -> Window:
+        """Return the model's newest closed window whose outcomes are known.
+
+        Changes nothing. Raises PreviewUnavailable, which says why.
+        """
 
     async def ablate(self, window: str, sets: Sequence[Sequence[str]]) -> Sequence[JointAblation]:
         """Return mean predictions over the window's sample with each set ablated together.

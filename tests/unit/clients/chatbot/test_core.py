@@ -13,6 +13,7 @@ from aftershock.v1.incident_pb2 import (
     Mitigation,
     MitigationKind,
     MitigationState,
+    Preview,
 )
 from aftershock.v1.lineage_pb2 import FindingFlips, FindingLean
 from clients.chatbot.core.card import Card, Choice, Mood
@@ -134,6 +135,8 @@ class TestWhatIsSaid:
             "An audit of dataset:ads:clicks found label 12 · severity 0.400 · outcome 1 "
             "12 % → 95 % (z 41) · flips 480 of 1,000 predictions",
         ]
+        opened.mitigations[0].preview.CopyFrom(Preview(calibration=1.01, lower=0.98, upper=1.04))
+        assert "Preview: calibration 1.01 (0.98 to 1.04)." in text_of(card_of(opened))
         opened.state = IncidentState.INCIDENT_STATE_CLOSED
         assert card_of(opened).headline == "ads_ctr was decided about: label 4711 and 1 more"
 

@@ -298,6 +298,12 @@ class KnownPreviews:
         ratios = (self.ratios.get(frozenset(features), 1 / BROKEN) for features in sets)
         return [JointAblation(0.4, 0.4 * ratio, 0.01, 2000, DIGEST) for ratio in ratios]
 
+    async def newest(self, model: str) -> Window:
+        """Return a healthy window."""
+        if self.missing:
+            raise PreviewUnavailable(self.missing)
+        return window(0, HEALTHY)
+
     async def mask(self, window: str, labels: Sequence[SuspectLabel]) -> JointAblation:
         """Answer as recorded: the mend is complete."""
         self.asked.append((window, tuple(each.mask_lever for each in labels)))

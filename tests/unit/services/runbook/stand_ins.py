@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aftershock.v1 import aggregator_service_pb2 as aggregator_pb
 from aftershock.v1 import attribution_service_pb2 as attribution_pb
 from aftershock.v1 import lineage_service_pb2 as lineage_pb
-from aftershock.v1 import shift_pb2
+from aftershock.v1 import shift_pb2, window_pb2
 from aftershock.v1.aggregator_service_pb2_grpc import (
     AggregatorServiceServicer,
     add_AggregatorServiceServicer_to_server,
@@ -113,6 +113,15 @@ class Aggregator(AggregatorServiceServicer):
             later.model == event.model and later.cursor == cursor
             for later in self.events[following:]
         )
+
+    async def ListWindows(
+        self, request: aggregator_pb.ListWindowsRequest, context: _Context
+    ) -> aggregator_pb.ListWindowsResponse:
+        """The windows of the events, newest first, after one without outcomes and an open one."""
+        judged = [event.window for event in reversed(self.events) if event.model == request.parent]
+        unknown = window_pb2.Window(state=window_pb2.WINDOW_STATE_CLOSED)
+        still_open = window_pb2.Window(state=window_pb2.WINDOW_STATE_OPEN)
+        return aggregator_pb.ListWindowsResponse(windows=[still_open, unknown, *judged])
 
     async def GetWindowSample(
         self, request: aggregator_pb.GetWindowSampleRequest, context: _Context

@@ -55,7 +55,9 @@ async def test_a_finding_opens_an_incident_of_a_healthy_model() -> None:
     assert (incident.verdict, incident.model, incident.windows) == (TRIGGER, MODEL, ())
     assert [each.label for each in incident.findings] == ["4711"]
     assert f"audits/A-1 found label '4711' of {NODE}" in incident.timeline[0].message
-    assert str(incident.mitigations[0].plan) == "serve genres without id 4711"
+    [mitigation] = incident.mitigations
+    assert str(mitigation.plan) == "serve genres without id 4711"
+    assert str(mitigation.preview) == "0.77 (0.73 to 0.81)"
 
 
 @pytest.mark.parametrize("rule", ["", "finding.severity > 0.5", 'model == "feed"'])
