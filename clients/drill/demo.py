@@ -216,10 +216,13 @@ def play(
 
 
 def _case(text: str) -> int | None:
-    number = None if text == "none" else int(text)
-    if number is not None and number not in TITLES:
-        raise ValueError
-    return number
+    if text == "none":
+        return None
+    if not text.isdecimal() or int(text) not in TITLES:
+        raise argparse.ArgumentTypeError(
+            f"{text}: choose one of {min(TITLES)} to {max(TITLES)}, or none"
+        )
+    return int(text)
 
 
 def _console() -> Console:

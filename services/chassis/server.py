@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,12 @@ async def serve(service: Service, settings: ServiceSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
-        OSError: the address cannot be bound.
+        SystemExit: an address cannot be bound, in a line that says which.
         Exception: what a background task raised.
     """
     prepare_process(settings)
-    stop_metrics = serve_metrics(settings)
+    with listening_on(settings.metrics_listen):
+        stop_metrics = serve_metrics(settings)
     server = build_server(service, settings)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -112,14 +114,29 @@ def build_server(service: Service, settings: ServiceSettings) -> grpc.aio.Server
 def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     """Bind the server and return its address with the port that it got."""
     host = settings.listen.rpartition(":")[0]
+    credentials = None
     if settings.tls_certificate and settings.tls_key:
         credentials = server_credentials(
             settings.tls_certificate, settings.tls_key, settings.tls_ca
         )
-        port = server.add_secure_port(settings.listen, credentials)
-    else:
-        port = server.add_insecure_port(settings.listen)
+    with listening_on(settings.listen):
+        if credentials is None:
+            port = server.add_insecure_port(settings.listen)
+        else:
+            port = server.add_secure_port(settings.listen, credentials)
     return f"{host}:{port}"
+
+
+@contextmanager
+def listening_on(address: str | None) -> Iterator[None]:
+    """End the process with a line for whoever started it if the address cannot be bound."""
+    try:
+        yield
+    except (OSError, OverflowError, RuntimeError):
+        sys.exit(
+            f"cannot listen on {address}: something else listens there, or this machine has no "
+            "such address"
+        )
 
 
 def announce(address: str, address_file: Path | None) -> None:

@@ -120,11 +120,11 @@ def _asked(platform: Platform, token: str, *command: str) -> str:
 def main() -> None:
     """Play the story; the last line is its summary, one JSON object."""
     parser = argparse.ArgumentParser(prog="make demo-lineage", description=__doc__)
-    parser.add_argument("--fault", type=Fault, default=Fault.PIPELINE, choices=list(Fault))
+    parser.add_argument("--fault", default="pipeline", choices=[fault.value for fault in Fault])
     arguments = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     try:
-        result = run(arguments.fault, console)
+        result = run(Fault(arguments.fault), console)
     except DemoFailed as error:
         sys.exit(f"the demo failed: {error}")
     print(json.dumps(result.summary()), flush=True)

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Histogram
 
 from services.chassis.errors import ErrorTable, Forbidden, Overloaded, is_expected
 from services.chassis.http.problems import CONTENT_TYPE, problem_of
-from services.chassis.server import announce
+from services.chassis.server import announce, listening_on
 from services.chassis.settings import ServiceSettings
 from services.chassis.tokens import Role, identify
 
@@ -75,7 +75,8 @@ class HttpServer:
         try:
             host, _, port = self.listen.rpartition(":")
             site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=self._tls())
-            await site.start()
+            with listening_on(self.listen):
+                await site.start()
             bound = runner.addresses[0][1]
             announce(f"{host}:{bound}", self.address_file)
             await asyncio.Event().wait()

@@ -114,6 +114,28 @@ def test_a_broken_background_task_stops_the_process(tmp_path: Path) -> None:
     assert "the worker broke" in done.stderr
 
 
+@pytest.mark.parametrize("setting", ["listen", "metrics_listen"])
+def test_a_port_that_is_taken_is_said_in_a_line(tmp_path: Path, setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = ServiceSettings.model_validate(
+            {"address_file": tmp_path / "address", setting: address}
+        )
+        done = subprocess.run(
+            _command(settings, breaks=False),
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"cannot listen on {address}: something else listens there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @contextmanager
 def _started_by(parent: Sequence[str], address_file: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Have a service started by another process that it is to end with; yield that process."""
