@@ -165,7 +165,10 @@ def _describe(feature: Feature, column: int | None) -> dict[str, Any]:
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        told = f"{folder} is no checkpoint folder: {MANIFEST} cannot be read ({error.strerror})"
+        raise CheckpointError(told) from error
+    except ValueError as error:
         raise CheckpointError(f"{folder / MANIFEST}: {error}") from error
     return manifest
 

@@ -134,12 +134,14 @@ def _nearest_first(events: Iterable[ListedEvent], break_time: datetime) -> list[
 
 
 def _table(events: Iterable[ListedEvent], break_time: datetime | None) -> Table:
-    table = table_of("time (UTC)", "from the break", "=upstream", "=node", "event", "what", "by")
+    from_break = [] if break_time is None else ["from the break"]
+    table = table_of("time (UTC)", *from_break, "=upstream", "=node", "event", "what", "by")
     for listed in events:
         event = listed.event
+        moment = event.time.ToDatetime(tzinfo=UTC)
         table.add_row(
             words.moment(event.time),
-            words.since(event.time.ToDatetime(tzinfo=UTC), break_time),
+            *([] if break_time is None else [words.since(moment, break_time)]),
             str(listed.distance),
             event.node,
             words.event_kind(event.kind),

@@ -65,10 +65,8 @@ def moment(stamp: Timestamp) -> str:
     return f"{stamp.ToDatetime(UTC):%Y-%m-%d %H:%M}"
 
 
-def since(moment: datetime, break_time: datetime | None) -> str:
+def since(moment: datetime, break_time: datetime) -> str:
     """Return how long after a break something happened, or before it with a minus."""
-    if break_time is None:
-        return NOTHING
     minutes = round((moment - break_time).total_seconds() / 60)
     sign = "-" if minutes < 0 else "+"
     hours, minutes = divmod(abs(minutes), 60)

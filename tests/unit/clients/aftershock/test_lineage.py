@@ -205,6 +205,7 @@ def test_the_timeline_of_a_model_begins_with_the_latest(platform: Platform) -> N
     platform.lineage.events = [listed("2", 5, 3), listed("1", 0, 1)]
     output = run("timeline", "ads_ctr", "--before", "2", "--kind", "failed-run").stdout
     assert output.index("run 2") < output.index("run 1")
+    assert "from the break" not in output
     (request,) = platform.lineage.requests
     assert list(request.nodes) == ["model:ads_ctr"]
     length = request.end_time.ToDatetime() - request.start_time.ToDatetime()
