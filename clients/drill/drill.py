@@ -12,7 +12,8 @@ from aftershock.v1.shift_pb2 import Comparison, Verdict
 from clients.drill.corruptions import Corruption
 from clients.drill.laboratory import Laboratory, Logged
 from clients.drill.pipeline_cases import Case, CaseDoesNotApply
-from clients.drill.scores import Scores, ranked, scores_of
+from clients.drill.scores import PSI, Scores, ranked, scores_of
+from clients.drill.stability import indices
 from clients.drill.subject import Subject
 
 TOP_SHARE = 0.03
@@ -120,6 +121,7 @@ class _Broken:
     pick: int
     corruption: Corruption
     logged: Logged
+    stability: Scores
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,9 @@ class Drill:
                     continue
                 table = corruption.apply(piece.examples, seed=seed).table
                 logged = self.laboratory.log(table, piece)
-                yield _Broken(case, number, pick, corruption, logged)
+                before = self.subject.slices[number if plan.same_rows else number - 1]
+                stability = indices(self.subject.schema, before.examples, table)
+                yield _Broken(case, number, pick, corruption, logged, stability)
 
     def _run(self, plan: Plan, one: _Broken, clean: Sequence[Logged]) -> Run:
         before = clean[one.window] if plan.same_rows else clean[one.window - 1]
@@ -213,13 +217,15 @@ class Drill:
             verdict=Verdict.Name(comparison.verdict).removeprefix("VERDICT_"),
             significant=_significant(comparison),
             gfi={s.feature: (s.control_gfi, s.anomaly_gfi) for s in comparison.shifts},
-            scores=scores_of(comparison),
+            scores={**scores_of(comparison), PSI: one.stability},
             comparison=comparison,
         )
 
     def _clean_pair(self, number: int, clean: Sequence[Logged]) -> CleanPair:
         comparison = self.laboratory.compare(clean[number], clean[number - 1])
-        return CleanPair(number, _significant(comparison), scores_of(comparison), comparison)
+        before, now = (self.subject.slices[place].examples for place in (number - 1, number))
+        scores = {**scores_of(comparison), PSI: indices(self.subject.schema, before, now)}
+        return CleanPair(number, _significant(comparison), scores, comparison)
 
 
 def _significant(comparison: Comparison) -> frozenset[str]:

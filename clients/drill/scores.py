@@ -15,6 +15,8 @@ Scores = Mapping[str, float]
 BY_HISTORY = " / history"
 """Ends the name of a method that divides by what a feature does between healthy windows."""
 EVIDENCE, GFI = "evidence", "GFI shift"
+PSI = "PSI"
+"""The population stability index, which no comparison carries: what a drift detector would say."""
 GFI_HISTORY = GFI + BY_HISTORY
 _SIGNALS = {
     "MFC shift": Signal.SIGNAL_MFC_SHIFT,

@@ -45,6 +45,7 @@ def test_a_generated_world(tmp_path: Path) -> None:
     # Chance finds 3 of 24.
     assert gfi["recall"] > 0.2
     assert gfi["above_median"] > gfi["below_median"]
+    assert report["methods"]["PSI"]["recall"] > 0.2
     assert report["false_flags_per_clean_window"] < 6
     assert max(case["mean_prediction_change"] for case in report["cases"]) > 0.02
     trials = read_drills([records])
@@ -80,7 +81,8 @@ def test_own_examples(tmp_path: Path) -> None:
     report = json.loads(drill(*arguments, *rest, "--json").stdout)
     assert report["runs"] == 6
     # The same rows unbroken differ in what broke alone.
-    assert report["methods"]["GFI shift"]["at_least_one"] == 1.0
+    for method in ("GFI shift", "PSI"):
+        assert report["methods"][method]["at_least_one"] == 1.0
 
 
 def test_what_cannot_be_drilled_is_one_line(tmp_path: Path) -> None:

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.drill.schema import Feature, FeatureKind, Schema
-from tests.bench.diagnosis.views import Series
-
-_BINS = 10
-_LEAST_SHARE = 1e-4
+from clients.drill.series import Series
+from clients.drill.stability import psi
 
 Index = Callable[[Schema, Sequence[Series], Sequence[Series]], NDArray[np.float64]]
 """How far each feature's values are apart, [M], from those of the control and of the anomaly."""
@@ -37,18 +35,6 @@ def kss(
     return np.array([ks(c, a) for c, a in zip(control, anomaly, strict=True)])
 
 
-def psi(control: Series, anomaly: Series, *, is_categorical: bool) -> float:
-    """Return the population stability index, with a bin for what is missing.
-
-    Bins are the control's deciles, or its ten most frequent categories and the rest.
-    """
-    edges = _categories(control) if is_categorical else _deciles(control)
-    shares = [
-        np.maximum(_shares(s, edges, is_categorical), _LEAST_SHARE) for s in (control, anomaly)
-    ]
-    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
-
-
 def psis(
     schema: Schema, control: Sequence[Series], anomaly: Sequence[Series]
 ) -> NDArray[np.float64]:
@@ -62,30 +48,6 @@ def psis(
 
 
 INDICES: Mapping[str, Index] = {"psi": psis, "ks": kss}
-
-
-def _deciles(control: Series) -> NDArray[np.float64]:
-    known = control[~np.isnan(control)]
-    if not len(known):
-        return np.zeros(1)
-    return np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
-
-
-def _categories(control: Series) -> NDArray[np.float64]:
-    values, counts = np.unique(control[~np.isnan(control)], return_counts=True)
-    return np.sort(values[np.argsort(-counts, kind="stable")][:_BINS])
-
-
-def _shares(
-    series: Series, edges: NDArray[np.float64], is_categorical: bool
-) -> NDArray[np.float64]:
-    known = series[~np.isnan(series)]
-    if is_categorical:
-        places = np.where(np.isin(known, edges), np.searchsorted(edges, known), len(edges))
-    else:
-        places = np.searchsorted(edges, known, side="left")
-    counts = np.bincount(places, minlength=len(edges) + 1)
-    return np.append(counts, len(series) - len(known)) / len(series)
 
 
 @dataclass(frozen=True)

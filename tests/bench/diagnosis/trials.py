@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clients.drill.series import Series
 from services.aggregator.domain.diagnosis import History, diagnose
 from services.aggregator.domain.portrait import Frame, portrait_of
 from services.aggregator.domain.signals import shift_of_magnitudes
 from tests.bench.diagnosis.draws import draw
 from tests.bench.diagnosis.peers import INDICES, Drift, drifts_of
 from tests.bench.diagnosis.scoring import Seen
-from tests.bench.diagnosis.views import Series
 from tests.bench.diagnosis.windows import Windows
 
 CONTROLS = ("earlier_window", "same_rows", "distractors")

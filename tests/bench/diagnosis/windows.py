@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clients.drill.movielens.world import World
+from clients.drill.series import Series, series_of
 from services.aggregator.adapters.packing import pack_summary, unpack_summary
 from tests.bench.diagnosis.peers import INDICES
 from tests.bench.diagnosis.scoring import Scoring, Seen
-from tests.bench.diagnosis.views import Series, series_of
 
 ROWS = 4000
 WINDOWS = 11

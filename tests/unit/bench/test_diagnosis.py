@@ -8,7 +8,7 @@ from clients.drill.ads.population import AdsSettings
 from clients.drill.ads.world import AdsWorld
 from tests.bench.__main__ import benchmarks
 from tests.bench.diagnosis.draws import DRIFTS, GROUPS, changes_all, draw
-from tests.bench.diagnosis.peers import ks, psi
+from tests.bench.diagnosis.peers import ks
 from tests.bench.diagnosis.tally import score
 from tests.bench.diagnosis.trials import CONTROLS, Scored, Trial
 
@@ -21,16 +21,6 @@ def scored(ours: list[float], flags: list[bool], psis: list[float]) -> Scored:
 
 def trial(found: Scored, culprits: list[int], *, is_visible: bool = True) -> Trial:
     return Trial("1", culprits, is_visible, dict.fromkeys(CONTROLS, found))
-
-
-@pytest.mark.parametrize("is_categorical", [False, True])
-def test_the_index_is_zero_for_the_same_and_grows_with_the_change(is_categorical: bool) -> None:
-    values = RNG.integers(0, 30, 2000).astype(np.float64)
-    some_gone, all_gone = values.copy(), np.full(2000, np.nan)
-    some_gone[:300] = np.nan
-    index = [psi(values, v, is_categorical=is_categorical) for v in (values, some_gone, all_gone)]
-    assert index[0] == 0
-    assert 0.1 < index[1] < index[2]
 
 
 @given(

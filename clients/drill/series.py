@@ -1,4 +1,4 @@
-"""Logged columns as the peers take them: one series a feature, of numbers or of categories."""
+"""Logged columns as drift detectors take them: one series a feature, of numbers or categories."""
 
 import numpy as np
 import pyarrow as pa
