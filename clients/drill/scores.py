@@ -17,9 +17,12 @@ BY_HISTORY = " / history"
 EVIDENCE, GFI = "evidence", "GFI shift"
 PSI = "PSI"
 """The population stability index, which no comparison carries: what a drift detector would say."""
+MFC = "MFC shift"
 GFI_HISTORY = GFI + BY_HISTORY
+COMPARED = (EVIDENCE, GFI, MFC, PSI)
+"""Ours, the paper's, the cheap baseline, and what a drift detector does."""
 _SIGNALS = {
-    "MFC shift": Signal.SIGNAL_MFC_SHIFT,
+    MFC: Signal.SIGNAL_MFC_SHIFT,
     "LFI distance": Signal.SIGNAL_LFI_DISTANCE,
     "coverage": Signal.SIGNAL_COVERAGE_CHANGE,
     "value distance": Signal.SIGNAL_VALUE_DISTANCE,

@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from clients.drill.report import Report
-from clients.drill.scores import BY_HISTORY
+from clients.drill.scores import COMPARED
 
 PAGE_WIDTH = 160
 
@@ -39,15 +40,17 @@ def _parts(report: Report) -> Iterator[Table | str]:
 
 
 def _cases(report: Report) -> Table:
-    """One row a case; methods that divide by history are in the table of recalls alone."""
-    methods = [m for m in report.findings.methods if not m.endswith(BY_HISTORY)]
-    table = Table(title="Broken features found in the first K, by case")
+    """One row a case; by what is asked for and what people have. All methods have recalls."""
+    methods = [m for m in COMPARED if m in report.findings.methods]
+    table = Table(
+        title="Broken features found in the first K, by case", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     table.add_column("#", no_wrap=True)
-    table.add_column("corruption", overflow="fold")
+    table.add_column("corruption", min_width=14)
     table.add_column("broken", justify="right")
-    table.add_column("prediction change", justify="right")
+    table.add_column("change", justify="right")
     for method in methods:
-        table.add_column(method, justify="right")
+        table.add_column(method.removesuffix(" shift"), justify="right")
     for row in report.cases:
         found = [f"{row.found[method]:.2g}" for method in methods]
         change = f"{row.prediction_change:.2%}"
