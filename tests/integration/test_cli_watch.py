@@ -47,17 +47,30 @@ def served(lineage: Lineage) -> Iterator[Served]:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Start processes that an interrupt reaches: who runs the tests in the background ignores it,
+    and so would they."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def watching(served: Served, *options: str) -> Iterator[subprocess.Popen[str]]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AFTERSHOCK_")}
     command = [sys.executable, "-m", "aftershock.cli", "lineage", "watch", "feed_rank", *options]
-    with subprocess.Popen(
-        command,
-        env=environment | {"AFTERSHOCK_ADDRESS": served.address},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with interruptible():
+        process = subprocess.Popen(
+            command,
+            env=environment | {"AFTERSHOCK_ADDRESS": served.address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
         try:
             yield process
         finally:
