@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.attribution.domain.checkpoint import Checkpoint, Feature, FeatureKind
-from services.attribution.domain.errors import IdOutOfRange, UnknownFeature, WrongDataType
+from services.attribution.domain.errors import IdOutOfRange, WrongDataType
 from services.attribution.domain.example import Examples
 from services.attribution.domain.logit import log_odds, sigmoid
 from services.attribution.predict import Predict
@@ -51,16 +51,14 @@ class Insert:
             UnknownFeature: the checkpoint has no such feature.
             WrongDataType: it is no list of ids.
         """
-        columns = {column.name: column for column in predict.predictor.checkpoint.schema.columns}
-        if feature not in columns:
-            raise UnknownFeature(f"the checkpoint has no feature {feature!r}", field="feature")
-        if columns[feature].kind is not FeatureKind.ID_LIST:
+        column = predict.predictor.checkpoint.schema.list_of_ids(feature, "feature")
+        if column.kind is not FeatureKind.ID_LIST:
             raise WrongDataType(
-                f"feature {feature!r} is {columns[feature].kind.value}: ids are inserted into an "
+                f"feature {feature!r} is {column.kind.value}: ids are inserted into an "
                 f"{FeatureKind.ID_LIST.value}",
                 field="feature",
             )
-        return cls(predict, columns[feature], samples)
+        return cls(predict, column, samples)
 
     def __call__(self, inserted: int) -> InsertionOutcome:
         """Return what one id does that the feature can hold.

@@ -1,8 +1,6 @@
 """Serves aftershock.v1.AttributionService."""
 
 import asyncio
-import base64
-import binascii
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -27,8 +25,13 @@ from services.attribution.adapters.grpc_messages import (
     tensor_message,
 )
 from services.attribution.adapters.grpc_race_stream import RaceStream, racing_of
+from services.attribution.adapters.grpc_requests import (
+    last_name,
+    options_in,
+    page_token,
+    samples_in,
+)
 from services.attribution.adapters.inference import Inference
-from services.attribution.domain.checkpoint import Schema
 from services.attribution.domain.classes import check_one_output
 from services.attribution.domain.errors import CheckpointRefused, NoAggregator
 from services.attribution.domain.example import Examples
@@ -42,8 +45,6 @@ from services.attribution.load import Load
 from services.attribution.ports import Ablator, CheckpointRepository, LfiSink
 from services.attribution.predict import Predict
 from services.attribution.preview import MitigationPreview, Preview, PreviewMask, PreviewReplacement
-from services.chassis.errors import InvalidRequest
-from services.chassis.interceptors.validation import check
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _DEFAULT_PAGE = 100
@@ -75,7 +76,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
         first = await anext(requests, None)
         if first is None:
             return
-        options = _options(first)
+        options = options_in(first)
         with self.checkpoints.using(options.checkpoint) as scorer:
             check_one_output(scorer.checkpoint, "options.checkpoint")
             stream = self._stream(options, scorer.ablator)
@@ -100,7 +101,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
                 result = await self._replaced(request, served)
             else:
                 result = await self.inference.run(
-                    lambda: _samples(request.arrow_streams, scorer.checkpoint.schema),
+                    lambda: samples_in(request.arrow_streams, scorer.checkpoint.schema),
                     partial(_previewed, request, served),
                 )
         return pb.PreviewMitigationResponse(
@@ -120,7 +121,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             preview = PreviewReplacement(served, replacement)
             schemas = served.predictor.checkpoint.schema, other.checkpoint.schema
             return await self.inference.run(
-                lambda: [_samples(request.arrow_streams, schema) for schema in schemas],
+                lambda: [samples_in(request.arrow_streams, schema) for schema in schemas],
                 lambda samples: preview(*samples),
             )
 
@@ -131,12 +132,12 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
     ) -> pb.ListCheckpointsResponse:
         """List checkpoints by name."""
         names = self.checkpoints.names()
-        start = bisect_right(names, _last_name(request.page_token)) if request.page_token else 0
+        start = bisect_right(names, last_name(request.page_token)) if request.page_token else 0
         page = names[start : start + (request.page_size or _DEFAULT_PAGE)]
         more = start + len(page) < len(names)
         return pb.ListCheckpointsResponse(
             checkpoints=[checkpoint_message(self.checkpoints.get(n).checkpoint) for n in page],
-            next_page_token=_page_token(page[-1]) if more else "",
+            next_page_token=page_token(page[-1]) if more else "",
         )
 
     async def GetCheckpoint(  # noqa: N802
@@ -209,7 +210,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
                 scorer.checkpoint.schema,
             )
             insert = await self.inference.run(
-                lambda: _samples(request.arrow_streams, schema),
+                lambda: samples_in(request.arrow_streams, schema),
                 lambda samples: Insert.into(predict, request.feature, samples),
             )
             if not request.skip_unknown_ids:
@@ -236,7 +237,7 @@ class AttributionServicer(pb_grpc.AttributionServiceServicer):
             group = AblateGroup.of(scorer, request.features, method, self.block_examples)
             found = [
                 await self.inference.run(
-                    partial(_samples, window.arrow_streams, schema, f"windows[{place}]."), group
+                    partial(samples_in, window.arrow_streams, schema, f"windows[{place}]."), group
                 )
                 for place, window in enumerate(request.windows)
             ]
@@ -282,31 +283,3 @@ def _previewed(
         masks = [(mask.feature, mask.ids) for mask in request.masks]
         return PreviewMask(served)(samples, masks)
     return Preview(served)(samples, request.features)
-
-
-def _samples(streams: Sequence[bytes], schema: Schema, path: str = "") -> list[Examples]:
-    return [
-        decode(stream, schema, f"{path}arrow_streams[{position}]")
-        for position, stream in enumerate(streams)
-    ]
-
-
-def _options(request: pb.ComputeLfiRequest) -> pb.ComputeLfiOptions:
-    """Return the options in the first request of a stream."""
-    check(request)
-    if request.WhichOneof("content") != "options":
-        raise InvalidRequest([("batch", "the first request of a stream carries its options")])
-    return request.options
-
-
-def _page_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _last_name(page_token: str) -> str:
-    try:
-        return base64.b64decode(page_token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(
-            [("page_token", "not a next_page_token of an earlier response")]
-        ) from error

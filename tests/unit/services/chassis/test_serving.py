@@ -22,6 +22,7 @@ from aftershock.v1 import runbook_service_pb2 as pb
 from aftershock.v1 import runbook_service_pb2_grpc as rpc
 from services.chassis.settings import ServiceSettings
 from tests.containers import first_process
+from tests.waiting import until
 
 _REQUEST = pb.GetIncidentRequest(name="incidents/1")
 _ROOT = Path(__file__).parents[4]
@@ -74,7 +75,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
         yield process
 
 
-def test_it_is_healthy_and_counted(running: Running) -> None:
+async def test_it_is_healthy_and_counted(running: Running) -> None:
     health: Any = health_pb2_grpc.HealthStub(running.channel)
     for name in ("", "aftershock.v1.RunbookService"):
         answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
@@ -82,10 +83,15 @@ def test_it_is_healthy_and_counted(running: Running) -> None:
     rpc.RunbookServiceStub(running.channel).GetIncident(_REQUEST, timeout=10)
     with pytest.raises(grpc.RpcError):
         rpc.RunbookServiceStub(running.channel).GetIncident(_REQUEST)
-    scraped = running.scrape()
     method = "/aftershock.v1.RunbookService/GetIncident"
-    assert f'aftershock_rpc_total{{code="OK",method="{method}"}} 1.0' in scraped
-    assert f'aftershock_rpc_total{{code="INVALID_ARGUMENT",method="{method}"}} 1.0' in scraped
+    for code in ("OK", "INVALID_ARGUMENT"):
+        counted = f'aftershock_rpc_total{{code="{code}",method="{method}"}} 1.0'
+
+        def is_counted(line: str = counted) -> bool:
+            return line in running.scrape()
+
+        # A caller has the answer before the call is counted.
+        await until(is_counted)
 
 
 def test_a_call_under_way_is_finished_before_it_stops(running: Running) -> None:
