@@ -1,4 +1,4 @@
-"""Keeps all models up to date: at once when one has work, and all of them every second."""
+"""Keeps all models up to date: at once when one has work, and each of them every second."""
 
 import asyncio
 import logging
@@ -11,6 +11,8 @@ from services.aggregator.ports import ModelDirectory
 from services.chassis.errors import DependencyUnavailable, Overloaded
 
 _log = logging.getLogger(__name__)
+_PARTS = 20
+"""In which a round goes through the models: all of hundreds at once would hold callers up."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Sweeper:
         slots = asyncio.Semaphore(self.at_once)
         loop = asyncio.get_running_loop()
         while True:
-            round_ends = loop.time() + self.interval_seconds
+            started = loop.time()
             self._failed.clear()
-            await self._sweep_all(await self._models(), slots)
-            while (left := round_ends - loop.time()) > 0:
-                await self._sweep_all(await self._woken_within(left), slots)
+            models = await self._models()
+            for part in range(_PARTS):
+                await self._sweep_all(models[part::_PARTS], slots)
+                part_ends = started + self.interval_seconds * (part + 1) / _PARTS
+                while (left := part_ends - loop.time()) > 0:
+                    await self._sweep_all(await self._woken_within(left), slots)
 
     async def _models(self) -> Sequence[str]:
         try:

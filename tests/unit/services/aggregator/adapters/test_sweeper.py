@@ -73,10 +73,19 @@ async def test_all_models_have_their_turn_again_and_again() -> None:
 async def test_a_woken_model_is_swept_at_once() -> None:
     sweeps = Sweeps()
     async with running(sweeps, Models(), 3600) as sweeper:
-        await sweeps.until(lambda swept: len(swept) == 2)
+        await sweeps.until(lambda swept: swept == ["a"])
         sweeper.wake("b")
-        await sweeps.until(lambda swept: len(swept) >= 3)
-    assert sweeps.swept[-1] == "b"
+        await sweeps.until(lambda swept: swept == ["a", "b"])
+
+
+async def test_a_round_is_spread_over_its_time_and_leaves_nobody_out() -> None:
+    sweeps = Sweeps()
+    models = Models([f"m{number:03}" for number in range(201)])
+    async with running(sweeps, models, 1.0):
+        await sweeps.until(lambda swept: len(swept) >= 11)
+        assert len(sweeps.swept) < 50
+        await sweeps.until(lambda swept: len(set(swept)) == 201)
+        assert len(sweeps.swept) == 201
 
 
 async def test_a_failure_stops_nothing() -> None:
