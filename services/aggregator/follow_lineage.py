@@ -1,6 +1,7 @@
 """The lineage graph is kept at hand, as recorded by now, for whoever asks of it."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -65,6 +66,9 @@ class FollowLineage:
                 # Unless the graph was begun anew meanwhile.
                 if followed.graph is graph:
                     graph.adopt(index)
+                    # The graph stays. To look through all of it for garbage, every few hundred
+                    # questions, holds one of them up for a twelfth of a second.
+                    gc.freeze()
         if followed.since_snapshot > _MOST_FACTS_SINCE:
             await self._keep()
 
